@@ -1,0 +1,234 @@
+"""The contract of what a run remembers: its steps.
+
+A step is one call inside a run. It is found again by its content, not by its place: (scope, kind, name,
+fingerprint of the arguments, n-th equal call). Two commits make a step: the *intent* before the call is
+sent, the *result* before the agent sees it. So after a crash a step is in one of three conditions:
+recorded (its answer is replayed), never begun (it is made), or intended without a result - and then its
+outcome is unknown and a rule or a person decides (`run.py`).
+
+Proved by `perdure.testing.JournalKit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from perdure.clock import Moment
+from perdure.errors.base import ErrorFacts
+from perdure.messages.message import Lease, MessageId
+from perdure.resources.usage import Usage
+
+__all__ = ["Decision", "Intent", "Journal", "MemoryWrite", "Step", "StepKey", "StepKind", "StepState"]
+
+
+class StepKind(StrEnum):
+    """What a step is a call of."""
+
+    LLM = "llm"
+    TOOL = "tool"
+    STEP = "step"
+    MEMORY = "memory"
+    SLEEP = "sleep"
+    VALUE = "value"
+    """`now`, `uuid`, `random`."""
+
+
+class StepState(StrEnum):
+    """What is known of a step."""
+
+    INTENT = "intent"  # begun; whether it happened is unknown until a result is recorded
+    DONE = "done"  # recorded: never made again
+    FAILED = "failed"  # recorded as failed: the same error is raised again
+    AGAIN = "again"  # known not to count (ended the attempt, rate limited, decided): made again
+
+
+class Decision(StrEnum):
+    """What a person says of a step whose outcome is unknown."""
+
+    HAPPENED = "happened"
+    RUN_AGAIN = "run-again"
+    BURY = "bury"
+
+
+class StepKey(msgspec.Struct, frozen=True):
+    """By what a step is found again."""
+
+    scope: str
+    """`run.scope` names joined with `/`; the empty string outside."""
+    kind: StepKind
+    name: str
+    fingerprint: str
+    """Hex digest of the canonical arguments."""
+    n: int
+    """0 for the first equal call of the run, 1 for the second."""
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """A step about to be made."""
+
+    number: int
+    """Its place in the journal, from 1, given by the run; the same again when it is made again."""
+    key: StepKey
+    request: bytes | None = None
+    """Its arguments as JSON, to show; None where capture forbids."""
+    idempotent: bool = False
+    tool_version: str | None = None
+    until: Moment | None = None
+    """For `sleep`: when it ends."""
+    diverged: bool = False
+    """It is new, while the journal holds an unclaimed step of the same kind and name."""
+    ambiguous: bool = False
+    """It is made once more although an earlier try may have happened (and been billed)."""
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A step as recorded."""
+
+    number: int
+    key: StepKey
+    state: StepState
+    attempt: int
+    """The attempt of the message in which it was last begun."""
+    tries: int = 1
+    ambiguous: int = 0
+    """How often it was made once more although it may have happened before."""
+    began_at: Moment
+    ended_at: Moment | None = None
+    until: Moment | None = None
+    idempotent: bool = False
+    diverged: bool = False
+    tool_version: str | None = None
+    request: bytes | None = None
+    result: bytes | None = None
+    error: ErrorFacts | None = None
+    usage: Usage | None = None
+    handle: str | None = None
+    """What the provider calls it (background response, batch), to be asked after a crash."""
+    decided_by: str | None = None
+    """The key that decided on its unknown outcome."""
+
+
+class MemoryWrite(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of memory, committed together with the step that made it."""
+
+    space: str
+    key: str | None
+    """None clears the whole space."""
+    value: bytes | None = None
+    """JSON; None removes the key."""
+
+
+class Journal(Protocol):
+    """Keeps what runs have done.
+
+    Every writing method takes the lease and is refused with `LeaseLost` when it is stale; nothing is
+    then written, memory included.
+    """
+
+    async def steps(self, id: MessageId) -> Sequence[Step]:
+        """Read all steps of a message's run, by number.
+
+        Args:
+            id (MessageId): Which run.
+
+        Returns:
+            Sequence[Step]: Empty before its first step.
+        """
+        ...
+
+    async def intend(self, lease: Lease, intent: Intent) -> None:
+        """Commit that a step is about to be made, before it is.
+
+        A number that exists already is made again: its tries (and `ambiguous`) go up.
+
+        Args:
+            lease (Lease): The right to the run.
+            intent (Intent): The step.
+
+        Raises:
+            LeaseLost: The run is no longer this worker's: do not make the call.
+        """
+        ...
+
+    async def record(
+        self, lease: Lease, number: int, result: bytes, *, usage: Usage | None = None, memory: MemoryWrite | None = None
+    ) -> None:
+        """Commit a step's result, before the agent sees it.
+
+        Args:
+            lease (Lease): The right to the run.
+            number (int): The intended step.
+            result (bytes): JSON.
+            usage (Usage | None): What it used.
+            memory (MemoryWrite | None): What it changed in the store's memory, committed with it.
+
+        Raises:
+            LeaseLost: The run is no longer this worker's; the result is refused.
+        """
+        ...
+
+    async def settle(self, lease: Lease, intent: Intent, result: bytes, *, memory: MemoryWrite | None = None) -> None:
+        """Commit a step that has no outside effect in one go: intent and result together.
+
+        For `now`, `uuid`, `random` and memory, which cannot be ambiguous.
+
+        Args:
+            lease (Lease): The right to the run.
+            intent (Intent): The step.
+            result (bytes): JSON.
+            memory (MemoryWrite | None): What it changed in the store's memory.
+
+        Raises:
+            LeaseLost: The run is no longer this worker's; nothing is written.
+        """
+        ...
+
+    async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None) -> None:
+        """Commit that a step failed, before the agent sees it.
+
+        Args:
+            lease (Lease): The right to the run.
+            number (int): The intended step.
+            error (ErrorFacts): How.
+            usage (Usage | None): What it used all the same.
+
+        Raises:
+            LeaseLost: The run is no longer this worker's.
+        """
+        ...
+
+    async def defer(self, lease: Lease, number: int, error: ErrorFacts) -> None:
+        """Commit that a step did not happen and will be made again (a rate limit, a closed lane).
+
+        Args:
+            lease (Lease): The right to the run.
+            number (int): The intended step.
+            error (ErrorFacts): Why; shown while the message waits.
+
+        Raises:
+            LeaseLost: The run is no longer this worker's.
+        """
+        ...
+
+    async def decide(
+        self, id: MessageId, number: int, decision: Decision, *, by: str, result: bytes | None = None, tenant: str | None = None
+    ) -> None:
+        """Say what became of a step whose outcome is unknown; the message goes on, or is buried.
+
+        Args:
+            id (MessageId): The message, which waits as `outcome-unknown`.
+            number (int): Its step.
+            decision (Decision): What is true.
+            by (str): Who says so: a key's id.
+            result (bytes | None): For `HAPPENED`: what the step returned, JSON; None stands for null.
+            tenant (str | None): Only if the message is this tenant's.
+
+        Raises:
+            NotFound: No such message (of this tenant), or no such step.
+            Conflict: The message does not wait for this step's outcome.
+        """
+        ...

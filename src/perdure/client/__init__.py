@@ -1,0 +1,1 @@
+"""For programs that send messages: asynchronous, and a thin synchronous one."""

@@ -1,0 +1,84 @@
+"""The time and the dice: the only file that asks the machine.
+
+Times inside Perdure are a `Moment`, in seconds since 1970-01-01 UTC. Rules take the moment as an
+argument and never ask for it; a store asks the one `Clock` it was given, so a test moves time by
+replacing that clock.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from datetime import UTC, datetime
+from typing import Protocol, TypeAlias
+
+Moment: TypeAlias = float
+"""Seconds since 1970-01-01 UTC."""
+
+__all__ = ["Clock", "Moment", "SystemClock", "awake", "chance", "iso", "now"]
+
+
+class Clock(Protocol):
+    """Whoever can say what time it is."""
+
+    def now(self) -> Moment:
+        """Tell the time.
+
+        Returns:
+            Moment: Seconds since 1970-01-01 UTC.
+        """
+        ...
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> Moment:
+        """Tell the time.
+
+        Returns:
+            Moment: Seconds since 1970-01-01 UTC.
+        """
+        return time.time()
+
+
+def now() -> Moment:
+    """Tell the time by this machine's clock.
+
+    Returns:
+        Moment: Seconds since 1970-01-01 UTC.
+    """
+    return time.time()
+
+
+def awake() -> float:
+    """Read a clock that only goes forward and counts while the machine is suspended.
+
+    Returns:
+        float: Seconds since an arbitrary start; only differences mean anything.
+    """
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if clock is None else time.clock_gettime(clock)
+
+
+def chance() -> float:
+    """Throw the dice.
+
+    Returns:
+        float: A number in [0, 1), not for secrets.
+    """
+    return random.random()  # noqa: S311 - jitter, not a secret
+
+
+def iso(moment: Moment | None) -> str | None:
+    """Write a moment as RFC 3339 in UTC.
+
+    Args:
+        moment (Moment | None): Seconds since 1970-01-01 UTC.
+
+    Returns:
+        str | None: For example `2026-11-23T14:00:00.000Z`; None for None.
+    """
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

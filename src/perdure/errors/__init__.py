@@ -1,0 +1,1 @@
+"""Every error in one tree, and what becomes of it."""

@@ -1,0 +1,589 @@
+"""Every error of Perdure, in one tree.
+
+    PerdureError
+    ├── InputError                    the caller asked for something that cannot be (4xx)
+    │   ├── InvalidInput                  malformed, wrong shape, out of range
+    │   │   └── InputTooLarge
+    │   ├── NotYetBuilt                   known, planned, refused by name
+    │   ├── NotFound                      no such message, agent, queue, key, model
+    │   │   ├── UnknownAgent
+    │   │   └── UnknownModel
+    │   ├── Conflict                      it is not in a state in which this can be done
+    │   │   └── DedupConflict                 same key, other body
+    │   ├── Unauthenticated               no key, or not a good one
+    │   ├── Forbidden                     a good key without the scope
+    │   └── SyncCallInAsync               a blocking call on a running event loop
+    ├── ConfigError                   the settings cannot be used
+    ├── ProviderError                 whoever answers prompts did not answer
+    │   ├── AccountError                  a person must act; the lane pauses
+    │   │   ├── AuthenticationFailed
+    │   │   ├── PermissionRefused
+    │   │   └── BillingRefused
+    │   ├── RateLimited                   wait until `retry_at`; no attempt is used
+    │   ├── CircuitOpen                   wait until `retry_at`; no attempt is used
+    │   ├── Overloaded                    retried
+    │   ├── ServerFailed                  retried
+    │   ├── ProviderTimeout               retried; perhaps billed
+    │   ├── NetworkFailed                 retried; billed or not by when it happened
+    │   ├── StreamCut                     retried; partly billed
+    │   ├── EmptyAnswer                   retried
+    │   ├── ContextTooLong                permanent
+    │   ├── ContentFiltered               permanent
+    │   ├── Refused                       permanent
+    │   ├── InvalidOutput                 asked again a few times, then permanent
+    │   └── InvalidRequest                permanent
+    │       └── ModelNotFound
+    ├── RunError                      the work on one message went wrong
+    │   ├── AgentFailed                   the agent's own code raised; retried
+    │   ├── ToolFailed                    a tool's own exception, seen again on replay; retried
+    │   ├── InvalidResult                 the agent returned what its hints do not allow; permanent
+    │   ├── RunTimeout                    the attempt took longer than its `timeout_s`; retried
+    │   ├── RunLimit                      a run's own limit of steps, tokens or time; permanent
+    │   ├── DeadlinePassed                permanent, no attempt used
+    │   ├── WaitedTooLong                 `max_wait_s` passed without a stated end; permanent
+    │   ├── Poison                        crashed its process three times; permanent
+    │   └── OutcomeUnknown                a call that is not idempotent may or may not have happened
+    ├── LeaseError                    this worker may no longer write
+    │   ├── LeaseLost
+    │   └── WorkerFenced
+    └── StoreError                    where things are kept did not answer
+        ├── StoreBusy
+        ├── StoreFull
+        ├── StoreUnsuitable               a network file system, a newer schema, a damaged file
+        └── StoreClosed
+
+No error class lives anywhere else. Each carries a stable kebab-case `code`, a `category`, a `hint`, and
+the five facts by which a message's fate is decided: `retryable`, `retry_at`, `scope` (what to pause),
+`billed` and `evidence`. `ErrorFacts` is the same as plain data: what is journaled, stored with a dead
+letter and shown.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, ClassVar
+
+import msgspec
+
+from perdure.clock import Moment
+
+
+class Category(StrEnum):
+    """Who or what is the cause; one word for statistics and rules."""
+
+    INPUT = "input"
+    CONFIG = "config"
+    AUTH = "auth"
+    PERMISSION = "permission"
+    BILLING = "billing"
+    RATE_LIMIT = "rate-limit"
+    CIRCUIT_OPEN = "circuit-open"
+    OVERLOADED = "overloaded"
+    SERVER = "server"
+    TIMEOUT = "timeout"
+    NETWORK = "network"
+    STREAM_CUT = "stream-cut"
+    EMPTY = "empty-answer"
+    CONTEXT_LENGTH = "context-length"
+    CONTENT_FILTER = "content-filter"
+    REFUSAL = "refusal"
+    INVALID_OUTPUT = "invalid-output"
+    INVALID_REQUEST = "invalid-request"
+    MODEL_NOT_FOUND = "model-not-found"
+    AGENT = "agent"
+    TOOL = "tool"
+    LIMIT = "limit"
+    DEADLINE = "deadline"
+    POISON = "poison"
+    OUTCOME_UNKNOWN = "outcome-unknown"
+    LEASE_LOST = "lease-lost"
+    STORAGE = "storage"
+    INTERNAL = "internal"
+
+
+class Scope(StrEnum):
+    """What has to pause because of an error."""
+
+    REQUEST = "request"
+    MODEL = "model"
+    KEY = "key"
+    ACCOUNT = "account"
+    ENDPOINT = "endpoint"
+
+
+class Billed(StrEnum):
+    """Whether the provider may ask money for the call that failed."""
+
+    NO = "no"
+    MAYBE = "maybe"
+    PARTIAL = "partial"
+    YES = "yes"
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What the judgement rests on, as the provider said it; never a secret."""
+
+    status: int | None = None
+    provider: str | None = None
+    provider_code: str | None = None
+    request_id: str | None = None
+    rule: str | None = None
+    trace: str | None = None
+
+
+class ErrorFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error as plain data: what is journaled, kept with a dead letter, and shown."""
+
+    code: str
+    category: Category
+    message: str
+    hint: str | None = None
+    retryable: bool = False
+    retry_at: Moment | None = None
+    scope: Scope = Scope.REQUEST
+    billed: Billed = Billed.NO
+    evidence: Evidence = Evidence()
+    type_name: str | None = None
+    """`module:Class` of a foreign exception, so that a replay can raise the same type."""
+    args: list[Any] | None = None
+    """Its arguments, where they are plain data."""
+    causes: list[str] = []
+    """What led to it, one line each, nearest first."""
+
+
+class PerdureError(Exception):
+    """What went wrong, what it means for the message, and what to do about it.
+
+    Args:
+        message (str): What happened; it names the value with `!r`.
+        hint (str | None): What the reader can do.
+        retryable (bool | None): Overrides the class's own.
+        retry_at (Moment | None): Not before this moment.
+        scope (Scope | None): What has to pause; overrides the class's own.
+        billed (Billed | None): Overrides the class's own.
+        evidence (Evidence | None): What the judgement rests on.
+    """
+
+    code: ClassVar[str] = "internal-error"
+    category: ClassVar[Category] = Category.INTERNAL
+    default_retryable: ClassVar[bool] = False
+    default_scope: ClassVar[Scope] = Scope.REQUEST
+    default_billed: ClassVar[Billed] = Billed.NO
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        retryable: bool | None = None,
+        retry_at: Moment | None = None,
+        scope: Scope | None = None,
+        billed: Billed | None = None,
+        evidence: Evidence | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.retryable = self.default_retryable if retryable is None else retryable
+        self.retry_at = retry_at
+        self.scope = scope or self.default_scope
+        self.billed = billed or self.default_billed
+        self.evidence = evidence or Evidence()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep every attribute through pickle and copy, whatever the subclass's own signature.
+
+        Returns:
+            tuple[Any, ...]: As `object.__reduce__` asks.
+        """
+        return (_rebuild, (type(self), self.args, self.__dict__))
+
+    def facts(self) -> ErrorFacts:
+        """Say the same as plain data.
+
+        Returns:
+            ErrorFacts: Without the chain of causes, which `errors.report.facts_of` adds.
+        """
+        return ErrorFacts(
+            code=self.code,
+            category=self.category,
+            message=self.message,
+            hint=self.hint,
+            retryable=self.retryable,
+            retry_at=self.retry_at,
+            scope=self.scope,
+            billed=self.billed,
+            evidence=self.evidence,
+        )
+
+
+def _rebuild(kind: type[PerdureError], args: tuple[Any, ...], state: dict[str, Any]) -> PerdureError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+# What the caller asked for -------------------------------------------------------------------------
+
+
+class InputError(PerdureError):
+    """The caller asked for something that cannot be."""
+
+    code, category = "input-error", Category.INPUT
+
+
+class InvalidInput(InputError):
+    """Malformed, of the wrong shape, or out of range.
+
+    Args:
+        message (str): What is wrong.
+        problems (list[str] | None): One line for each thing that is wrong, with its path.
+        **more (Any): As for `PerdureError`.
+    """
+
+    code = "invalid-input"
+
+    def __init__(self, message: str, *, problems: list[str] | None = None, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.problems = problems or []
+
+
+class InputTooLarge(InvalidInput):
+    """More bytes, items or depth than the limit allows."""
+
+    code = "input-too-large"
+
+
+class NotYetBuilt(InputError):
+    """Known and planned, but not here yet: refused by name, never accepted and ignored."""
+
+    code = "not-yet-built"
+
+
+class NotFound(InputError):
+    """There is no such thing, or it is not yours to see."""
+
+    code = "not-found"
+
+
+class UnknownAgent(NotFound):
+    """No worker has ever registered an agent of that name."""
+
+    code = "unknown-agent"
+
+
+class UnknownModel(NotFound):
+    """No provider row or alias has that name."""
+
+    code = "unknown-model"
+
+
+class Conflict(InputError):
+    """It is not in a state in which this can be done."""
+
+    code = "conflict"
+
+
+class DedupConflict(Conflict):
+    """The same idempotency key came with another body."""
+
+    code = "dedup-conflict"
+
+
+class Unauthenticated(InputError):
+    """There is no key, or it is not a good one."""
+
+    code, category = "unauthenticated", Category.AUTH
+
+
+class Forbidden(InputError):
+    """The key is good, but may not do this."""
+
+    code, category = "forbidden", Category.PERMISSION
+
+
+class SyncCallInAsync(InputError):
+    """A blocking call was made on the thread of a running event loop."""
+
+    code = "sync-call-in-async"
+
+
+class ConfigError(PerdureError):
+    """The settings cannot be used."""
+
+    code, category = "config-invalid", Category.CONFIG
+
+
+# Who answers prompts -------------------------------------------------------------------------------
+
+
+class ProviderError(PerdureError):
+    """Whoever answers prompts did not answer."""
+
+    code, category = "provider-failed", Category.SERVER
+    default_retryable = True
+
+
+class AccountError(ProviderError):
+    """A person must act on the account; the lane pauses, the message waits."""
+
+    code, category = "provider-account", Category.AUTH
+    default_scope = Scope.KEY
+
+
+class AuthenticationFailed(AccountError):
+    """The provider does not take the key."""
+
+    code, category = "provider-auth", Category.AUTH
+
+
+class PermissionRefused(AccountError):
+    """The key is good, but may not use this model or feature."""
+
+    code, category = "provider-permission", Category.PERMISSION
+
+
+class BillingRefused(AccountError):
+    """Out of credit, over a spending limit, or not paid."""
+
+    code, category = "provider-billing", Category.BILLING
+    default_scope = Scope.ACCOUNT
+
+
+class RateLimited(ProviderError):
+    """The provider asked us to slow down; the message waits and no attempt is used."""
+
+    code, category = "provider-rate-limited", Category.RATE_LIMIT
+    default_scope = Scope.MODEL
+
+
+class CircuitOpen(ProviderError):
+    """The lane failed too often just now; the message waits and no attempt is used."""
+
+    code, category = "provider-circuit-open", Category.CIRCUIT_OPEN
+    default_scope = Scope.MODEL
+
+
+class Overloaded(ProviderError):
+    """The provider has no capacity at the moment."""
+
+    code, category = "provider-overloaded", Category.OVERLOADED
+    default_scope = Scope.MODEL
+
+
+class ServerFailed(ProviderError):
+    """The provider failed inside, or its answer was no answer."""
+
+    code, category = "provider-server", Category.SERVER
+    default_scope = Scope.ENDPOINT
+
+
+class ProviderTimeout(ProviderError):
+    """No complete answer within the time allowed."""
+
+    code, category = "provider-timeout", Category.TIMEOUT
+    default_scope = Scope.ENDPOINT
+    default_billed = Billed.MAYBE
+
+
+class NetworkFailed(ProviderError):
+    """The connection could not be made, or broke."""
+
+    code, category = "provider-network", Category.NETWORK
+    default_scope = Scope.ENDPOINT
+
+
+class StreamCut(ProviderError):
+    """The stream ended before its end."""
+
+    code, category = "provider-stream-cut", Category.STREAM_CUT
+    default_scope = Scope.ENDPOINT
+    default_billed = Billed.PARTIAL
+
+
+class EmptyAnswer(ProviderError):
+    """An answer without content, tool call or reasoning."""
+
+    code, category = "provider-empty-answer", Category.EMPTY
+    default_billed = Billed.YES
+
+
+class ContextTooLong(ProviderError):
+    """The prompt does not fit the model's context."""
+
+    code, category = "provider-context-length", Category.CONTEXT_LENGTH
+    default_retryable = False
+
+
+class ContentFiltered(ProviderError):
+    """The provider's content filter stopped input or output; the same again changes nothing."""
+
+    code, category = "provider-content-filter", Category.CONTENT_FILTER
+    default_retryable = False
+
+
+class Refused(ProviderError):
+    """The model declined."""
+
+    code, category = "provider-refusal", Category.REFUSAL
+    default_retryable = False
+    default_billed = Billed.YES
+
+
+class InvalidOutput(ProviderError):
+    """The model's output does not have the shape asked for, after being asked again."""
+
+    code, category = "provider-invalid-output", Category.INVALID_OUTPUT
+    default_retryable = False
+    default_billed = Billed.YES
+
+
+class InvalidRequest(ProviderError):
+    """The provider does not understand the request; the same again changes nothing."""
+
+    code, category = "provider-invalid-request", Category.INVALID_REQUEST
+    default_retryable = False
+
+
+class ModelNotFound(InvalidRequest):
+    """The provider does not have the model."""
+
+    code, category = "provider-model-not-found", Category.MODEL_NOT_FOUND
+
+
+# The work on one message ---------------------------------------------------------------------------
+
+
+class RunError(PerdureError):
+    """The work on one message went wrong."""
+
+    code, category = "run-failed", Category.AGENT
+
+
+class AgentFailed(RunError):
+    """The agent's own code raised."""
+
+    code = "agent-failed"
+    default_retryable = True
+
+
+class ToolFailed(RunError):
+    """A tool or step raised; this stands for an exception that cannot be made again on replay."""
+
+    code, category = "tool-failed", Category.TOOL
+    default_retryable = True
+
+
+class InvalidResult(RunError):
+    """The agent returned something that its hints do not allow."""
+
+    code = "invalid-result"
+
+
+class RunTimeout(RunError):
+    """The attempt took longer than the message allows."""
+
+    code, category = "run-timeout", Category.TIMEOUT
+    default_retryable = True
+
+
+class RunLimit(RunError):
+    """A run reached its own limit.
+
+    Args:
+        what (str): `steps`, `tokens` or `time`.
+        message (str): How much there was and how much is allowed.
+        **more (Any): As for `PerdureError`.
+    """
+
+    code, category = "limit-reached", Category.LIMIT
+
+    def __init__(self, what: str, message: str, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.what = what
+
+    def facts(self) -> ErrorFacts:
+        """Say the same as plain data, under the limit's own code.
+
+        Returns:
+            ErrorFacts: With `code` `limit-steps`, `limit-tokens` or `limit-time`.
+        """
+        return msgspec.structs.replace(super().facts(), code=f"limit-{self.what}")
+
+
+class DeadlinePassed(RunError):
+    """The message's deadline passed before it was done."""
+
+    code, category = "deadline-passed", Category.DEADLINE
+
+
+class WaitedTooLong(RunError):
+    """The message waited longer than `max_wait_s` for something without a stated end."""
+
+    code, category = "waited-too-long", Category.DEADLINE
+
+
+class Poison(RunError):
+    """The message took its process down three times without getting any further."""
+
+    code, category = "poison", Category.POISON
+
+
+class OutcomeUnknown(RunError):
+    """A call that is not idempotent was under way when its worker or connection was lost."""
+
+    code, category = "outcome-unknown", Category.OUTCOME_UNKNOWN
+
+
+# Leases and stores ---------------------------------------------------------------------------------
+
+
+class LeaseError(PerdureError):
+    """This worker may no longer write."""
+
+    code, category = "lease-error", Category.LEASE_LOST
+
+
+class LeaseLost(LeaseError):
+    """The message is no longer this worker's; whatever it still writes is refused."""
+
+    code = "lease-lost"
+
+
+class WorkerFenced(LeaseError):
+    """The worker was declared dead; it must stop."""
+
+    code = "worker-fenced"
+
+
+class StoreError(PerdureError):
+    """Where things are kept did not answer."""
+
+    code, category = "store-failed", Category.STORAGE
+    default_retryable = True
+
+
+class StoreBusy(StoreError):
+    """The database stayed locked longer than we wait."""
+
+    code = "store-busy"
+
+
+class StoreFull(StoreError):
+    """There is no room on the disk."""
+
+    code = "store-full"
+
+
+class StoreUnsuitable(StoreError):
+    """This place cannot hold a store: a network file system, a newer schema, a damaged file."""
+
+    code = "store-unsuitable"
+    default_retryable = False
+
+
+class StoreClosed(StoreError):
+    """The store is closed."""
+
+    code = "store-closed"

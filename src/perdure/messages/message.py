@@ -1,0 +1,224 @@
+"""A message, the states it can be in, and every move between them.
+
+Theory of operation: a message itself never changes; where it *is* does. It is in exactly one of eight
+places, three of which are ends, and the only ways from one to another are the rows of `MOVES`. Stores
+look moves up here (`after`) instead of deciding; the diagram in `docs/architecture.md` is drawn from
+this table. What makes a move happen is decided elsewhere (`retry.py`, the worker, a person).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NewType
+
+import msgspec
+
+from perdure.clock import Moment
+from perdure.errors.base import Conflict, ErrorFacts
+from perdure.resources.usage import Usage
+
+MessageId = NewType("MessageId", int)
+"""63 bits, ordered by the time of putting; written `msg_…` outside (`ids.py`)."""
+WorkerId = NewType("WorkerId", int)
+
+URGENT, NORMAL, IDLE = 0, 5, 9
+DEFAULT_MAX_WAIT_S = 7 * 24 * 3600.0
+
+
+class State(StrEnum):
+    """Where a message is."""
+
+    READY = "ready"
+    LATER = "later"
+    HELD = "held"
+    WAITING = "waiting"
+    LEASED = "leased"
+    DONE = "done"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+ENDS = frozenset({State.DONE, State.DEAD, State.CANCELLED})
+
+
+class Move(StrEnum):
+    """What can happen to a message."""
+
+    LEASE = "lease"  # a worker takes it
+    DUE = "due"  # its moment has come
+    ADMIT = "admit"  # its session, tenant, key or queue has room again
+    WAKE = "wake"  # the event or the decision it waited for is there
+    FINISH = "finish"  # its agent returned
+    RETRY = "retry"  # it failed and will be tried again
+    PARK = "park"  # its run waits for a moment
+    ASK = "ask"  # its run waits for an event or a person
+    RELEASE = "release"  # its worker stopped, died or lost it
+    BURY = "bury"  # given up
+    CANCEL = "cancel"  # somebody called it off
+    REVIVE = "revive"  # somebody gives it another life
+
+
+BIRTHS = frozenset({State.READY, State.LATER, State.HELD})
+
+MOVES: Mapping[State, Mapping[Move, State]] = {
+    State.READY: {Move.LEASE: State.LEASED, Move.BURY: State.DEAD, Move.CANCEL: State.CANCELLED},
+    State.LATER: {Move.DUE: State.READY, Move.BURY: State.DEAD, Move.CANCEL: State.CANCELLED},
+    State.HELD: {Move.ADMIT: State.READY, Move.BURY: State.DEAD, Move.CANCEL: State.CANCELLED},
+    State.WAITING: {Move.WAKE: State.READY, Move.BURY: State.DEAD, Move.CANCEL: State.CANCELLED},
+    State.LEASED: {
+        Move.FINISH: State.DONE,
+        Move.RETRY: State.LATER,
+        Move.PARK: State.LATER,
+        Move.ASK: State.WAITING,
+        Move.RELEASE: State.READY,
+        Move.BURY: State.DEAD,
+        Move.CANCEL: State.CANCELLED,
+    },
+    State.DONE: {},
+    State.DEAD: {Move.REVIVE: State.READY},
+    State.CANCELLED: {},
+}
+
+
+def after(state: State, move: Move) -> State:
+    """Look up where a move leads.
+
+    Args:
+        state (State): Where the message is.
+        move (Move): What happens to it.
+
+    Returns:
+        State: Where it is then.
+
+    Raises:
+        Conflict: The move is not possible from there.
+    """
+    try:
+        return MOVES[state][move]
+    except KeyError:
+        raise Conflict(
+            f"a message that is {state.value!r} cannot {move.value}",
+            hint="Only a dead letter can be revived, and only a message that has not ended can be cancelled.",
+        ) from None
+
+
+class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants done, already validated: ready to be put.
+
+    `body` is JSON as UTF-8 bytes. Durations are seconds. `due_at` None means at once. `session` must
+    be None until sessions are built.
+    """
+
+    agent: str
+    body: bytes
+    queue: str = "default"
+    tenant: str = "default"
+    priority: int = NORMAL
+    due_at: Moment | None = None
+    dedup_key: str | None = None
+    attempts: int = 5
+    timeout_s: float | None = None
+    deadline: Moment | None = None
+    max_wait_s: float = DEFAULT_MAX_WAIT_S
+    version: str | None = None
+    """The code version this message insists on; None runs on any."""
+    lane: str | None = None
+    session: str | None = None
+    parent: MessageId | None = None
+    metadata: Mapping[str, str] = {}
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """The answer to a put. `duplicate` is True where the key had brought this message before."""
+
+    id: MessageId
+    duplicate: bool = False
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """A message as it was put. Never changes."""
+
+    id: MessageId
+    agent: str
+    body: bytes
+    queue: str
+    tenant: str
+    priority: int
+    attempts: int
+    created_at: Moment
+    timeout_s: float | None = None
+    deadline: Moment | None = None
+    max_wait_s: float = DEFAULT_MAX_WAIT_S
+    version: str | None = None
+    lane: str | None = None
+    session: str | None = None
+    parent: MessageId | None = None
+    metadata: Mapping[str, str] = {}
+    dedup_key: str | None = None
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """The right of one living worker to work one message. Every write names it by its token."""
+
+    message: Message
+    token: int
+    worker: WorkerId
+    attempt: int
+    """Number of the attempt under way, from 1."""
+    crashes: int = 0
+    """Crashes since the journal last gained a result."""
+    leased_at: Moment
+    waiting_since: Moment | None = None
+    """Since when the message has been in waits without a stated end (an account error, a decision)."""
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a message does not run now, and what ends that.
+
+    `why` is one of `delay`, `backoff`, `sleep`, `rate-limit`, `circuit-open`, `account`,
+    `outcome-unknown`. `until` is the named moment; None waits for an event or a person. `step` is the
+    step that waits. `open_ended` is True where `max_wait_s` applies although there is a moment
+    (account errors, asked again in steps).
+    """
+
+    why: str
+    until: Moment | None = None
+    step: int | None = None
+    open_ended: bool = False
+    error: ErrorFacts | None = None
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True):
+    """One failed attempt, crash or account wait of a message, kept until the message is."""
+
+    n: int
+    """Number of the attempt, from 1."""
+    kind: str
+    """`retry`, `bury` or `crash`."""
+    error: ErrorFacts
+    at: Moment
+    worker: WorkerId | None = None
+
+
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """A message and where it is now."""
+
+    message: Message
+    state: State
+    attempt: int = 0
+    """Attempts used or under way."""
+    crashes: int = 0
+    wait: Wait | None = None
+    blocked_by: str | None = None
+    """Why a ready message does not start: `no-worker`, `queue-paused`, `all-paused`, `lane-closed`, `quarantine`."""
+    worker: WorkerId | None = None
+    started_at: Moment | None = None
+    """When it was first leased, as far as is kept."""
+    ended_at: Moment | None = None
+    result: bytes | None = None
+    error: ErrorFacts | None = None
+    usage: Usage | None = None
+    code_version: str | None = None
+    """The code version that ended it or runs it."""
+    revived: int = 0

@@ -1,0 +1,81 @@
+"""Routes: what a message needs of a worker, said once for all messages that need the same.
+
+A route is (queue, agent, version pin, lane, quarantine), interned when the first such message is put.
+Ready messages are kept by route, so a worker passes the routes it can serve *now* and neither an
+unknown agent nor a closed lane is ever scanned over; blocking a route moves no rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+
+import msgspec
+
+from perdure.clock import Moment
+
+__all__ = ["Route", "blocked_by", "servable"]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """What a kind of message needs, and what stands against it now."""
+
+    id: int
+    queue: str
+    agent: str
+    version: str | None = None
+    lane: str | None = None
+    quarantine: bool = False
+    """True where messages lie that took their process down twice; only a quarantine process serves it."""
+    paused: bool = False
+    """The queue, or everything, is paused."""
+    lane_closed_until: Moment | None = None
+
+
+def servable(
+    routes: Iterable[Route], *, agents: Mapping[str, str], queues: Collection[str] | None, quarantine: bool, now: Moment
+) -> list[Route]:
+    """Choose the routes a worker can serve at this moment.
+
+    Args:
+        routes (Iterable[Route]): All routes of the store.
+        agents (Mapping[str, str]): The worker's agents, name to code version.
+        queues (Collection[str] | None): The queues it serves; None for all.
+        quarantine (bool): Whether it is a quarantine process, which serves nothing else.
+        now (Moment): The store's time.
+
+    Returns:
+        list[Route]: What to pass to `MessageStore.lease`.
+    """
+    return [
+        route
+        for route in routes
+        if route.quarantine == quarantine
+        and not route.paused
+        and (queues is None or route.queue in queues)
+        and route.agent in agents
+        and route.version in (None, agents[route.agent])
+        and (route.lane_closed_until is None or route.lane_closed_until <= now)
+    ]
+
+
+def blocked_by(route: Route, *, known: Collection[tuple[str, str]], all_paused: bool, now: Moment) -> str | None:
+    """Say why nothing of a route can start now.
+
+    Args:
+        route (Route): The route.
+        known (Collection[tuple[str, str]]): (agent, version) of all living workers.
+        all_paused (bool): Whether everything is paused.
+        now (Moment): The store's time.
+
+    Returns:
+        str | None: `all-paused`, `queue-paused`, `no-worker`, `lane-closed`, or None when it can start.
+    """
+    if all_paused:
+        return "all-paused"
+    if route.paused:
+        return "queue-paused"
+    if not any(agent == route.agent and route.version in (None, version) for agent, version in known):
+        return "no-worker"
+    if route.lane_closed_until is not None and route.lane_closed_until > now:
+        return "lane-closed"
+    return None

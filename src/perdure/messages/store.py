@@ -1,0 +1,372 @@
+"""The contract of where messages are kept.
+
+A store is one object that owns the writer; `messages`, `workers`, `journal`, `memory` and `keys` are
+views of it, so that what belongs together is committed together. Every method is atomic, and returns
+only after its commit is on disk. Concurrent callers share commits.
+
+Times come from the store's clock alone. Stores are proved by `perdure.testing.MessageStoreKit`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from perdure.clock import Moment
+from perdure.errors.base import ErrorFacts
+from perdure.messages.message import Attempt, Lease, MessageId, NewMessage, Receipt, State, View, Wait, WorkerId
+from perdure.messages.routes import Route
+from perdure.resources.usage import Usage
+
+__all__ = ["Change", "Filter", "MessageStore", "Page", "QueueStatus", "Tended"]
+
+
+class Filter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which messages to list; None means any."""
+
+    tenant: str | None = None
+    state: State | None = None
+    queue: str | None = None
+    agent: str | None = None
+    code: str | None = None
+    """Error code, for dead letters."""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some of a listing, newest first, and where to go on (None at the end)."""
+
+    views: Sequence[View]
+    cursor: str | None = None
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """One move of one message. `seq` only grows, without regard to commits that failed."""
+
+    seq: int
+    id: MessageId
+    tenant: str
+    queue: str
+    agent: str
+    state: State
+    at: Moment
+
+
+class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """A queue in numbers that are kept, never counted."""
+
+    name: str
+    paused: bool
+    counts: Mapping[str, int]
+    """State to messages in it now, the ends included (as long as they are kept)."""
+    totals: Mapping[str, int]
+    """Since the store began: `put`, `done`, `dead`, `cancelled`, `retried`, `crashed`, `revived`."""
+    oldest_ready_at: Moment | None = None
+
+
+class Tended(msgspec.Struct, frozen=True, kw_only=True):
+    """What one round of tending did."""
+
+    due: int = 0
+    expired: int = 0
+    gave_up: int = 0
+    next_due_at: Moment | None = None
+    """When the next message becomes due, as far as known."""
+
+
+class MessageStore(Protocol):
+    """Keeps messages until each has ended.
+
+    A message is in one place at a time (`MOVES`). A method that takes a lease is refused with
+    `LeaseLost` when that lease is no longer held; nothing of the call is then written.
+
+    Raises:
+        StoreBusy: From any method: the database stayed locked longer than the store waits.
+        StoreFull: From any writing method: there is no room on the disk.
+        StoreClosed: From any method after the store was closed.
+    """
+
+    async def put(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+        """Accept messages: all of them, or none.
+
+        Args:
+            messages (Sequence[NewMessage]): One to 10,000, validated.
+
+        Returns:
+            list[Receipt]: One for each, in their order. A known `dedup_key` (per tenant, whichever
+            state its message is in) brings the id it had, if agent and body are the same.
+
+        Raises:
+            DedupConflict: A `dedup_key` came with another body or agent; nothing was put.
+        """
+        ...
+
+    async def routes(self) -> Sequence[Route]:
+        """List every route there is, with what stands against it. Cheap; made for every lease.
+
+        Returns:
+            Sequence[Route]: In no particular order.
+        """
+        ...
+
+    async def lease(self, routes: Sequence[Route], *, limit: int, worker: WorkerId) -> list[Lease]:
+        """Take the most urgent ready messages of some routes.
+
+        While the worker lives, no other call on any machine returns its messages. Once it is declared
+        dead they are ready again, and whatever it still writes is refused.
+
+        Args:
+            routes (Sequence[Route]): What the worker can serve now.
+            limit (int): At most this many messages, 1 to 1000.
+            worker (WorkerId): Who takes them; must be registered and alive.
+
+        Returns:
+            list[Lease]: Zero to `limit` leases: by priority, then tag, over all given routes; every
+            16th message taken is the one put earliest instead. Empty means nothing is ready.
+
+        Raises:
+            WorkerFenced: The worker was declared dead; it must stop.
+        """
+        ...
+
+    async def done(self, lease: Lease, result: bytes, *, usage: Usage | None = None, code_version: str | None = None) -> None:
+        """End a message well.
+
+        Args:
+            lease (Lease): The right to it.
+            result (bytes): JSON.
+            usage (Usage | None): All that its run used.
+            code_version (str | None): The agent's code that did it.
+
+        Raises:
+            LeaseLost: It is no longer this worker's.
+        """
+        ...
+
+    async def retry(self, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None = None, usage: Usage | None = None) -> None:
+        """Use up this attempt and try again at a moment.
+
+        Args:
+            lease (Lease): The right to it.
+            error (ErrorFacts): What ended the attempt.
+            at (Moment): When to run again.
+            step (int | None): The recorded step whose failure ended the attempt; it is made again then.
+            usage (Usage | None): All that its run used so far.
+
+        Raises:
+            LeaseLost: It is no longer this worker's.
+        """
+        ...
+
+    async def bury(
+        self, lease: Lease, error: ErrorFacts, *, step: int | None = None, usage: Usage | None = None, uses_attempt: bool = True
+    ) -> None:
+        """Give a message up: it becomes a dead letter with every attempt's error.
+
+        Args:
+            lease (Lease): The right to it.
+            error (ErrorFacts): Why.
+            step (int | None): The recorded step that failed; made again if the letter is revived.
+            usage (Usage | None): All that its run used.
+            uses_attempt (bool): False for `deadline-passed` and the like.
+
+        Raises:
+            LeaseLost: It is no longer this worker's.
+        """
+        ...
+
+    async def park(self, lease: Lease, wait: Wait) -> None:
+        """Let a message wait without a worker, no attempt used.
+
+        With `wait.until` it is `later`, without it is `waiting`.
+
+        Args:
+            lease (Lease): The right to it.
+            wait (Wait): For what.
+
+        Raises:
+            LeaseLost: It is no longer this worker's.
+        """
+        ...
+
+    async def release(self, lease: Lease) -> None:
+        """Give a message back, ready at once, no attempt and no crash counted (orderly stop).
+
+        Args:
+            lease (Lease): The right to it.
+
+        Raises:
+            LeaseLost: It is no longer this worker's.
+        """
+        ...
+
+    async def cancel(self, id: MessageId, *, tenant: str | None = None) -> View:
+        """Call a message off that is not running.
+
+        Args:
+            id (MessageId): Which.
+            tenant (str | None): Only if it is this tenant's.
+
+        Returns:
+            View: As it is now. Cancelling a cancelled message changes nothing.
+
+        Raises:
+            NotFound: No such message (of this tenant).
+            NotYetBuilt: It is running; that comes later.
+            Conflict: It has ended.
+        """
+        ...
+
+    async def revive(self, id: MessageId, *, tenant: str | None = None) -> View:
+        """Give a dead letter another life with all its attempts, its journal kept.
+
+        Args:
+            id (MessageId): Which.
+            tenant (str | None): Only if it is this tenant's.
+
+        Returns:
+            View: As it is now: ready.
+
+        Raises:
+            NotFound: No such message (of this tenant).
+            Conflict: It is no dead letter.
+        """
+        ...
+
+    async def get(self, id: MessageId, *, tenant: str | None = None) -> View:
+        """Look at one message.
+
+        Args:
+            id (MessageId): Which.
+            tenant (str | None): Only if it is this tenant's.
+
+        Returns:
+            View: With its result, error and usage.
+
+        Raises:
+            NotFound: No such message (of this tenant).
+        """
+        ...
+
+    async def list(self, filter: Filter, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """List messages, those put last first. Results and bodies are included.
+
+        Args:
+            filter (Filter): Which.
+            limit (int): At most this many, 1 to 1000.
+            cursor (str | None): Where the page before ended.
+
+        Returns:
+            Page: Costs what it returns, whatever the backlog.
+
+        Raises:
+            InvalidInput: The cursor is none of ours.
+        """
+        ...
+
+    async def attempts(self, id: MessageId) -> Sequence[Attempt]:
+        """List what went wrong with a message so far, oldest first.
+
+        Args:
+            id (MessageId): Which.
+
+        Returns:
+            Sequence[Attempt]: Empty where nothing did.
+        """
+        ...
+
+    async def queues(self) -> Sequence[QueueStatus]:
+        """List queues that ever had a message or were paused, by name.
+
+        Returns:
+            Sequence[QueueStatus]: From kept counters.
+        """
+        ...
+
+    async def pause(self, queue: str | None) -> None:
+        """Stop leasing from a queue, or from all. Running messages go on.
+
+        Args:
+            queue (str | None): Its name; None for everything.
+        """
+        ...
+
+    async def resume(self, queue: str | None) -> None:
+        """Lift a pause. Lifting the pause of everything leaves single queues paused.
+
+        Args:
+            queue (str | None): Its name; None for everything.
+        """
+        ...
+
+    async def paused(self) -> bool:
+        """Tell whether everything is paused.
+
+        Returns:
+            bool: True after `pause(None)`.
+        """
+        ...
+
+    async def close_lane(self, lane: str, *, until: Moment, why: str) -> None:
+        """Let nothing of a lane start before a moment (a rate limit, an account that needs a person).
+
+        Args:
+            lane (str): `provider/model`.
+            until (Moment): When it opens by itself; an earlier one than stands is ignored.
+            why (str): Error code, for people.
+        """
+        ...
+
+    async def tend(self) -> Tended:
+        """Do what time demands: due messages, deadlines, waits that took too long, old changes.
+
+        Any living worker may call it at any moment; costs one look when there is nothing to do. At
+        most 1,000 messages of a kind move per call.
+
+        Returns:
+            Tended: What was done.
+        """
+        ...
+
+    async def changes(self, after: int, *, limit: int = 1000, tenant: str | None = None) -> Sequence[Change]:
+        """Read the change sequence.
+
+        Args:
+            after (int): Only changes with a larger number.
+            limit (int): At most this many.
+            tenant (str | None): Only this tenant's.
+
+        Returns:
+            Sequence[Change]: In order. Kept for a day.
+        """
+        ...
+
+    async def last_change(self) -> int:
+        """Tell the number of the newest change.
+
+        Returns:
+            int: 0 in a new store.
+        """
+        ...
+
+    async def changed(self, after: int, *, timeout_s: float) -> int:
+        """Wait until something changes, in whichever process.
+
+        Args:
+            after (int): The newest change the caller knows.
+            timeout_s (float): Wait no longer than this.
+
+        Returns:
+            int: The newest change now; `after` if nothing happened in time.
+        """
+        ...
+
+    async def counters(self) -> Mapping[str, int]:
+        """Read the kept totals of the installation.
+
+        Returns:
+            Mapping[str, int]: `possibly_paid_twice`, `replayed`, `crashes`, `reaped`, `input_tokens`,
+            `output_tokens`, `calls`, `divergences`, `refused_stale`; absent means none yet.
+        """
+        ...

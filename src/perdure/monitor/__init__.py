@@ -1,0 +1,1 @@
+"""What happened, how fast, and at what cost."""

@@ -1,0 +1,137 @@
+"""Who answers prompts: the simple door, and the full one behind it.
+
+`LLMProvider` is the simple, synchronous door of the founding document: any object with its three
+methods plugs in and is run in a thread. `ChatProvider` is the full, asynchronous one that runs and the
+server use. Ours keep both (`SimpleDoor` gives a `ChatProvider` the simple one).
+
+A provider makes exactly one try and never retries: that is decided above, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import msgspec
+
+from perdure.resources.usage import Usage
+
+__all__ = ["ChatAnswer", "ChatProvider", "LLMProvider"]
+
+
+@runtime_checkable
+class LLMProvider(Protocol):
+    """Answers one prompt."""
+
+    def generate(self, prompt: str, system_prompt: str) -> str | None:
+        """Answer a prompt.
+
+        Args:
+            prompt (str): What the user says.
+            system_prompt (str): What the model should be; may be empty.
+
+        Returns:
+            str | None: The text; None for an empty answer.
+
+        Raises:
+            ProviderError: There was no answer.
+            SyncCallInAsync: Called on the thread of a running event loop.
+        """
+        ...
+
+    def get_metrics(self) -> dict[str, Any]:
+        """Say what this provider did since it was made.
+
+        Returns:
+            dict[str, Any]: At least `requests`, `errors`, `input_tokens`, `output_tokens`, `seconds`.
+        """
+        ...
+
+    def validate(self) -> bool:
+        """Check that it can be reached, takes our key and has the model.
+
+        Returns:
+            bool: True if so.
+        """
+        ...
+
+
+class ChatAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One complete answer."""
+
+    body: dict[str, Any]
+    """An OpenAI `chat.completion` object, reasoning under `reasoning_content`."""
+    usage: Usage
+    request_id: str | None = None
+
+    @property
+    def message(self) -> dict[str, Any]:
+        """The first choice's message."""
+        choices = self.body.get("choices") or [{}]
+        message: dict[str, Any] = choices[0].get("message") or {}
+        return message
+
+    @property
+    def text(self) -> str:
+        """The first choice's text, empty if it has none."""
+        return self.message.get("content") or ""
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why it ended: `stop`, `length`, `tool_calls`, `content_filter`."""
+        choices = self.body.get("choices") or [{}]
+        reason: str | None = choices[0].get("finish_reason")
+        return reason
+
+
+class ChatProvider(Protocol):
+    """Answers chats on OpenAI's wire."""
+
+    name: str
+
+    async def chat(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> ChatAnswer:
+        """Answer a chat, one try.
+
+        Args:
+            body (Mapping[str, Any]): An OpenAI chat request with `model` and `messages`; unknown
+                parameters pass through, absent ones are not sent.
+            timeout_s (float | None): For the whole answer; None for the provider's own.
+
+        Returns:
+            ChatAnswer: Complete, whatever way the upstream had to be asked.
+
+        Raises:
+            ProviderError: There was no answer; says why, whether to retry, and whether it was billed.
+        """
+        ...
+
+    def stream(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Answer a chat piece by piece, one try.
+
+        Args:
+            body (Mapping[str, Any]): As for `chat`.
+            timeout_s (float | None): For each piece.
+
+        Returns:
+            AsyncIterator[dict[str, Any]]: OpenAI `chat.completion.chunk` objects; the last one has
+            `usage` and no choices if the upstream counts.
+
+        Raises:
+            ProviderError: Before the first piece or in the middle (`StreamCut`).
+        """
+        ...
+
+    async def models(self) -> list[str]:
+        """List what it can answer with.
+
+        Returns:
+            list[str]: Model names as the upstream spells them.
+
+        Raises:
+            ProviderError: It did not answer.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        ...

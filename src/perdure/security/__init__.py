@@ -1,0 +1,1 @@
+"""Keys, scopes, and the validation of what comes in."""

@@ -1,0 +1,1 @@
+"""The store that is gone with its process: for tests."""

@@ -1,0 +1,72 @@
+"""What every engine offers: one store that owns the writer, and its views."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from perdure.agents.journal import Journal
+from perdure.memory.manager import Memory
+from perdure.messages.registry import WorkerRegistry
+from perdure.messages.store import MessageStore
+from perdure.security.keys import KeyStore
+
+__all__ = ["Store"]
+
+
+class Store(Protocol):
+    """Where everything is kept. Open it with `async with`; its views live as long as it is open."""
+
+    @property
+    def messages(self) -> MessageStore:
+        """Messages and queues."""
+        ...
+
+    @property
+    def workers(self) -> WorkerRegistry:
+        """Workers, agents and schemas."""
+        ...
+
+    @property
+    def journal(self) -> Journal:
+        """The steps of runs."""
+        ...
+
+    @property
+    def memory(self) -> Memory:
+        """What agents keep between runs."""
+        ...
+
+    @property
+    def keys(self) -> KeyStore:
+        """API keys."""
+        ...
+
+    async def __aenter__(self) -> Self:
+        """Open it, creating or upgrading what is there.
+
+        Returns:
+            Self: The same store, open.
+
+        Raises:
+            StoreUnsuitable: A network file system, a newer schema, a damaged file.
+        """
+        ...
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close it: what was accepted is on disk.
+
+        Args:
+            kind (type[BaseException] | None): As Python gives it.
+            error (BaseException | None): As Python gives it.
+            trace (TracebackType | None): As Python gives it.
+        """
+        ...
+
+    async def check(self) -> None:
+        """Make sure that it answers; for `/readyz`.
+
+        Raises:
+            StoreError: It does not.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""OpenAI's requests, answers, errors and streams: types and codecs."""

@@ -1,0 +1,1 @@
+"""Takes messages and runs agents."""
