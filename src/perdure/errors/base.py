@@ -3,7 +3,10 @@
     PerdureError
     ├── InputError                    the caller asked for something that cannot be (4xx)
     │   ├── InvalidInput                  malformed, wrong shape, out of range
+    │   │   ├── Malformed                     not JSON, or JSON that nobody should read
     │   │   └── InputTooLarge
+    │   ├── WrongMediaType                a body of another kind than we read
+    │   ├── WrongMethod                   the door is there, but not for this verb
     │   ├── NotYetBuilt                   known, planned, refused by name
     │   ├── NotFound                      no such message, agent, queue, key, model
     │   │   ├── UnknownAgent
@@ -249,10 +252,28 @@ class InvalidInput(InputError):
         self.problems = problems or []
 
 
+class Malformed(InvalidInput):
+    """It is not JSON, or JSON that nobody should read: too deep, with half a character in it."""
+
+    code = "malformed"
+
+
 class InputTooLarge(InvalidInput):
     """More bytes, items or depth than the limit allows."""
 
     code = "input-too-large"
+
+
+class WrongMediaType(InputError):
+    """The body is of another kind than we read."""
+
+    code = "wrong-media-type"
+
+
+class WrongMethod(InputError):
+    """The door is there, but not for this verb."""
+
+    code = "wrong-method"
 
 
 class NotYetBuilt(InputError):
