@@ -31,48 +31,50 @@ class _Part(BaseModel):
 class AppSettings(_Part):
     """Where the user's agents are."""
 
-    module: str | None = Field(None, description="`my_module:app`, the same as `--app`.")
+    module: str | None = Field(default=None, description="`my_module:app`, the same as `--app`.")
 
 
 class StoreSettings(_Part):
     """Where things are kept."""
 
-    url: str | None = Field(None, description="`sqlite:///path`; None is `perdure.db` in the data folder.")
-    synchronous: Literal["full", "normal"] = Field("full", description="`full` survives a power cut; `normal` may lose the last moments.")
-    wait_s: float = Field(5.0, gt=0, le=60, description="How long a call waits for a locked database.")
+    url: str | None = Field(default=None, description="`sqlite:///path`; None is `perdure.db` in the data folder.")
+    synchronous: Literal["full", "normal"] = Field(
+        default="full", description="`full` survives a power cut; `normal` may lose the last moments."
+    )
+    wait_s: float = Field(default=5.0, gt=0, le=60, description="How long a call waits for a locked database.")
 
 
 class ServerSettings(_Part):
     """The doors."""
 
     host: str = "127.0.0.1"
-    port: int = Field(8321, ge=0, le=65535)
-    max_body_bytes: int = Field(4 * 1024 * 1024, ge=1024, description="Larger requests get 413.")
-    max_depth: int = Field(64, ge=4, le=500, description="Deeper JSON gets 400.")
-    max_batch: int = Field(1000, ge=1, le=10_000, description="Messages in one put.")
-    allow_unregistered: bool = Field(False, description="Accept messages for agents no worker has registered.")
+    port: int = Field(default=8321, ge=0, le=65535)
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="Larger requests get 413.")
+    max_depth: int = Field(default=64, ge=4, le=500, description="Deeper JSON gets 400.")
+    max_batch: int = Field(default=1000, ge=1, le=10_000, description="Messages in one put.")
+    allow_unregistered: bool = Field(default=False, description="Accept messages for agents no worker has registered.")
 
 
 class WorkerSettings(_Part):
     """Who does the work."""
 
-    processes: int = Field(1, ge=0, le=64, description="Worker processes of `perdure up`.")
-    slots: int = Field(20, ge=1, le=1000, description="Messages one process works on at once.")
-    threads: int = Field(8, ge=1, le=200, description="Sync agents one process runs at once.")
-    grace_s: float = Field(10.0, ge=0, description="What running messages get at an orderly stop.")
-    park_after_s: float = Field(5.0, ge=0, description="Longer waits hold no worker.")
-    dead_after_s: float = Field(10.0, ge=3, description="Silence after which a worker counts as dead.")
-    queues: list[str] | None = Field(None, description="Serve these queues only.")
+    processes: int = Field(default=1, ge=0, le=64, description="Worker processes of `perdure up`.")
+    slots: int = Field(default=20, ge=1, le=1000, description="Messages one process works on at once.")
+    threads: int = Field(default=8, ge=1, le=200, description="Sync agents one process runs at once.")
+    grace_s: float = Field(default=10.0, ge=0, description="What running messages get at an orderly stop.")
+    park_after_s: float = Field(default=5.0, ge=0, description="Longer waits hold no worker.")
+    dead_after_s: float = Field(default=10.0, ge=3, description="Silence after which a worker counts as dead.")
+    queues: list[str] | None = Field(default=None, description="Serve these queues only.")
 
 
 class QueueSettings(_Part):
     """What a message gets when it does not say."""
 
-    attempts: int = Field(5, ge=1, le=100)
-    timeout_s: float | None = Field(None, gt=0)
-    max_wait_s: float = Field(7 * 24 * 3600.0, gt=0)
-    backoff_base_s: float = Field(1.0, gt=0)
-    backoff_cap_s: float = Field(300.0, gt=0)
+    attempts: int = Field(default=5, ge=1, le=100)
+    timeout_s: float | None = Field(default=None, gt=0)
+    max_wait_s: float = Field(default=7 * 24 * 3600.0, gt=0)
+    backoff_base_s: float = Field(default=1.0, gt=0)
+    backoff_cap_s: float = Field(default=300.0, gt=0)
 
 
 class ProviderSettings(_Part):
@@ -80,12 +82,12 @@ class ProviderSettings(_Part):
 
     kind: Literal["generic", "qwen", "local", "fake"] = "generic"
     base_url: str | None = None
-    api_key: SecretStr | None = Field(None, description="A reference such as `env:DASHSCOPE_API_KEY` or `file:/run/secrets/key`.")
-    region: Literal["cn", "intl", "us", "hk"] | None = Field(None, description="For `qwen`: which endpoint.")
-    workspace: str | None = Field(None, description="For `qwen`: a workspace's own domain.")
+    api_key: SecretStr | None = Field(default=None, description="A reference such as `env:DASHSCOPE_API_KEY` or `file:/run/secrets/key`.")
+    region: Literal["cn", "intl", "us", "hk"] | None = Field(default=None, description="For `qwen`: which endpoint.")
+    workspace: str | None = Field(default=None, description="For `qwen`: a workspace's own domain.")
     models: list[str] = []
-    timeout_s: float = Field(600.0, gt=0)
-    native_tools: bool = Field(True, description="False: tool calls are asked for as constrained JSON.")
+    timeout_s: float = Field(default=600.0, gt=0)
+    native_tools: bool = Field(default=True, description="False: tool calls are asked for as constrained JSON.")
     headers: dict[str, str] = {}
 
 
@@ -100,13 +102,13 @@ class Settings(_Part):
     """Everything."""
 
     config_version: int = 1
-    data: Path = Field(Path(".perdure"), description="Database, key, run files. `PERDURE_DATA`.")
-    default_model: str = Field("local/smollm2", description="`provider/model`, or an alias, for who names none.")
+    data: Path = Field(default=Path(".perdure"), description="Database, key, run files. `PERDURE_DATA`.")
+    default_model: str = Field(default="local/smollm2", description="`provider/model`, or an alias, for who names none.")
     log: Literal["auto", "json", "text"] = "auto"
-    app: AppSettings = AppSettings()  # type: ignore[call-arg]
-    store: StoreSettings = StoreSettings()  # type: ignore[call-arg]
-    server: ServerSettings = ServerSettings()  # type: ignore[call-arg]
-    worker: WorkerSettings = WorkerSettings()  # type: ignore[call-arg]
-    queue: QueueSettings = QueueSettings()  # type: ignore[call-arg]
+    app: AppSettings = AppSettings()
+    store: StoreSettings = StoreSettings()
+    server: ServerSettings = ServerSettings()
+    worker: WorkerSettings = WorkerSettings()
+    queue: QueueSettings = QueueSettings()
     providers: dict[str, ProviderSettings] = {}
     models: dict[str, ModelAlias] = {}
