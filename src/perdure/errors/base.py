@@ -17,6 +17,7 @@
     │   ├── Forbidden                     a good key without the scope
     │   └── SyncCallInAsync               a blocking call on a running event loop
     ├── ConfigError                   the settings cannot be used
+    ├── ServerUnreachable             a client got no answer from the Perdure server
     ├── ProviderError                 whoever answers prompts did not answer
     │   ├── AccountError                  a person must act; the lane pauses
     │   │   ├── AuthenticationFailed
@@ -334,6 +335,13 @@ class ConfigError(PerdureError):
     """The settings cannot be used."""
 
     code, category = "config-invalid", Category.CONFIG
+
+
+class ServerUnreachable(PerdureError):
+    """A client got no answer from the Perdure server."""
+
+    code, category = "server-unreachable", Category.NETWORK
+    default_retryable = True
 
 
 # Who answers prompts -------------------------------------------------------------------------------
