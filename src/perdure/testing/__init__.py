@@ -1,1 +1,57 @@
-"""Kits that prove a store, a memory, a provider; fakes one can trust; a way to test an agent."""
+"""Kits that prove a store, a memory, a provider; fakes one can trust; a way to test an agent.
+
+Each name is loaded when it is first used, so that a test which wants a clock does not pay for a server.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from perdure.stores.inmemory import InMemoryStore
+    from perdure.testing.clock import FakeClock
+    from perdure.testing.journal import JournalKit
+    from perdure.testing.keys import KeyStoreKit
+    from perdure.testing.memory import MemoryKit
+    from perdure.testing.messages import MessageStoreKit
+    from perdure.testing.provider import FakeProvider
+    from perdure.testing.run_agent import run_agent
+    from perdure.testing.upstream import Upstream
+    from perdure.testing.workers import WorkerRegistryKit
+
+__all__ = [
+    "FakeClock",
+    "FakeProvider",
+    "InMemoryStore",
+    "JournalKit",
+    "KeyStoreKit",
+    "MemoryKit",
+    "MessageStoreKit",
+    "Upstream",
+    "WorkerRegistryKit",
+    "run_agent",
+]
+
+_HOMES = {
+    "FakeClock": "perdure.testing.clock",
+    "FakeProvider": "perdure.testing.provider",
+    "InMemoryStore": "perdure.stores.inmemory",
+    "JournalKit": "perdure.testing.journal",
+    "KeyStoreKit": "perdure.testing.keys",
+    "MemoryKit": "perdure.testing.memory",
+    "MessageStoreKit": "perdure.testing.messages",
+    "Upstream": "perdure.testing.upstream",
+    "WorkerRegistryKit": "perdure.testing.workers",
+    "run_agent": "perdure.testing.run_agent",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

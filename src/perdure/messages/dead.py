@@ -1,0 +1,114 @@
+"""Why a store itself gives a message up, and how it counts crashes: rules, the same on every engine.
+
+Nothing here reads a clock or writes anything. A store asks these functions what to write when nobody
+holds the message: its deadline passed, a wait took too long, or its worker died once too often.
+"""
+
+from __future__ import annotations
+
+from perdure.clock import Moment, iso
+from perdure.errors.base import Category, DeadlinePassed, ErrorFacts, OutcomeUnknown, Poison, WaitedTooLong
+from perdure.messages.message import Message, Wait, WorkerId
+
+QUARANTINE_AT = 2
+"""Crashes without progress after which a message runs alone."""
+POISON_AT = 3
+"""Crashes without progress after which it is a dead letter."""
+
+__all__ = ["POISON_AT", "QUARANTINE_AT", "after_decision", "count_crash", "deadline_passed", "poison", "waited_too_long", "worker_died"]
+
+
+def count_crash(crashes: int, *, results_before: int, results_now: int) -> int:
+    """Count one more crash, unless the run got further since the one before.
+
+    Args:
+        crashes (int): Those counted so far.
+        results_before (int): Recorded steps at the crash before.
+        results_now (int): Recorded steps now.
+
+    Returns:
+        int: 1 where the journal gained a result since, else one more than so far.
+    """
+    return 1 if results_now > results_before else crashes + 1
+
+
+def worker_died(worker: WorkerId) -> ErrorFacts:
+    """Say for the log of attempts that the worker was lost.
+
+    Args:
+        worker (WorkerId): Which.
+
+    Returns:
+        ErrorFacts: With the code `worker-died`.
+    """
+    return ErrorFacts(
+        code="worker-died",
+        category=Category.POISON,
+        message=f"worker {worker} died while it worked on this message",
+        hint="Its log says why. Recorded steps are not made again.",
+        retryable=True,
+    )
+
+
+def poison(crashes: int) -> ErrorFacts:
+    """Say why a message is not tried again after its crashes.
+
+    Args:
+        crashes (int): How often it crashed without getting any further.
+
+    Returns:
+        ErrorFacts: With the code `poison`.
+    """
+    return Poison(
+        f"its worker died {crashes} times while it worked on this message, without a new result in the journal",
+        hint="Look for memory use or native code in the step after the last recorded one; then revive it.",
+    ).facts()
+
+
+def deadline_passed(deadline: Moment | None) -> ErrorFacts:
+    """Say that a message was not done in time.
+
+    Args:
+        deadline (Moment | None): The message's own.
+
+    Returns:
+        ErrorFacts: With the code `deadline-passed`.
+    """
+    return DeadlinePassed(f"its deadline {iso(deadline)} passed before it was done", hint="Put it again with a later deadline.").facts()
+
+
+def waited_too_long(message: Message, *, wait: Wait | None, blocked_by: str | None) -> ErrorFacts:
+    """Say why a wait without a stated end was ended.
+
+    Args:
+        message (Message): Who waited.
+        wait (Wait | None): For what, if it was parked.
+        blocked_by (str | None): What stood against its route, if it was ready.
+
+    Returns:
+        ErrorFacts: The account's own error where it waited for an account, else `waited-too-long`.
+    """
+    if wait is not None and wait.open_ended and wait.error is not None:
+        return wait.error
+    reason = blocked_by if wait is None else wait.why
+    causes = [] if wait is None or wait.error is None else [f"{wait.error.code}: {wait.error.message}"]
+    facts = WaitedTooLong(
+        f"it waited longer than {message.max_wait_s:g} s ({reason})",
+        hint="Remove the cause, then revive it; or put it with a larger `max_wait_s`.",
+    ).facts()
+    return ErrorFacts(code=facts.code, category=facts.category, message=facts.message, hint=facts.hint, causes=causes)
+
+
+def after_decision(step: int, wait: Wait | None) -> ErrorFacts:
+    """Say why a message was buried by a person who could not know a call's outcome either.
+
+    Args:
+        step (int): The step in question.
+        wait (Wait | None): As which the message waited.
+
+    Returns:
+        ErrorFacts: The error it waited with, else `outcome-unknown`.
+    """
+    if wait is not None and wait.error is not None:
+        return wait.error
+    return OutcomeUnknown(f"whether step {step} happened is unknown; it was decided to give the message up").facts()

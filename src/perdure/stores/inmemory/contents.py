@@ -1,0 +1,231 @@
+"""Everything an in-memory store knows, and the few things its views do to it together.
+
+Theory of operation: one lock, one `Contents`. A message is a row whose place changes only by `move`,
+which asks `MOVES`. Nothing is prepared for speed: a lease sorts what is ready and a listing walks all
+rows, because this store is the one that others are compared with and must be seen to be right.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from perdure.agents.journal import Step
+from perdure.clock import Clock, Moment
+from perdure.errors.base import ErrorFacts, LeaseLost, NotFound, StoreClosed
+from perdure.messages.dead import QUARANTINE_AT
+from perdure.messages.ids import write
+from perdure.messages.message import ENDS, Attempt, Lease, Message, MessageId, Move, State, Wait, WorkerId, after
+from perdure.messages.registry import AgentCard, WorkerCard
+from perdure.messages.store import Change
+from perdure.resources.usage import Usage
+from perdure.security.keys import Key
+
+__all__ = ["Contents", "RouteKey", "RouteRow", "Row", "WorkerRow"]
+
+RouteKey = tuple[str, str, str | None, str | None, bool]
+"""Queue, agent, version, lane, quarantine."""
+
+
+@dataclass(slots=True)
+class Row:
+    """A message and all that changes about it."""
+
+    message: Message
+    state: State
+    tag: int
+    ready_since: Moment
+    wait: Wait | None = None
+    waiting_since: Moment | None = None
+    used: int = 0
+    token: int = 0
+    worker: WorkerId | None = None
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    crashes: int = 0
+    results_at_crash: int = 0
+    revived: int = 0
+    result: bytes | None = None
+    error: ErrorFacts | None = None
+    usage: Usage | None = None
+    code_version: str | None = None
+    log: list[Attempt] = field(default_factory=list)
+
+    @property
+    def route(self) -> RouteKey:
+        """What it needs of a worker."""
+        put = self.message
+        return (put.queue, put.agent, put.version, put.lane, self.crashes >= QUARANTINE_AT)
+
+
+@dataclass(slots=True)
+class RouteRow:
+    """A route and since when it was seen blocked."""
+
+    id: int
+    blocked_since: Moment | None = None
+
+
+@dataclass(slots=True)
+class WorkerRow:
+    """A worker; `ended_at` is None while it lives."""
+
+    card: WorkerCard
+    started_at: Moment
+    beat_at: Moment
+    ended_at: Moment | None = None
+
+
+class Contents:
+    """What is kept.
+
+    Args:
+        clock (Clock): The store's only source of time.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.closed = False
+        self.rows: dict[MessageId, Row] = {}
+        self.dedup: dict[tuple[str, str], MessageId] = {}
+        self.routes: dict[RouteKey, RouteRow] = {}
+        self.lanes: dict[str, tuple[Moment, str]] = {}
+        self.paused_queues: set[str] = set()
+        self.all_paused = False
+        self.changes: list[Change] = []
+        self.seq = 0
+        self.totals: Counter[tuple[str, str]] = Counter()
+        self.counters: Counter[str] = Counter()
+        self.taken = 0
+        self.steps: dict[MessageId, dict[int, Step]] = {}
+        self.memory: dict[tuple[str, str], dict[str, bytes]] = {}
+        self.keys: dict[bytes, Key] = {}
+        self.workers: dict[WorkerId, WorkerRow] = {}
+        self.agents: dict[str, AgentCard] = {}
+        self._number = 0
+        self._lock = threading.RLock()
+        self._bells: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    @contextmanager
+    def open(self) -> Iterator[Moment]:
+        """Have it alone for one atomic call.
+
+        Yields:
+            Moment: The store's time.
+
+        Raises:
+            StoreClosed: It is closed.
+        """
+        with self._lock:
+            if self.closed:
+                raise StoreClosed("the store is closed", hint="Use it inside its `async with` block.")
+            yield self.clock.now()
+
+    def number(self) -> int:
+        """Draw the next of the one growing sequence that ids and tags come from.
+
+        Returns:
+            int: Larger than any before, and later times give larger ones.
+        """
+        self._number = max(self._number + 1, int(self.clock.now() * 1000) << 20)
+        return self._number
+
+    def row(self, id: MessageId, tenant: str | None = None) -> Row:
+        """Find a message.
+
+        Args:
+            id (MessageId): Which.
+            tenant (str | None): Only if it is this tenant's.
+
+        Returns:
+            Row: It.
+
+        Raises:
+            NotFound: No such message (of this tenant).
+        """
+        row = self.rows.get(id)
+        if row is None or tenant not in (None, row.message.tenant):
+            raise NotFound(f"there is no message {write(id)!r}", hint="Ids are shown by `perdure messages`.")
+        return row
+
+    def held(self, lease: Lease) -> Row:
+        """Find the message of a lease, if the lease still holds it.
+
+        Args:
+            lease (Lease): The right to it.
+
+        Returns:
+            Row: It.
+
+        Raises:
+            LeaseLost: The lease is stale.
+        """
+        row = self.rows.get(lease.message.id)
+        if row is None or row.state is not State.LEASED or row.token != lease.token:
+            self.counters["refused_stale"] += 1
+            raise LeaseLost(
+                f"message {write(lease.message.id)!r} is no longer held by worker {lease.worker}",
+                hint="Stop working on it: whoever holds it now goes on from the journal.",
+            )
+        return row
+
+    def move(self, row: Row, move: Move, *, wait: Wait | None = None) -> None:
+        """Bring a message to another place.
+
+        Args:
+            row (Row): The message.
+            move (Move): What happens to it.
+            wait (Wait | None): For what it waits there.
+        """
+        row.state = after(row.state, move)
+        row.wait = wait
+        if row.state is not State.LEASED:
+            row.worker = None
+        if row.state is State.READY:
+            row.tag, row.ready_since = self.number(), self.clock.now()
+        row.ended_at = self.clock.now() if row.state in ENDS else None
+        self.note(row)
+
+    def note(self, row: Row) -> None:
+        """Write a row's state into the change sequence and ring for who waits for it.
+
+        Args:
+            row (Row): A message that has just moved or been born.
+        """
+        put = row.message
+        self.routes.setdefault(row.route, RouteRow(id=len(self.routes) + 1))
+        self.seq += 1
+        self.changes.append(
+            Change(seq=self.seq, id=put.id, tenant=put.tenant, queue=put.queue, agent=put.agent, state=row.state, at=self.clock.now())
+        )
+        for loop, bell in self._bells:
+            loop.call_soon_threadsafe(bell.set)
+
+    def total(self, row: Row, name: str) -> None:
+        """Add one to a total of the message's queue.
+
+        Args:
+            row (Row): The message.
+            name (str): `put`, `done`, `dead` and so on.
+        """
+        self.totals[row.message.queue, name] += 1
+
+    @contextmanager
+    def bell(self) -> Iterator[asyncio.Event]:
+        """Be told of the next change.
+
+        Yields:
+            asyncio.Event: Set when something has changed.
+        """
+        entry = (asyncio.get_running_loop(), asyncio.Event())
+        with self._lock:
+            self._bells.append(entry)
+        try:
+            yield entry[1]
+        finally:
+            with self._lock:
+                self._bells.remove(entry)

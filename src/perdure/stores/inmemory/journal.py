@@ -1,0 +1,169 @@
+"""The steps of runs, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Step, StepKind, StepState
+from perdure.clock import Moment
+from perdure.errors.base import Conflict, ErrorFacts, NotFound
+from perdure.messages.dead import after_decision
+from perdure.messages.ids import write
+from perdure.messages.message import Lease, MessageId, Move, State
+from perdure.resources.usage import Usage
+from perdure.stores.inmemory.contents import Contents, Row
+
+__all__ = ["InMemoryJournal"]
+
+
+@dataclass(frozen=True)
+class InMemoryJournal(Journal):
+    """Keeps steps by message and number.
+
+    Args:
+        contents (Contents): What the store keeps.
+    """
+
+    contents: Contents
+
+    async def steps(self, id: MessageId) -> list[Step]:
+        """Read all steps of a message's run, by number."""
+        with self.contents.open():
+            kept = self.contents.steps.get(id, {})
+            return [kept[number] for number in sorted(kept)]
+
+    async def intend(self, lease: Lease, intent: Intent) -> None:
+        """Commit that a step is about to be made."""
+        with self.contents.open() as now:
+            self._begin(lease, intent, now)
+
+    async def record(
+        self, lease: Lease, number: int, result: bytes, *, usage: Usage | None = None, memory: MemoryWrite | None = None
+    ) -> None:
+        """Commit a step's result."""
+        with self.contents.open() as now:
+            step = self._intended(lease, number)
+            self._end(lease, step, now, state=StepState.DONE, result=result, usage=usage)
+            self._remember(lease, memory)
+
+    async def settle(self, lease: Lease, intent: Intent, result: bytes, *, memory: MemoryWrite | None = None) -> None:
+        """Commit a step that has no outside effect in one go."""
+        with self.contents.open() as now:
+            step = self._begin(lease, intent, now)
+            self._end(lease, step, now, state=StepState.DONE, result=result)
+            self._remember(lease, memory)
+
+    async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None) -> None:
+        """Commit that a step failed."""
+        with self.contents.open() as now:
+            step = self._intended(lease, number)
+            self._end(lease, step, now, state=StepState.FAILED, error=error, usage=usage)
+
+    async def defer(self, lease: Lease, number: int, error: ErrorFacts) -> None:
+        """Commit that a step did not happen and will be made again."""
+        with self.contents.open() as now:
+            step = self._intended(lease, number)
+            self._end(lease, step, now, state=StepState.AGAIN, error=error)
+
+    async def decide(
+        self, id: MessageId, number: int, decision: Decision, *, by: str, result: bytes | None = None, tenant: str | None = None
+    ) -> None:
+        """Say what became of a step whose outcome is unknown."""
+        with self.contents.open() as now:
+            row = self.contents.row(id, tenant)
+            step = self.contents.steps.get(id, {}).get(number)
+            if step is None:
+                raise NotFound(f"message {write(id)!r} has no step {number}")
+            if row.state is not State.WAITING or row.wait is None or (row.wait.why, row.wait.step) != ("outcome-unknown", number):
+                raise Conflict(
+                    f"message {write(id)!r} does not wait for the outcome of step {number}",
+                    hint="Only a message that waits as `outcome-unknown` can be decided, and only once.",
+                )
+            self._decided(row, msgspec.structs.replace(step, decided_by=by), decision, result or b"null", now)
+
+    def _decided(self, row: Row, step: Step, decision: Decision, result: bytes, now: Moment) -> None:
+        kept = self.contents.steps[row.message.id]
+        if decision is Decision.BURY:
+            kept[step.number] = step
+            row.error = after_decision(step.number, row.wait)
+            self.contents.move(row, Move.BURY)
+            self.contents.total(row, "dead")
+            return
+        if decision is Decision.HAPPENED:
+            step = msgspec.structs.replace(step, state=StepState.DONE, result=result, error=None, ended_at=now)
+        else:
+            step = msgspec.structs.replace(step, state=StepState.AGAIN, ended_at=now)
+        kept[step.number] = step
+        row.waiting_since = None
+        self.contents.move(row, Move.WAKE)
+
+    def _begin(self, lease: Lease, intent: Intent, now: Moment) -> Step:
+        self.contents.held(lease)
+        kept = self.contents.steps.setdefault(lease.message.id, {})
+        before = kept.get(intent.number)
+        if before is not None and before.state is StepState.DONE:
+            raise Conflict(
+                f"step {intent.number} of message {write(lease.message.id)!r} is recorded and is never made again",
+                hint="Return the recorded result.",
+            )
+        step = Step(
+            number=intent.number,
+            key=intent.key,
+            state=StepState.INTENT,
+            attempt=lease.attempt,
+            tries=1 if before is None else before.tries + 1,
+            ambiguous=intent.ambiguous + (0 if before is None else before.ambiguous),
+            began_at=now,
+            until=intent.until,
+            idempotent=intent.idempotent,
+            diverged=intent.diverged or (before is not None and before.diverged),
+            tool_version=intent.tool_version,
+            request=intent.request,
+            usage=None if before is None else before.usage,
+        )
+        kept[intent.number] = step
+        self.contents.counters["divergences"] += intent.diverged
+        self.contents.counters["possibly_paid_twice"] += intent.ambiguous and intent.key.kind is StepKind.LLM
+        return step
+
+    def _intended(self, lease: Lease, number: int) -> Step:
+        self.contents.held(lease)
+        step = self.contents.steps.get(lease.message.id, {}).get(number)
+        if step is None or step.state is not StepState.INTENT:
+            raise Conflict(
+                f"step {number} of message {write(lease.message.id)!r} is not under way",
+                hint="`intend` comes first, and each intent has one outcome.",
+            )
+        return step
+
+    def _end(
+        self,
+        lease: Lease,
+        step: Step,
+        now: Moment,
+        *,
+        state: StepState,
+        result: bytes | None = None,
+        error: ErrorFacts | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        total = usage if step.usage is None else step.usage if usage is None else step.usage + usage
+        ended = msgspec.structs.replace(step, state=state, ended_at=now, result=result, error=error, usage=total)
+        self.contents.steps[lease.message.id][step.number] = ended
+        if usage is not None:
+            self.contents.counters["calls"] += usage.calls
+            self.contents.counters["input_tokens"] += usage.input_tokens or 0
+            self.contents.counters["output_tokens"] += usage.output_tokens or 0
+
+    def _remember(self, lease: Lease, memory: MemoryWrite | None) -> None:
+        if memory is None:
+            return
+        space = self.contents.memory.setdefault((lease.message.tenant, memory.space), {})
+        if memory.key is None:
+            space.clear()
+        elif memory.value is None:
+            space.pop(memory.key, None)
+        else:
+            space[memory.key] = memory.value

@@ -1,0 +1,272 @@
+"""Messages and queues, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from perdure.agents.journal import StepState
+from perdure.clock import Moment
+from perdure.errors.base import Conflict, DedupConflict, ErrorFacts, NotYetBuilt
+from perdure.messages.ids import write
+from perdure.messages.message import (
+    Attempt,
+    Lease,
+    Message,
+    MessageId,
+    Move,
+    NewMessage,
+    Receipt,
+    State,
+    View,
+    Wait,
+    WorkerId,
+)
+from perdure.messages.routes import Route
+from perdure.messages.store import Change, Filter, MessageStore, Page, QueueStatus, Tended
+from perdure.resources.usage import Usage
+from perdure.stores.inmemory import queues, tending
+from perdure.stores.inmemory.contents import Contents, Row
+from perdure.stores.inmemory.views import page, view
+from perdure.stores.inmemory.workers import living
+
+_EVERY = 16
+"""Every so many leases the message put earliest comes first, whatever its priority."""
+
+__all__ = ["InMemoryMessages"]
+
+
+@dataclass(frozen=True)
+class InMemoryMessages(MessageStore):
+    """Keeps messages until each has ended.
+
+    Args:
+        contents (Contents): What the store keeps.
+    """
+
+    contents: Contents
+
+    async def put(self, messages: Sequence[NewMessage]) -> builtins.list[Receipt]:
+        """Accept messages: all of them, or none."""
+        with self.contents.open() as now:
+            born: builtins.list[Row] = []
+            dedup: dict[tuple[str, str], Row] = {}
+            receipts = [self._accept(new, now, born, dedup) for new in messages]
+            for row in born:
+                self.contents.rows[row.message.id] = row
+                self.contents.note(row)
+                self.contents.total(row, "put")
+            self.contents.dedup.update({key: row.message.id for key, row in dedup.items()})
+            return receipts
+
+    async def routes(self) -> builtins.list[Route]:
+        """List every route there is, with what stands against it."""
+        with self.contents.open():
+            return queues.routes(self.contents)
+
+    async def lease(self, routes: Sequence[Route], *, limit: int, worker: WorkerId) -> builtins.list[Lease]:
+        """Take the most urgent ready messages of some routes."""
+        with self.contents.open() as now:
+            living(self.contents, worker)
+            wanted = {route.id for route in routes}
+            keys = {key for key, route in self.contents.routes.items() if route.id in wanted and queues.may_start(self.contents, key, now)}
+            ready = [row for row in self.contents.rows.values() if row.state is State.READY and row.route in keys]
+            return [self._take(ready, worker, now) for _ in range(min(limit, len(ready)))]
+
+    async def done(self, lease: Lease, result: bytes, *, usage: Usage | None = None, code_version: str | None = None) -> None:
+        """End a message well."""
+        with self.contents.open():
+            row = self.contents.held(lease)
+            row.used += 1
+            row.result, row.usage, row.code_version = result, usage or row.usage, code_version or row.code_version
+            self.contents.move(row, Move.FINISH)
+            self.contents.total(row, "done")
+
+    async def retry(self, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None = None, usage: Usage | None = None) -> None:
+        """Use up this attempt and try again at a moment."""
+        with self.contents.open() as now:
+            row = self._failed(lease, error, "retry", now, step=step, usage=usage)
+            row.used += 1
+            row.waiting_since = None
+            self.contents.move(row, Move.RETRY, wait=Wait(why="backoff", until=at, step=step, error=error))
+            self.contents.total(row, "retried")
+
+    async def bury(
+        self, lease: Lease, error: ErrorFacts, *, step: int | None = None, usage: Usage | None = None, uses_attempt: bool = True
+    ) -> None:
+        """Give a message up."""
+        with self.contents.open() as now:
+            row = self._failed(lease, error, "bury", now, step=step, usage=usage)
+            row.used += uses_attempt
+            row.error = error
+            self.contents.move(row, Move.BURY)
+            self.contents.total(row, "dead")
+
+    async def park(self, lease: Lease, wait: Wait) -> None:
+        """Let a message wait without a worker, no attempt used."""
+        with self.contents.open() as now:
+            row = self.contents.held(lease)
+            endless = wait.until is None or wait.open_ended
+            row.waiting_since = (row.waiting_since or now) if endless else None
+            self.contents.move(row, Move.ASK if wait.until is None else Move.PARK, wait=wait)
+
+    async def release(self, lease: Lease) -> None:
+        """Give a message back, ready at once."""
+        with self.contents.open():
+            self.contents.move(self.contents.held(lease), Move.RELEASE)
+
+    async def cancel(self, id: MessageId, *, tenant: str | None = None) -> View:
+        """Call a message off that is not running."""
+        with self.contents.open() as now:
+            row = self.contents.row(id, tenant)
+            if row.state is State.LEASED:
+                raise NotYetBuilt("a running message cannot be cancelled yet", hint="Wait until it has ended, or pause its queue.")
+            if row.state is not State.CANCELLED:
+                self.contents.move(row, Move.CANCEL)
+                self.contents.total(row, "cancelled")
+            return view(self.contents, row, now)
+
+    async def revive(self, id: MessageId, *, tenant: str | None = None) -> View:
+        """Give a dead letter another life with all its attempts, its journal kept."""
+        with self.contents.open() as now:
+            row = self.contents.row(id, tenant)
+            if row.state is not State.DEAD:
+                raise Conflict(f"message {write(id)!r} is {row.state.value}, no dead letter")
+            row.used, row.crashes, row.waiting_since, row.error = 0, 0, None, None
+            row.revived += 1
+            self.contents.move(row, Move.REVIVE)
+            self.contents.total(row, "revived")
+            return view(self.contents, row, now)
+
+    async def get(self, id: MessageId, *, tenant: str | None = None) -> View:
+        """Look at one message."""
+        with self.contents.open() as now:
+            return view(self.contents, self.contents.row(id, tenant), now)
+
+    async def list(self, filter: Filter, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """List messages, those put last first."""
+        with self.contents.open() as now:
+            return page(self.contents, filter, limit, cursor, now)
+
+    async def attempts(self, id: MessageId) -> builtins.list[Attempt]:
+        """List what went wrong with a message so far, oldest first."""
+        with self.contents.open():
+            return builtins.list(self.contents.row(id).log)
+
+    async def queues(self) -> builtins.list[QueueStatus]:
+        """List queues that ever had a message or were paused, by name."""
+        with self.contents.open():
+            return queues.queue_statuses(self.contents)
+
+    async def pause(self, queue: str | None) -> None:
+        """Stop leasing from a queue, or from all."""
+        with self.contents.open():
+            if queue is None:
+                self.contents.all_paused = True
+            else:
+                self.contents.paused_queues.add(queue)
+
+    async def resume(self, queue: str | None) -> None:
+        """Lift a pause."""
+        with self.contents.open():
+            if queue is None:
+                self.contents.all_paused = False
+            else:
+                self.contents.paused_queues.discard(queue)
+
+    async def paused(self) -> bool:
+        """Tell whether everything is paused."""
+        with self.contents.open():
+            return self.contents.all_paused
+
+    async def close_lane(self, lane: str, *, until: Moment, why: str) -> None:
+        """Let nothing of a lane start before a moment."""
+        with self.contents.open():
+            standing, reason = self.contents.lanes.get(lane, (until, why))
+            self.contents.lanes[lane] = (until, why) if until > standing else (standing, reason)
+
+    async def tend(self) -> Tended:
+        """Do what time demands."""
+        with self.contents.open() as now:
+            return tending.tend(self.contents, now)
+
+    async def changes(self, after: int, *, limit: int = 1000, tenant: str | None = None) -> builtins.list[Change]:
+        """Read the change sequence."""
+        with self.contents.open():
+            return [change for change in self.contents.changes if change.seq > after and tenant in (None, change.tenant)][:limit]
+
+    async def last_change(self) -> int:
+        """Tell the number of the newest change."""
+        with self.contents.open():
+            return self.contents.seq
+
+    async def changed(self, after: int, *, timeout_s: float) -> int:
+        """Wait until something changes."""
+        with self.contents.bell() as bell:
+            newest = await self.last_change()
+            if newest <= after:
+                try:
+                    await asyncio.wait_for(bell.wait(), timeout_s)
+                except TimeoutError:
+                    return after
+            return await self.last_change()
+
+    async def counters(self) -> dict[str, int]:
+        """Read the kept totals of the installation."""
+        with self.contents.open():
+            return dict(+self.contents.counters)
+
+    def _accept(self, new: NewMessage, now: Moment, born: builtins.list[Row], dedup: dict[tuple[str, str], Row]) -> Receipt:
+        if new.session is not None:
+            raise NotYetBuilt("sessions are not built yet", hint="Put the message without `session`.")
+        key = None if new.dedup_key is None else (new.tenant, new.dedup_key)
+        known = None if key is None else dedup.get(key) or self.contents.rows.get(self.contents.dedup.get(key, MessageId(-1)))
+        if known is not None:
+            if (known.message.agent, known.message.body) != (new.agent, new.body):
+                raise DedupConflict(f"the key {new.dedup_key!r} came before with another body or agent", hint="Use a key once per request.")
+            return Receipt(known.message.id, duplicate=True)
+        row = self._born(new, now)
+        born.append(row)
+        if key is not None:
+            dedup[key] = row
+        return Receipt(row.message.id)
+
+    def _born(self, new: NewMessage, now: Moment) -> Row:
+        fields = {name: getattr(new, name) for name in NewMessage.__struct_fields__ if name != "due_at"}
+        message = Message(id=MessageId(self.contents.number()), created_at=now, **fields)
+        if new.due_at is None or new.due_at <= now:
+            return Row(message, State.READY, tag=message.id, ready_since=now)
+        return Row(message, State.LATER, tag=message.id, ready_since=now, wait=Wait(why="delay", until=new.due_at))
+
+    def _take(self, ready: builtins.list[Row], worker: WorkerId, now: Moment) -> Lease:
+        self.contents.taken += 1
+        if self.contents.taken % _EVERY == 0:
+            row = min(ready, key=lambda row: row.message.id)
+        else:
+            row = min(ready, key=lambda row: (row.message.priority, row.tag))
+        ready.remove(row)
+        self.contents.move(row, Move.LEASE)
+        row.token += 1
+        row.worker, row.started_at = worker, row.started_at or now
+        return Lease(
+            message=row.message,
+            token=row.token,
+            worker=worker,
+            attempt=row.used + 1,
+            crashes=row.crashes,
+            leased_at=now,
+            waiting_since=row.waiting_since,
+        )
+
+    def _failed(self, lease: Lease, error: ErrorFacts, kind: str, now: Moment, *, step: int | None, usage: Usage | None) -> Row:
+        row = self.contents.held(lease)
+        row.log.append(Attempt(n=lease.attempt, kind=kind, error=error, at=now, worker=lease.worker))
+        row.usage = usage or row.usage
+        steps = self.contents.steps.get(lease.message.id, {})
+        if step is not None and step in steps and steps[step].state is StepState.FAILED:
+            steps[step] = msgspec.structs.replace(steps[step], state=StepState.AGAIN)
+        return row

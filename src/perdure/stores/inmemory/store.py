@@ -1,0 +1,84 @@
+"""The store without a disk: the same promises as the others, as long as the process lives."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Self
+
+from perdure.clock import Clock, SystemClock
+from perdure.stores.inmemory.contents import Contents
+from perdure.stores.inmemory.journal import InMemoryJournal
+from perdure.stores.inmemory.keys import InMemoryKeys
+from perdure.stores.inmemory.memory import InMemoryMemory
+from perdure.stores.inmemory.messages import InMemoryMessages
+from perdure.stores.inmemory.workers import InMemoryWorkers
+
+__all__ = ["InMemoryStore"]
+
+
+class InMemoryStore:
+    """Keeps everything in this process: for tests, and to compare other stores with.
+
+    What is in it is gone with the object, not with `async with`: opened again it holds what it held,
+    as a store on disk would after a restart.
+
+    Args:
+        clock (Clock | None): Where it takes time from; None is the machine's.
+    """
+
+    def __init__(self, *, clock: Clock | None = None) -> None:
+        self._contents = Contents(clock or SystemClock())
+        self._messages = InMemoryMessages(self._contents)
+        self._workers = InMemoryWorkers(self._contents)
+        self._journal = InMemoryJournal(self._contents)
+        self._memory = InMemoryMemory(self._contents)
+        self._keys = InMemoryKeys(self._contents)
+
+    @property
+    def messages(self) -> InMemoryMessages:
+        """Messages and queues."""
+        return self._messages
+
+    @property
+    def workers(self) -> InMemoryWorkers:
+        """Workers, agents and schemas."""
+        return self._workers
+
+    @property
+    def journal(self) -> InMemoryJournal:
+        """The steps of runs."""
+        return self._journal
+
+    @property
+    def memory(self) -> InMemoryMemory:
+        """What agents keep between runs."""
+        return self._memory
+
+    @property
+    def keys(self) -> InMemoryKeys:
+        """API keys."""
+        return self._keys
+
+    async def __aenter__(self) -> Self:
+        """Open it.
+
+        Returns:
+            Self: The same store.
+        """
+        self._contents.closed = False
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close it: its views answer `StoreClosed` from now on.
+
+        Args:
+            kind (type[BaseException] | None): As Python gives it.
+            error (BaseException | None): As Python gives it.
+            trace (TracebackType | None): As Python gives it.
+        """
+        self._contents.closed = True
+
+    async def check(self) -> None:
+        """Make sure that it is open."""
+        with self._contents.open():
+            pass

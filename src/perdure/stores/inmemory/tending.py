@@ -1,0 +1,91 @@
+"""What time demands, in memory: deadlines first, then waits that took too long, then what is due."""
+
+from __future__ import annotations
+
+import math
+
+from perdure.clock import Moment
+from perdure.errors.base import ErrorFacts
+from perdure.messages.dead import deadline_passed, waited_too_long
+from perdure.messages.message import Move, State
+from perdure.messages.store import Tended
+from perdure.stores.inmemory.contents import Contents, Row
+from perdure.stores.inmemory.queues import obstacle
+
+_AT_ONCE = 1000
+_CHANGES_KEPT_S = 24 * 3600.0
+_PLACES = (State.READY, State.LATER, State.WAITING)
+
+__all__ = ["tend"]
+
+
+def tend(contents: Contents, now: Moment) -> Tended:
+    """Do what time demands.
+
+    Args:
+        contents (Contents): What the store keeps.
+        now (Moment): The store's time.
+
+    Returns:
+        Tended: What was done.
+    """
+    _see_blocks(contents, now)
+    contents.changes[:] = [change for change in contents.changes if now - change.at <= _CHANGES_KEPT_S]
+    return Tended(
+        expired=_expire(contents, now),
+        gave_up=_give_up(contents, now),
+        due=_make_ready(contents, now),
+        next_due_at=min((row.wait.until for row in contents.rows.values() if row.wait and row.wait.until is not None), default=None),
+    )
+
+
+def _see_blocks(contents: Contents, now: Moment) -> None:
+    for key, route in contents.routes.items():
+        if obstacle(contents, key, now) is None:
+            route.blocked_since = None
+        elif route.blocked_since is None:
+            route.blocked_since = now
+
+
+def _expire(contents: Contents, now: Moment) -> int:
+    late = [
+        row for row in contents.rows.values() if row.state in _PLACES and row.message.deadline is not None and row.message.deadline <= now
+    ]
+    for row in late[:_AT_ONCE]:
+        _bury(contents, row, deadline_passed(row.message.deadline))
+    return len(late[:_AT_ONCE])
+
+
+def _give_up(contents: Contents, now: Moment) -> int:
+    tired = [row for row in contents.rows.values() if _waits_since(contents, row, now) + row.message.max_wait_s <= now]
+    for row in tired[:_AT_ONCE]:
+        _bury(contents, row, waited_too_long(row.message, wait=row.wait, blocked_by=obstacle(contents, row.route, now)))
+    return len(tired[:_AT_ONCE])
+
+
+def _waits_since(contents: Contents, row: Row, now: Moment) -> Moment:
+    """Since when a message has waited without a stated end; now, if it does not."""
+    if row.state is State.READY:
+        blocked = contents.routes[row.route].blocked_since
+        return now if blocked is None else max(blocked, row.ready_since)
+    if row.wait is not None and (row.wait.until is None or row.wait.open_ended) and row.waiting_since is not None:
+        return row.waiting_since
+    return now
+
+
+def _make_ready(contents: Contents, now: Moment) -> int:
+    due = [row for row in contents.rows.values() if row.state is State.LATER and _until(row) <= now]
+    due.sort(key=lambda row: (_until(row), row.message.id))
+    for row in due[:_AT_ONCE]:
+        contents.move(row, Move.DUE)
+    return len(due[:_AT_ONCE])
+
+
+def _until(row: Row) -> Moment:
+    return math.inf if row.wait is None or row.wait.until is None else row.wait.until
+
+
+def _bury(contents: Contents, row: Row, error: ErrorFacts) -> None:
+    row.error = error
+    contents.move(row, Move.BURY)
+    contents.total(row, "dead")
