@@ -1,0 +1,68 @@
+"""Nothing secret leaves: whatever looks like a key is struck out before it is written anywhere.
+
+Used on every line of the log and on every text an error carries to a page. Blunt on purpose: a false
+hit costs a reader one word, a miss costs somebody a key.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+STRUCK_OUT = "[redacted]"
+
+_NAMES = r"authorization|api[_-]?key|password|passwd|secret|cookie|(?:access|refresh|session|csrf)[_-]?token"
+_SECRET_NAME = re.compile(_NAMES, re.IGNORECASE)
+_KEYS = re.compile(
+    r"""
+      \b(?:pdr|sk|rk|pk|ghp|gho|github_pat|xox[abprs]|hf|whsec)[_-][A-Za-z0-9_\-]{12,}  # well-known prefixes
+    | \bAKIA[A-Z0-9]{12,}
+    | \beyJ[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]{8,}\.[A-Za-z0-9_\-]*                    # JSON web tokens
+    """,
+    re.VERBOSE,
+)
+_BEARER = re.compile(r"\b(Bearer|Basic)\s+[^\s,;\"']{6,}", re.IGNORECASE)
+_NAMED = re.compile(
+    rf"""(?P<name>["']?\b(?:[a-z0-9]+[_-])*(?:{_NAMES})\b["']?)
+         (?P<is>\s*[:=]\s*)(?P<quote>["']?)(?P<value>(?:(?:Bearer|Basic)\s+)?[^\s"'&,;}}\]]+)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_USERINFO = re.compile(r"(?P<scheme>\b[a-z][a-z0-9+.\-]*://[^\s:/@]*):[^\s@/]+@", re.IGNORECASE)
+
+__all__ = ["STRUCK_OUT", "redact", "redact_facts"]
+
+
+def redact(text: str) -> str:
+    """Strike out whatever looks like a secret.
+
+    Args:
+        text (str): Any text.
+
+    Returns:
+        str: The same without keys, bearer tokens, passwords in addresses and named secrets.
+    """
+    text = _NAMED.sub(rf"\g<name>\g<is>\g<quote>{STRUCK_OUT}", text)
+    text = _BEARER.sub(rf"\1 {STRUCK_OUT}", text)
+    text = _USERINFO.sub(rf"\g<scheme>:{STRUCK_OUT}@", text)
+    return _KEYS.sub(STRUCK_OUT, text)
+
+
+def redact_facts(value: Any, *, name: str = "") -> Any:
+    """Strike out secrets in plain data.
+
+    Args:
+        value (Any): Text, or dicts and lists of it; anything else is left as it is.
+        name (str): What the value is called; what is called `api_key` goes whole.
+
+    Returns:
+        Any: A copy without secrets.
+    """
+    if name and _SECRET_NAME.search(name) and value is not None:
+        return STRUCK_OUT
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {key: redact_facts(item, name=str(key)) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [redact_facts(item) for item in value]
+    return value
