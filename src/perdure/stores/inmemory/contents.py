@@ -12,72 +12,32 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from typing import Any
 
 from perdure.agents.journal import Step
 from perdure.clock import Clock, Moment
-from perdure.errors.base import ErrorFacts, LeaseLost, NotFound, StoreClosed
-from perdure.messages.dead import QUARANTINE_AT
+from perdure.errors.base import LeaseLost, NotFound, StoreClosed
+from perdure.events import tell
 from perdure.messages.ids import write
-from perdure.messages.message import ENDS, Attempt, Lease, Message, MessageId, Move, State, Wait, WorkerId, after
-from perdure.messages.registry import AgentCard, WorkerCard
+from perdure.messages.message import ENDS, Lease, MessageId, Move, State, Wait, WorkerId, after
+from perdure.messages.registry import AgentCard
 from perdure.messages.store import Change
-from perdure.resources.usage import Usage
 from perdure.security.keys import Key
+from perdure.stores.inmemory.rows import RouteKey, RouteRow, Row, WorkerRow
 
-__all__ = ["Contents", "RouteKey", "RouteRow", "Row", "WorkerRow"]
+__all__ = ["Contents"]
 
-RouteKey = tuple[str, str, str | None, str | None, bool]
-"""Queue, agent, version, lane, quarantine."""
-
-
-@dataclass(slots=True)
-class Row:
-    """A message and all that changes about it."""
-
-    message: Message
-    state: State
-    tag: int
-    ready_since: Moment
-    wait: Wait | None = None
-    waiting_since: Moment | None = None
-    used: int = 0
-    token: int = 0
-    worker: WorkerId | None = None
-    started_at: Moment | None = None
-    ended_at: Moment | None = None
-    crashes: int = 0
-    results_at_crash: int = 0
-    revived: int = 0
-    result: bytes | None = None
-    error: ErrorFacts | None = None
-    usage: Usage | None = None
-    code_version: str | None = None
-    log: list[Attempt] = field(default_factory=list)
-
-    @property
-    def route(self) -> RouteKey:
-        """What it needs of a worker."""
-        put = self.message
-        return (put.queue, put.agent, put.version, put.lane, self.crashes >= QUARANTINE_AT)
-
-
-@dataclass(slots=True)
-class RouteRow:
-    """A route and since when it was seen blocked."""
-
-    id: int
-    blocked_since: Moment | None = None
-
-
-@dataclass(slots=True)
-class WorkerRow:
-    """A worker; `ended_at` is None while it lives."""
-
-    card: WorkerCard
-    started_at: Moment
-    beat_at: Moment
-    ended_at: Moment | None = None
+_TOLD = {
+    Move.LEASE: "message.leased",
+    Move.FINISH: "message.done",
+    Move.RETRY: "message.retried",
+    Move.PARK: "message.parked",
+    Move.ASK: "message.parked",
+    Move.RELEASE: "message.released",
+    Move.BURY: "message.dead",
+    Move.CANCEL: "message.cancelled",
+    Move.REVIVE: "message.revived",
+}
 
 
 class Contents:
@@ -107,6 +67,7 @@ class Contents:
         self.workers: dict[WorkerId, WorkerRow] = {}
         self.agents: dict[str, AgentCard] = {}
         self._number = 0
+        self._told: list[tuple[str, dict[str, Any]]] = []
         self._lock = threading.RLock()
         self._bells: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
@@ -123,7 +84,12 @@ class Contents:
         with self._lock:
             if self.closed:
                 raise StoreClosed("the store is closed", hint="Use it inside its `async with` block.")
-            yield self.clock.now()
+            try:
+                yield self.clock.now()
+            finally:
+                told, self._told = self._told, []
+        for name, facts in told:
+            tell(name, **facts)
 
     def number(self) -> int:
         """Draw the next of the one growing sequence that ids and tags come from.
@@ -188,13 +154,14 @@ class Contents:
         if row.state is State.READY:
             row.tag, row.ready_since = self.number(), self.clock.now()
         row.ended_at = self.clock.now() if row.state in ENDS else None
-        self.note(row)
+        self.note(row, _TOLD.get(move))
 
-    def note(self, row: Row) -> None:
+    def note(self, row: Row, event: str | None) -> None:
         """Write a row's state into the change sequence and ring for who waits for it.
 
         Args:
             row (Row): A message that has just moved or been born.
+            event (str | None): What is told of it once the call has ended well.
         """
         put = row.message
         self.routes.setdefault(row.route, RouteRow(id=len(self.routes) + 1))
@@ -202,8 +169,33 @@ class Contents:
         self.changes.append(
             Change(seq=self.seq, id=put.id, tenant=put.tenant, queue=put.queue, agent=put.agent, state=row.state, at=self.clock.now())
         )
+        if event is not None:
+            self.tells(event, row)
         for loop, bell in self._bells:
             loop.call_soon_threadsafe(bell.set)
+
+    def tells(self, event: str, row: Row, **more: Any) -> None:
+        """Keep an event about a message to be told when the call has ended well.
+
+        Args:
+            event (str): `message.leased`, `step.recorded`.
+            row (Row): The message.
+            **more (Any): Further facts.
+        """
+        put = row.message
+        facts: dict[str, Any] = {"id": write(put.id), "agent": put.agent, "queue": put.queue, "tenant": put.tenant}
+        facts["attempt"] = row.used + (row.state is State.LEASED)
+        error = row.error or (row.wait.error if row.wait else None)
+        self.later(event, **facts, code=None if error is None else error.code, **more)
+
+    def later(self, event: str, /, **facts: Any) -> None:
+        """Keep an event to be told when the call has ended well.
+
+        Args:
+            event (str): Its name.
+            **facts (Any): What is told.
+        """
+        self._told.append((event, facts))
 
     def total(self, row: Row, name: str) -> None:
         """Add one to a total of the message's queue.

@@ -13,7 +13,8 @@ from perdure.messages.dead import after_decision
 from perdure.messages.ids import write
 from perdure.messages.message import Lease, MessageId, Move, State
 from perdure.resources.usage import Usage
-from perdure.stores.inmemory.contents import Contents, Row
+from perdure.stores.inmemory.contents import Contents
+from perdure.stores.inmemory.rows import Row
 
 __all__ = ["InMemoryJournal"]
 
@@ -100,7 +101,7 @@ class InMemoryJournal(Journal):
         self.contents.move(row, Move.WAKE)
 
     def _begin(self, lease: Lease, intent: Intent, now: Moment) -> Step:
-        self.contents.held(lease)
+        row = self.contents.held(lease)
         kept = self.contents.steps.setdefault(lease.message.id, {})
         before = kept.get(intent.number)
         if before is not None and before.state is StepState.DONE:
@@ -124,6 +125,7 @@ class InMemoryJournal(Journal):
             usage=None if before is None else before.usage,
         )
         kept[intent.number] = step
+        self._tell("intended", row, step)
         self.contents.counters["divergences"] += intent.diverged
         self.contents.counters["possibly_paid_twice"] += intent.ambiguous and intent.key.kind is StepKind.LLM
         return step
@@ -152,10 +154,16 @@ class InMemoryJournal(Journal):
         total = usage if step.usage is None else step.usage if usage is None else step.usage + usage
         ended = msgspec.structs.replace(step, state=state, ended_at=now, result=result, error=error, usage=total)
         self.contents.steps[lease.message.id][step.number] = ended
+        self._tell("recorded" if state is StepState.DONE else "failed", self.contents.rows[lease.message.id], ended)
         if usage is not None:
             self.contents.counters["calls"] += usage.calls
             self.contents.counters["input_tokens"] += usage.input_tokens or 0
             self.contents.counters["output_tokens"] += usage.output_tokens or 0
+
+    def _tell(self, event: str, row: Row, step: Step) -> None:
+        code = None if step.error is None else step.error.code
+        facts = {"id": write(row.message.id), "agent": row.message.agent, "tenant": row.message.tenant}
+        self.contents.later(f"step.{event}", **facts, number=step.number, kind=step.key.kind.value, name=step.key.name, code=code)
 
     def _remember(self, lease: Lease, memory: MemoryWrite | None) -> None:
         if memory is None:

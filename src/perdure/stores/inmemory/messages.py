@@ -30,7 +30,8 @@ from perdure.messages.routes import Route
 from perdure.messages.store import Change, Filter, MessageStore, Page, QueueStatus, Tended
 from perdure.resources.usage import Usage
 from perdure.stores.inmemory import queues, tending
-from perdure.stores.inmemory.contents import Contents, Row
+from perdure.stores.inmemory.contents import Contents
+from perdure.stores.inmemory.rows import Row
 from perdure.stores.inmemory.views import page, view
 from perdure.stores.inmemory.workers import living
 
@@ -58,7 +59,7 @@ class InMemoryMessages(MessageStore):
             receipts = [self._accept(new, now, born, dedup) for new in messages]
             for row in born:
                 self.contents.rows[row.message.id] = row
-                self.contents.note(row)
+                self.contents.note(row, "message.put")
                 self.contents.total(row, "put")
             self.contents.dedup.update({key: row.message.id for key, row in dedup.items()})
             return receipts

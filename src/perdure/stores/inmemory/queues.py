@@ -8,7 +8,8 @@ from perdure.clock import Moment
 from perdure.messages.message import State
 from perdure.messages.routes import Route, blocked_by
 from perdure.messages.store import QueueStatus
-from perdure.stores.inmemory.contents import Contents, RouteKey
+from perdure.stores.inmemory.contents import Contents
+from perdure.stores.inmemory.rows import RouteKey
 
 __all__ = ["may_start", "obstacle", "queue_statuses", "route_of", "routes"]
 

@@ -9,8 +9,9 @@ from perdure.errors.base import ErrorFacts
 from perdure.messages.dead import deadline_passed, waited_too_long
 from perdure.messages.message import Move, State
 from perdure.messages.store import Tended
-from perdure.stores.inmemory.contents import Contents, Row
+from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.queues import obstacle
+from perdure.stores.inmemory.rows import Row
 
 _AT_ONCE = 1000
 _CHANGES_KEPT_S = 24 * 3600.0

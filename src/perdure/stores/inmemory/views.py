@@ -6,8 +6,9 @@ from perdure.clock import Moment
 from perdure.errors.base import InvalidInput
 from perdure.messages.message import State, View
 from perdure.messages.store import Filter, Page
-from perdure.stores.inmemory.contents import Contents, Row
+from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.queues import obstacle
+from perdure.stores.inmemory.rows import Row
 
 __all__ = ["page", "view"]
 

@@ -10,7 +10,8 @@ from perdure.errors.base import WorkerFenced
 from perdure.messages.dead import POISON_AT, QUARANTINE_AT, count_crash, poison, worker_died
 from perdure.messages.message import Attempt, MessageId, Move, State, WorkerId
 from perdure.messages.registry import DEAD_AFTER_S, AgentCard, Reaped, WorkerCard, WorkerRegistry, WorkerStatus
-from perdure.stores.inmemory.contents import Contents, Row, WorkerRow
+from perdure.stores.inmemory.contents import Contents
+from perdure.stores.inmemory.rows import Row, WorkerRow
 
 _SHOWN_S = 3600.0
 
@@ -97,6 +98,7 @@ class InMemoryWorkers(WorkerRegistry):
     def _reaped(self, worker: WorkerId, now: Moment) -> Reaped:
         self.contents.workers[worker].ended_at = now
         self.contents.counters["reaped"] += 1
+        self.contents.later("worker.died", worker=worker, host=self.contents.workers[worker].card.host)
         fates: dict[str, list[MessageId]] = {"released": [], "quarantined": [], "buried": []}
         for row in _held_by(self.contents, worker):
             fates[_crash(self.contents, row, worker, now)].append(row.message.id)

@@ -1,0 +1,66 @@
+"""What changes about a message, a route and a worker, in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from perdure.clock import Moment
+from perdure.errors.base import ErrorFacts
+from perdure.messages.dead import QUARANTINE_AT
+from perdure.messages.message import Attempt, Message, State, Wait, WorkerId
+from perdure.messages.registry import WorkerCard
+from perdure.resources.usage import Usage
+
+__all__ = ["RouteKey", "RouteRow", "Row", "WorkerRow"]
+
+RouteKey = tuple[str, str, str | None, str | None, bool]
+"""Queue, agent, version, lane, quarantine."""
+
+
+@dataclass(slots=True)
+class Row:
+    """A message and all that changes about it."""
+
+    message: Message
+    state: State
+    tag: int
+    ready_since: Moment
+    wait: Wait | None = None
+    waiting_since: Moment | None = None
+    used: int = 0
+    token: int = 0
+    worker: WorkerId | None = None
+    started_at: Moment | None = None
+    ended_at: Moment | None = None
+    crashes: int = 0
+    results_at_crash: int = 0
+    revived: int = 0
+    result: bytes | None = None
+    error: ErrorFacts | None = None
+    usage: Usage | None = None
+    code_version: str | None = None
+    log: list[Attempt] = field(default_factory=list)
+
+    @property
+    def route(self) -> RouteKey:
+        """What it needs of a worker."""
+        put = self.message
+        return (put.queue, put.agent, put.version, put.lane, self.crashes >= QUARANTINE_AT)
+
+
+@dataclass(slots=True)
+class RouteRow:
+    """A route and since when it was seen blocked."""
+
+    id: int
+    blocked_since: Moment | None = None
+
+
+@dataclass(slots=True)
+class WorkerRow:
+    """A worker; `ended_at` is None while it lives."""
+
+    card: WorkerCard
+    started_at: Moment
+    beat_at: Moment
+    ended_at: Moment | None = None
