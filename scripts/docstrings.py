@@ -35,10 +35,9 @@ def main(root: Path) -> int:
         if line and not line[0].isspace():
             file = Path(line.strip())
             excused = _excused(trees[file], promised) if file in trees else set()
-        elif (hit := _VIOLATION.match(line)) is None or int(hit["line"]) not in excused:
-            if line.strip():
-                print(f"{file}:{line.strip()}")
-                wrong += 1
+        elif ((hit := _VIOLATION.match(line)) is None or int(hit["line"]) not in excused) and line.strip():
+            print(f"{file}:{line.strip()}")
+            wrong += 1
     return 1 if wrong else 0
 
 
