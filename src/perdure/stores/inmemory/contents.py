@@ -183,7 +183,7 @@ class Contents:
             **more (Any): Further facts.
         """
         put = row.message
-        facts: dict[str, Any] = {"id": write(put.id), "agent": put.agent, "queue": put.queue, "tenant": put.tenant}
+        facts: dict[str, Any] = {"message": put.id, "agent": put.agent, "queue": put.queue, "tenant": put.tenant}
         facts["attempt"] = row.used + (row.state is State.LEASED)
         error = row.error or (row.wait.error if row.wait else None)
         self.later(event, **facts, code=None if error is None else error.code, **more)

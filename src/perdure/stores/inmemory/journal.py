@@ -65,7 +65,7 @@ class InMemoryJournal(Journal):
     async def defer(self, lease: Lease, number: int, error: ErrorFacts) -> None:
         """Commit that a step did not happen and will be made again."""
         with self.contents.open() as now:
-            step = self._intended(lease, number)
+            step = self._intended(lease, number, or_in=StepState.FAILED)
             self._end(lease, step, now, state=StepState.AGAIN, error=error)
 
     async def decide(
@@ -101,7 +101,7 @@ class InMemoryJournal(Journal):
         self.contents.move(row, Move.WAKE)
 
     def _begin(self, lease: Lease, intent: Intent, now: Moment) -> Step:
-        row = self.contents.held(lease)
+        self.contents.held(lease)
         kept = self.contents.steps.setdefault(lease.message.id, {})
         before = kept.get(intent.number)
         if before is not None and before.state is StepState.DONE:
@@ -125,15 +125,14 @@ class InMemoryJournal(Journal):
             usage=None if before is None else before.usage,
         )
         kept[intent.number] = step
-        self._tell("intended", row, step)
         self.contents.counters["divergences"] += intent.diverged
         self.contents.counters["possibly_paid_twice"] += intent.ambiguous and intent.key.kind is StepKind.LLM
         return step
 
-    def _intended(self, lease: Lease, number: int) -> Step:
+    def _intended(self, lease: Lease, number: int, *, or_in: StepState = StepState.INTENT) -> Step:
         self.contents.held(lease)
         step = self.contents.steps.get(lease.message.id, {}).get(number)
-        if step is None or step.state is not StepState.INTENT:
+        if step is None or step.state not in {StepState.INTENT, or_in}:
             raise Conflict(
                 f"step {number} of message {write(lease.message.id)!r} is not under way",
                 hint="`intend` comes first, and each intent has one outcome.",
@@ -154,16 +153,10 @@ class InMemoryJournal(Journal):
         total = usage if step.usage is None else step.usage if usage is None else step.usage + usage
         ended = msgspec.structs.replace(step, state=state, ended_at=now, result=result, error=error, usage=total)
         self.contents.steps[lease.message.id][step.number] = ended
-        self._tell("recorded" if state is StepState.DONE else "failed", self.contents.rows[lease.message.id], ended)
         if usage is not None:
             self.contents.counters["calls"] += usage.calls
             self.contents.counters["input_tokens"] += usage.input_tokens or 0
             self.contents.counters["output_tokens"] += usage.output_tokens or 0
-
-    def _tell(self, event: str, row: Row, step: Step) -> None:
-        code = None if step.error is None else step.error.code
-        facts = {"id": write(row.message.id), "agent": row.message.agent, "tenant": row.message.tenant}
-        self.contents.later(f"step.{event}", **facts, number=step.number, kind=step.key.kind.value, name=step.key.name, code=code)
 
     def _remember(self, lease: Lease, memory: MemoryWrite | None) -> None:
         if memory is None:

@@ -102,6 +102,7 @@ class InMemoryWorkers(WorkerRegistry):
         fates: dict[str, list[MessageId]] = {"released": [], "quarantined": [], "buried": []}
         for row in _held_by(self.contents, worker):
             fates[_crash(self.contents, row, worker, now)].append(row.message.id)
+        self.contents.later("worker.reaped", worker=worker, **{fate: len(ids) for fate, ids in fates.items()})
         return Reaped(worker=worker, released=fates["released"], quarantined=fates["quarantined"], buried=fates["buried"])
 
 
