@@ -1,1 +1,1 @@
-"""OpenAI's requests, answers, errors and streams: types and codecs."""
+"""OpenAI's requests, answers, errors and streams: types and codecs, and nothing that sends."""
