@@ -46,7 +46,7 @@ $(DEV)/.stamps/made $(TESTS)/.stamps/made: requirements/bootstrap.txt
 	@test -n "$(PYTHON)" || { echo "Perdure needs Python 3.11 or later."; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Perdure needs Python 3.11 or later; $(PYTHON) is older."; exit 1; }
 	@"$(PYTHON)" -m venv $(@D:/.stamps=) || { echo "On Debian: apt-get install python3-venv"; exit 1; }
-	@$(@D:/.stamps=)/bin/python -m pip install --quiet --require-hashes -r requirements/bootstrap.txt
+	@$(@D:/.stamps=)/bin/python -m pip install -qq --require-hashes -r requirements/bootstrap.txt
 	@mkdir -p $(@D) && touch $@
 
 $(DEV)/.stamps/run: $(DEV)/.stamps/made requirements/local.txt pyproject.toml
@@ -72,7 +72,7 @@ $(TESTS)/.stamps/deps: $(TESTS)/.stamps/made requirements/local.txt requirements
 $(TESTS)/.stamps/wheel: $(TESTS)/.stamps/deps pyproject.toml README.md $(SOURCES)
 	@echo "→ $(TESTS): perdure, from its wheel"
 	@rm -rf build/dist && mkdir -p build/dist
-	@$(TESTS)/bin/python -m hatchling build --target wheel --directory build/dist >/dev/null
+	@$(TESTS)/bin/python -m hatchling build --target wheel --directory build/dist >build/dist.log 2>&1 || { cat build/dist.log; exit 1; }
 	@$(call install,$(TESTS),--no-deps --force-reinstall build/dist/perdure-*.whl)
 	@touch $@
 

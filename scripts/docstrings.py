@@ -30,7 +30,7 @@ def main(root: Path) -> int:
         sys.stderr.write(report)
         return 2
     wrong = 0
-    excused: set[int] = set()
+    file, excused = root, set[int]()
     for line in report.splitlines():
         if line and not line[0].isspace():
             file = Path(line.strip())
