@@ -1,0 +1,328 @@
+"""The asynchronous client: put messages, wait for their results, see what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, Unpack
+from urllib.parse import quote
+
+from perdure.client.address import find_address
+from perdure.client.answers import AttemptJson, ChangesJson, MessageJson, MessagesPage, StepJson
+from perdure.client.new import Named, NewMessageJson, PutOptions, as_json, brought_own_key, chunks, new_message
+from perdure.client.operating import Operating
+from perdure.client.problems import error_of_message
+from perdure.client.transport import Transport
+from perdure.clock import awake
+from perdure.errors.base import Conflict, InvalidInput, PerdureError
+
+POLL_S = 30.0
+CHAT_TIMEOUT_S = 600.0
+_ENDED = ("done", "dead", "cancelled")
+
+__all__ = ["AsyncClient", "Sent"]
+
+
+class AsyncClient(Operating):
+    """Speaks with a Perdure server. One client keeps one pool of connections: make it once and share it.
+
+    Args:
+        base_url (str | None): Where the server is; None for `PERDURE_URL`, else the server of this folder's `.perdure`.
+        api_key (str | None): The key; None for `PERDURE_API_KEY`, else the key file in `.perdure`.
+        timeout_s (float): For one request.
+        retry_for_s (float): How long a lost connection is tried again where that is safe.
+    """
+
+    def __init__(
+        self, base_url: str | None = None, api_key: str | None = None, *, timeout_s: float = 30.0, retry_for_s: float = 10.0
+    ) -> None:
+        self.address = find_address(base_url, api_key)
+        self._wire = Transport(self.address, timeout_s=timeout_s, retry_for_s=retry_for_s)
+
+    async def __aenter__(self) -> Self:
+        """Use it with `async with`.
+
+        Returns:
+            Self: The same client.
+        """
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close it.
+
+        Args:
+            kind (type[BaseException] | None): As Python gives it.
+            error (BaseException | None): As Python gives it.
+            trace (TracebackType | None): As Python gives it.
+        """
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._wire.aclose()
+
+    async def send(self, agent: str | Named, body: Any, **options: Unpack[PutOptions]) -> Sent:
+        """Put a message. Once this returns, the message is on disk.
+
+        Args:
+            agent (str | Named): Who is to do it.
+            body (Any): What it is given: anything that JSON can say.
+            **options (Unpack[PutOptions]): Queue, priority, delay, dedup key and so on.
+
+        Returns:
+            Sent: Its id, and the way to its result.
+
+        Raises:
+            UnknownAgent: No worker ever registered that agent.
+            InvalidInput: The body is not what the agent takes.
+            DedupConflict: The key was used for another body.
+        """
+        message = new_message(agent, body, options)
+        receipt = await self._wire.ask("POST", "/api/v1/messages", body=as_json(message, "the message"), repeatable=True)
+        return self._sent(receipt, message)
+
+    async def send_many(self, messages: Iterable[NewMessageJson]) -> list[Sent]:
+        """Put many messages, as many at a time as a server takes; each such part is put whole or not at all.
+
+        Args:
+            messages (Iterable[NewMessageJson]): Each with `agent`, `body`, and what else `send` takes.
+
+        Returns:
+            list[Sent]: One for each, in their order.
+
+        Raises:
+            InvalidInput: One is not what its agent takes; parts before it are put.
+        """
+        sent: list[Sent] = []
+        for chunk in chunks(_each(messages)):
+            body = as_json({"messages": chunk}, "the messages")
+            answer = await self._wire.ask("POST", "/api/v1/messages", body=body, repeatable=True)
+            sent += [self._sent(receipt, message) for receipt, message in zip(answer["data"], chunk, strict=True)]
+        return sent
+
+    async def message(self, id: str, *, wait_s: float = 0) -> MessageJson:
+        """Look at a message.
+
+        Args:
+            id (str): `msg_…`.
+            wait_s (float): Let the server wait for its end so long, at most 60 s.
+
+        Returns:
+            MessageJson: As it is then.
+
+        Raises:
+            NotFound: There is none, or it is not yours.
+        """
+        query = {"wait": f"{min(wait_s, 60):g}"} if wait_s else None
+        message: MessageJson = await self._wire.get(f"/api/v1/messages/{quote(id, safe='')}", query, wait_s=wait_s)
+        return message
+
+    async def result(self, id: str, *, timeout_s: float | None = None) -> Any:
+        """Wait until a message has ended, and give its result.
+
+        Args:
+            id (str): `msg_…`.
+            timeout_s (float | None): Wait no longer than this; None waits as long as it takes.
+
+        Returns:
+            Any: What the agent returned.
+
+        Raises:
+            PerdureError: What the message died of.
+            Conflict: It was cancelled.
+            TimeoutError: It has not ended yet; it goes on.
+        """
+        give_up_at = None if timeout_s is None else awake() + timeout_s
+        while True:
+            left_s = POLL_S if give_up_at is None else max(give_up_at - awake(), 0)
+            message = await self.message(id, wait_s=min(left_s, POLL_S))
+            if message["state"] in _ENDED:
+                return _result_of(message)
+            if give_up_at is not None and awake() >= give_up_at:
+                raise TimeoutError(f"{id} is {message['state']} after {timeout_s:g} s and goes on; ask for it again")
+
+    async def messages(
+        self,
+        *,
+        state: str | None = None,
+        queue: str | None = None,
+        agent: str | None = None,
+        code: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> MessagesPage:
+        """List messages, those put last first.
+
+        Args:
+            state (str | None): Only those in this state.
+            queue (str | None): Only of this queue.
+            agent (str | None): Only for this agent.
+            code (str | None): Only those that died of this error.
+            limit (int): At most this many, 1 to 1000.
+            cursor (str | None): `next_cursor` of the page before.
+
+        Returns:
+            MessagesPage: Some of them.
+        """
+        query = {"state": state, "queue": queue, "agent": agent, "code": code, "limit": limit, "cursor": cursor}
+        page: MessagesPage = await self._wire.get("/api/v1/messages", query)
+        return page
+
+    async def cancel(self, id: str) -> MessageJson:
+        """Call a message off that does not run.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            MessageJson: As it is now.
+        """
+        message: MessageJson = await self._wire.ask("POST", f"/api/v1/messages/{quote(id, safe='')}/cancel", repeatable=True)
+        return message
+
+    async def steps(self, id: str) -> list[StepJson]:
+        """List what a message's run has recorded.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            list[StepJson]: In the order in which they were first begun.
+        """
+        steps: list[StepJson] = (await self._wire.get(f"/api/v1/messages/{quote(id, safe='')}/steps"))["data"]
+        return steps
+
+    async def attempts(self, id: str) -> list[AttemptJson]:
+        """List what went wrong with a message so far.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            list[AttemptJson]: Oldest first.
+        """
+        attempts: list[AttemptJson] = (await self._wire.get(f"/api/v1/messages/{quote(id, safe='')}/attempts"))["data"]
+        return attempts
+
+    async def decide(self, id: str, step: int, decision: Literal["happened", "run-again", "bury"], *, result: Any = None) -> None:
+        """Say what became of a step whose outcome is unknown.
+
+        Args:
+            id (str): `msg_…`, which waits as `outcome-unknown`.
+            step (int): Its number.
+            decision (Literal["happened", "run-again", "bury"]): What is true, or what to do.
+            result (Any): For `happened`: what the step returned.
+        """
+        said = {"decision": decision} | ({"result": result} if decision == "happened" else {})
+        await self._wire.ask("POST", f"/api/v1/messages/{quote(id, safe='')}/steps/{step}/decision", body=as_json(said, "the decision"))
+
+    async def chat(self, messages: Sequence[Mapping[str, Any]], *, model: str | None = None, **params: Any) -> dict[str, Any]:
+        """Ask a model at once, without a message.
+
+        Args:
+            messages (Sequence[Mapping[str, Any]]): The conversation, as OpenAI's API has it.
+            model (str | None): `provider/model` or an alias; None for the server's default.
+            **params (Any): What else a chat request has.
+
+        Returns:
+            dict[str, Any]: An OpenAI `chat.completion`.
+        """
+        said = {"messages": list(messages), **({"model": model} if model else {}), **params}
+        body = as_json(said, "the conversation")
+        answer: dict[str, Any] = await self._wire.ask("POST", "/v1/chat/completions", body=body, wait_s=CHAT_TIMEOUT_S)
+        return answer
+
+    async def changes(self, after: int | None = None, *, wait_s: float = 0, limit: int = 1000) -> ChangesJson:
+        """Read which messages moved.
+
+        Args:
+            after (int | None): `last` of the answer before; None begins now.
+            wait_s (float): Let the server wait for a change so long, at most 60 s.
+            limit (int): At most this many, 1 to 1000.
+
+        Returns:
+            ChangesJson: In order.
+        """
+        query = {"after": after, "wait": f"{min(wait_s, 60):g}" if wait_s else None, "limit": limit}
+        changes: ChangesJson = await self._wire.get("/api/v1/changes", query, wait_s=wait_s)
+        return changes
+
+    def _sent(self, receipt: Mapping[str, Any], message: Mapping[str, Any]) -> Sent:
+        return Sent(self, receipt["id"], duplicate=receipt["duplicate"] and brought_own_key(message))
+
+
+class Sent:
+    """A message that was put.
+
+    Args:
+        client (AsyncClient): Who put it.
+        id (str): `msg_…`.
+        duplicate (bool): True if its `dedup_key` had brought this message before.
+    """
+
+    def __init__(self, client: AsyncClient, id: str, *, duplicate: bool = False) -> None:
+        self._client = client
+        self.id = id
+        self.duplicate = duplicate
+
+    def __repr__(self) -> str:
+        """Show which.
+
+        Returns:
+            str: For people.
+        """
+        return f"Sent({self.id!r}{', duplicate=True' if self.duplicate else ''})"
+
+    async def result(self, *, timeout_s: float | None = None) -> Any:
+        """Wait until it has ended, and give its result.
+
+        Args:
+            timeout_s (float | None): Wait no longer than this; None waits as long as it takes.
+
+        Returns:
+            Any: What the agent returned.
+
+        Raises:
+            PerdureError: What it died of.
+            Conflict: It was cancelled.
+            TimeoutError: It has not ended yet; it goes on.
+        """
+        return await self._client.result(self.id, timeout_s=timeout_s)
+
+    async def message(self, *, wait_s: float = 0) -> MessageJson:
+        """Look at it.
+
+        Args:
+            wait_s (float): Let the server wait for its end so long, at most 60 s.
+
+        Returns:
+            MessageJson: As it is then.
+        """
+        return await self._client.message(self.id, wait_s=wait_s)
+
+    async def cancel(self) -> MessageJson:
+        """Call it off, if it does not run.
+
+        Returns:
+            MessageJson: As it is now.
+        """
+        return await self._client.cancel(self.id)
+
+
+def _each(messages: Iterable[NewMessageJson]) -> Iterator[dict[str, Any]]:
+    for number, message in enumerate(messages):
+        options: dict[str, Any] = dict(message)
+        try:
+            agent, body = options.pop("agent"), options.pop("body")
+        except KeyError as missing:
+            raise InvalidInput(f"message {number} has no {missing.args[0]!r}") from None
+        yield new_message(agent, body, options)
+
+
+def _result_of(message: MessageJson) -> Any:
+    if message["state"] == "done":
+        return message["result"]
+    if message["state"] == "cancelled":
+        raise Conflict(f"{message['id']} was cancelled", hint="Put it again to have it done.")
+    error = message["error"]
+    raise error_of_message(error) if error else PerdureError(f"{message['id']} is dead, and nothing says why")

@@ -1,0 +1,224 @@
+"""What the server answers, as it stands on the wire: JSON objects with known names.
+
+Plain dictionaries at run time, so a newer server may say more than is written here.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypedDict
+
+__all__ = [
+    "AgentJson",
+    "AttemptJson",
+    "ChangeJson",
+    "ChangesJson",
+    "DeadLetterJson",
+    "ErrorJson",
+    "KeyJson",
+    "MessageJson",
+    "MessagesPage",
+    "NewKeyJson",
+    "QueueJson",
+    "StepJson",
+    "UsageJson",
+    "WaitJson",
+    "WorkerJson",
+]
+
+
+class ErrorJson(TypedDict):
+    """What went wrong and what it means."""
+
+    code: str
+    category: str
+    message: str
+    hint: str | None
+    retryable: bool
+    retry_at: str | None
+    scope: str
+    billed: str
+    evidence: dict[str, Any]
+    causes: list[str]
+
+
+class UsageJson(TypedDict):
+    """What was used; None where the provider did not count."""
+
+    calls: int
+    input_tokens: int | None
+    output_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    paid_again: int
+
+
+class WaitJson(TypedDict):
+    """Why a message does not run now."""
+
+    why: str
+    until: str | None
+    step: int | None
+    open_ended: bool
+    error: ErrorJson | None
+
+
+class MessageJson(TypedDict):
+    """A message and where it is now."""
+
+    object: Literal["message"]
+    id: str
+    agent: str
+    queue: str
+    tenant: str
+    priority: int
+    state: str
+    blocked_by: str | None
+    attempt: int
+    attempts: int
+    crashes: int
+    created_at: str
+    started_at: str | None
+    ended_at: str | None
+    deadline: str | None
+    timeout_s: float | None
+    max_wait_s: float
+    wait: WaitJson | None
+    body: Any
+    result: Any
+    error: ErrorJson | None
+    usage: UsageJson | None
+    metadata: dict[str, str]
+    dedup_key: str | None
+    version: str | None
+    lane: str | None
+    parent: str | None
+    session: str | None
+    code_version: str | None
+    revived: int
+
+
+class MessagesPage(TypedDict):
+    """Some messages, those put last first."""
+
+    object: Literal["list"]
+    data: list[MessageJson]
+    next_cursor: str | None
+
+
+class AttemptJson(TypedDict):
+    """One failed attempt or crash."""
+
+    object: Literal["attempt"]
+    n: int
+    kind: str
+    at: str
+    error: ErrorJson
+
+
+class DeadLetterJson(MessageJson):
+    """A dead letter with what every attempt ended with."""
+
+    attempts_log: list[AttemptJson]
+
+
+class StepJson(TypedDict):
+    """One step of a run."""
+
+    object: Literal["step"]
+    number: int
+    kind: str
+    scope: str
+    name: str
+    n: int
+    state: str
+    attempt: int
+    tries: int
+    ambiguous: int
+    began_at: str
+    ended_at: str | None
+    until: str | None
+    idempotent: bool
+    diverged: bool
+    tool_version: str | None
+    request: Any
+    result: Any
+    error: ErrorJson | None
+    usage: UsageJson | None
+    decided_by: str | None
+
+
+class QueueJson(TypedDict):
+    """A queue in numbers."""
+
+    object: Literal["queue"]
+    name: str
+    paused: bool
+    counts: dict[str, int]
+    totals: dict[str, int]
+    oldest_ready_at: str | None
+
+
+class KeyJson(TypedDict):
+    """A key as kept: never the key itself."""
+
+    id: str
+    name: str
+    tenant: str
+    scopes: list[str]
+    last4: str
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+
+
+class NewKeyJson(KeyJson):
+    """A new key; `key` is told this once."""
+
+    key: str
+
+
+class AgentJson(TypedDict):
+    """An agent as registered last."""
+
+    name: str
+    version: str
+    queue: str
+    lane: str | None
+    description: str
+    input_schema: dict[str, Any] | None
+    output_schema: dict[str, Any] | None
+    attempts: int | None
+    timeout_s: float | None
+
+
+class WorkerJson(TypedDict):
+    """A worker as others see it."""
+
+    id: int
+    host: str
+    pid: int
+    slots: int
+    alive: bool
+    quarantine: bool
+    leases: int
+    started_at: str
+    beat_at: str
+
+
+class ChangeJson(TypedDict):
+    """One move of one message."""
+
+    seq: int
+    id: str
+    queue: str
+    agent: str
+    state: str
+    at: str
+
+
+class ChangesJson(TypedDict):
+    """Moves since a number, and the number to go on from."""
+
+    object: Literal["list"]
+    data: list[ChangeJson]
+    last: int

@@ -1,0 +1,416 @@
+"""The blocking client, written from `aio.py` and `operating.py` by `scripts/blocking_client.py`: change those.
+
+A thin one: an `AsyncClient` on a background thread's event loop, and every call waits for its answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Literal, Self, Unpack
+
+from perdure.client.aio import AsyncClient, Sent
+from perdure.client.answers import (
+    AgentJson,
+    AttemptJson,
+    ChangesJson,
+    DeadLetterJson,
+    KeyJson,
+    MessageJson,
+    MessagesPage,
+    NewKeyJson,
+    QueueJson,
+    StepJson,
+    WorkerJson,
+)
+from perdure.client.background import Background
+from perdure.client.new import Named, NewMessageJson, PutOptions
+
+__all__ = ["Client", "SyncSent"]
+
+
+class Client:
+    """Speaks with a Perdure server, blocking. Made once, it may be shared by threads.
+
+    Args:
+        base_url (str | None): Where the server is; None for `PERDURE_URL`, else the server of this folder's `.perdure`.
+        api_key (str | None): The key; None for `PERDURE_API_KEY`, else the key file in `.perdure`.
+        timeout_s (float): For one request.
+        retry_for_s (float): How long a lost connection is tried again where that is safe.
+    """
+
+    def __init__(
+        self, base_url: str | None = None, api_key: str | None = None, *, timeout_s: float = 30.0, retry_for_s: float = 10.0
+    ) -> None:
+        self._client = AsyncClient(base_url, api_key, timeout_s=timeout_s, retry_for_s=retry_for_s)
+        self._loop = Background()
+
+    def __enter__(self) -> Self:
+        """Use it with `with`.
+
+        Returns:
+            Self: The same client.
+        """
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close it.
+
+        Args:
+            kind (type[BaseException] | None): As Python gives it.
+            error (BaseException | None): As Python gives it.
+            trace (TracebackType | None): As Python gives it.
+        """
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections and end the background thread."""
+        self._loop.close(self._client.aclose())
+
+    def send(self, agent: str | Named, body: Any, **options: Unpack[PutOptions]) -> SyncSent:
+        """Put a message. Once this returns, the message is on disk.
+
+        Args:
+            agent (str | Named): Who is to do it.
+            body (Any): What it is given: anything that JSON can say.
+            **options (Unpack[PutOptions]): Queue, priority, delay, dedup key and so on.
+
+        Returns:
+            SyncSent: Its id, and the way to its result.
+
+        Raises:
+            UnknownAgent: No worker ever registered that agent.
+            InvalidInput: The body is not what the agent takes.
+            DedupConflict: The key was used for another body.
+        """
+        return SyncSent(self._loop.wait(self._client.send(agent, body, **options)), self._loop)
+
+    def send_many(self, messages: Iterable[NewMessageJson]) -> list[SyncSent]:
+        """Put many messages, as many at a time as a server takes; each such part is put whole or not at all.
+
+        Args:
+            messages (Iterable[NewMessageJson]): Each with `agent`, `body`, and what else `send` takes.
+
+        Returns:
+            list[SyncSent]: One for each, in their order.
+
+        Raises:
+            InvalidInput: One is not what its agent takes; parts before it are put.
+        """
+        return [SyncSent(sent, self._loop) for sent in self._loop.wait(self._client.send_many(messages))]
+
+    def message(self, id: str, *, wait_s: float = 0) -> MessageJson:
+        """Look at a message.
+
+        Args:
+            id (str): `msg_…`.
+            wait_s (float): Let the server wait for its end so long, at most 60 s.
+
+        Returns:
+            MessageJson: As it is then.
+
+        Raises:
+            NotFound: There is none, or it is not yours.
+        """
+        return self._loop.wait(self._client.message(id, wait_s=wait_s))
+
+    def result(self, id: str, *, timeout_s: float | None = None) -> Any:
+        """Wait until a message has ended, and give its result.
+
+        Args:
+            id (str): `msg_…`.
+            timeout_s (float | None): Wait no longer than this; None waits as long as it takes.
+
+        Returns:
+            Any: What the agent returned.
+
+        Raises:
+            PerdureError: What the message died of.
+            Conflict: It was cancelled.
+            TimeoutError: It has not ended yet; it goes on.
+        """
+        return self._loop.wait(self._client.result(id, timeout_s=timeout_s))
+
+    def messages(
+        self,
+        *,
+        state: str | None = None,
+        queue: str | None = None,
+        agent: str | None = None,
+        code: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> MessagesPage:
+        """List messages, those put last first.
+
+        Args:
+            state (str | None): Only those in this state.
+            queue (str | None): Only of this queue.
+            agent (str | None): Only for this agent.
+            code (str | None): Only those that died of this error.
+            limit (int): At most this many, 1 to 1000.
+            cursor (str | None): `next_cursor` of the page before.
+
+        Returns:
+            MessagesPage: Some of them.
+        """
+        return self._loop.wait(self._client.messages(state=state, queue=queue, agent=agent, code=code, limit=limit, cursor=cursor))
+
+    def cancel(self, id: str) -> MessageJson:
+        """Call a message off that does not run.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            MessageJson: As it is now.
+        """
+        return self._loop.wait(self._client.cancel(id))
+
+    def steps(self, id: str) -> list[StepJson]:
+        """List what a message's run has recorded.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            list[StepJson]: In the order in which they were first begun.
+        """
+        return self._loop.wait(self._client.steps(id))
+
+    def attempts(self, id: str) -> list[AttemptJson]:
+        """List what went wrong with a message so far.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            list[AttemptJson]: Oldest first.
+        """
+        return self._loop.wait(self._client.attempts(id))
+
+    def decide(self, id: str, step: int, decision: Literal["happened", "run-again", "bury"], *, result: Any = None) -> None:
+        """Say what became of a step whose outcome is unknown.
+
+        Args:
+            id (str): `msg_…`, which waits as `outcome-unknown`.
+            step (int): Its number.
+            decision (Literal["happened", "run-again", "bury"]): What is true, or what to do.
+            result (Any): For `happened`: what the step returned.
+        """
+        self._loop.wait(self._client.decide(id, step, decision, result=result))
+
+    def chat(self, messages: Sequence[Mapping[str, Any]], *, model: str | None = None, **params: Any) -> dict[str, Any]:
+        """Ask a model at once, without a message.
+
+        Args:
+            messages (Sequence[Mapping[str, Any]]): The conversation, as OpenAI's API has it.
+            model (str | None): `provider/model` or an alias; None for the server's default.
+            **params (Any): What else a chat request has.
+
+        Returns:
+            dict[str, Any]: An OpenAI `chat.completion`.
+        """
+        return self._loop.wait(self._client.chat(messages, model=model, **params))
+
+    def changes(self, after: int | None = None, *, wait_s: float = 0, limit: int = 1000) -> ChangesJson:
+        """Read which messages moved.
+
+        Args:
+            after (int | None): `last` of the answer before; None begins now.
+            wait_s (float): Let the server wait for a change so long, at most 60 s.
+            limit (int): At most this many, 1 to 1000.
+
+        Returns:
+            ChangesJson: In order.
+        """
+        return self._loop.wait(self._client.changes(after, wait_s=wait_s, limit=limit))
+
+    def dead_letters(
+        self, *, queue: str | None = None, agent: str | None = None, code: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> MessagesPage:
+        """List dead letters, those put last first.
+
+        Args:
+            queue (str | None): Only of this queue.
+            agent (str | None): Only for this agent.
+            code (str | None): Only those that died of this error.
+            limit (int): At most this many, 1 to 1000.
+            cursor (str | None): `next_cursor` of the page before.
+
+        Returns:
+            MessagesPage: Some of them.
+        """
+        return self._loop.wait(self._client.dead_letters(queue=queue, agent=agent, code=code, limit=limit, cursor=cursor))
+
+    def dead_letter(self, id: str) -> DeadLetterJson:
+        """Look at one dead letter, with what every attempt ended with.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            DeadLetterJson: As it is now.
+        """
+        return self._loop.wait(self._client.dead_letter(id))
+
+    def revive(self, id: str) -> MessageJson:
+        """Give a dead letter another life, its journal kept.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            MessageJson: As it is now.
+        """
+        return self._loop.wait(self._client.revive(id))
+
+    def queues(self) -> list[QueueJson]:
+        """List queues with their numbers.
+
+        Returns:
+            list[QueueJson]: By name.
+        """
+        return self._loop.wait(self._client.queues())
+
+    def pause(self, queue: str | None = None) -> None:
+        """Let nothing of a queue start. What runs goes on.
+
+        Args:
+            queue (str | None): Its name; None for everything.
+        """
+        self._loop.wait(self._client.pause(queue))
+
+    def resume(self, queue: str | None = None) -> None:
+        """Lift a pause.
+
+        Args:
+            queue (str | None): Its name; None for the pause of everything.
+        """
+        self._loop.wait(self._client.resume(queue))
+
+    def keys(self) -> list[KeyJson]:
+        """List API keys, never the keys themselves.
+
+        Returns:
+            list[KeyJson]: Newest first, revoked ones too.
+        """
+        return self._loop.wait(self._client.keys())
+
+    def create_key(
+        self, name: str, *, scopes: Sequence[str], tenant: str | None = None, expires_at: datetime | str | None = None
+    ) -> NewKeyJson:
+        """Make an API key.
+
+        Args:
+            name (str): For people.
+            scopes (Sequence[str]): What it may do, such as `messages:write`.
+            tenant (str | None): Whose it is; None for that of the key in use.
+            expires_at (datetime | str | None): When it opens nothing any more.
+
+        Returns:
+            NewKeyJson: With `key`, told this once.
+        """
+        return self._loop.wait(self._client.create_key(name, scopes=scopes, tenant=tenant, expires_at=expires_at))
+
+    def revoke_key(self, id: str) -> KeyJson | None:
+        """Let a key open nothing any more.
+
+        Args:
+            id (str): `key_…`.
+
+        Returns:
+            KeyJson | None: As it is now, if the server tells.
+        """
+        return self._loop.wait(self._client.revoke_key(id))
+
+    def agents(self) -> list[AgentJson]:
+        """List the agents that workers have registered.
+
+        Returns:
+            list[AgentJson]: By name.
+        """
+        return self._loop.wait(self._client.agents())
+
+    def workers(self) -> list[WorkerJson]:
+        """List living workers, and the dead of the last hour.
+
+        Returns:
+            list[WorkerJson]: Newest first.
+        """
+        return self._loop.wait(self._client.workers())
+
+    def models(self) -> list[str]:
+        """List the models one can name.
+
+        Returns:
+            list[str]: `provider/model`, and aliases.
+        """
+        return self._loop.wait(self._client.models())
+
+
+class SyncSent:
+    """A message that was put.
+
+    Args:
+        sent (Sent): The same for asynchronous programs.
+        loop (Background): Where its client runs.
+    """
+
+    def __init__(self, sent: Sent, loop: Background) -> None:
+        self._sent = sent
+        self._loop = loop
+
+    @property
+    def id(self) -> str:
+        """`msg_…`."""
+        return self._sent.id
+
+    @property
+    def duplicate(self) -> bool:
+        """True if its `dedup_key` had brought this message before."""
+        return self._sent.duplicate
+
+    def __repr__(self) -> str:
+        """Show which.
+
+        Returns:
+            str: For people.
+        """
+        return repr(self._sent)
+
+    def result(self, *, timeout_s: float | None = None) -> Any:
+        """Wait until it has ended, and give its result.
+
+        Args:
+            timeout_s (float | None): Wait no longer than this; None waits as long as it takes.
+
+        Returns:
+            Any: What the agent returned.
+
+        Raises:
+            PerdureError: What it died of.
+            Conflict: It was cancelled.
+            TimeoutError: It has not ended yet; it goes on.
+        """
+        return self._loop.wait(self._sent.result(timeout_s=timeout_s))
+
+    def message(self, *, wait_s: float = 0) -> MessageJson:
+        """Look at it.
+
+        Args:
+            wait_s (float): Let the server wait for its end so long, at most 60 s.
+
+        Returns:
+            MessageJson: As it is then.
+        """
+        return self._loop.wait(self._sent.message(wait_s=wait_s))
+
+    def cancel(self) -> MessageJson:
+        """Call it off, if it does not run.
+
+        Returns:
+            MessageJson: As it is now.
+        """
+        return self._loop.wait(self._sent.cancel())

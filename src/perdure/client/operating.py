@@ -1,0 +1,160 @@
+"""What an operator asks of a server: dead letters, queues, keys, workers, models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from perdure.client.answers import AgentJson, DeadLetterJson, KeyJson, MessageJson, MessagesPage, NewKeyJson, QueueJson, WorkerJson
+from perdure.client.new import as_json
+from perdure.client.transport import Transport
+
+__all__ = ["Operating"]
+
+
+class Operating:
+    """The part of `AsyncClient` for operators."""
+
+    _wire: Transport
+
+    async def dead_letters(
+        self, *, queue: str | None = None, agent: str | None = None, code: str | None = None, limit: int = 50, cursor: str | None = None
+    ) -> MessagesPage:
+        """List dead letters, those put last first.
+
+        Args:
+            queue (str | None): Only of this queue.
+            agent (str | None): Only for this agent.
+            code (str | None): Only those that died of this error.
+            limit (int): At most this many, 1 to 1000.
+            cursor (str | None): `next_cursor` of the page before.
+
+        Returns:
+            MessagesPage: Some of them.
+        """
+        query = {"queue": queue, "agent": agent, "code": code, "limit": limit, "cursor": cursor}
+        page: MessagesPage = await self._wire.get("/api/v1/dead-letters", query)
+        return page
+
+    async def dead_letter(self, id: str) -> DeadLetterJson:
+        """Look at one dead letter, with what every attempt ended with.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            DeadLetterJson: As it is now.
+        """
+        letter: DeadLetterJson = await self._wire.get(f"/api/v1/dead-letters/{quote(id, safe='')}")
+        return letter
+
+    async def revive(self, id: str) -> MessageJson:
+        """Give a dead letter another life, its journal kept.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            MessageJson: As it is now.
+        """
+        message: MessageJson = await self._wire.ask("POST", f"/api/v1/dead-letters/{quote(id, safe='')}/revive")
+        return message
+
+    async def queues(self) -> list[QueueJson]:
+        """List queues with their numbers.
+
+        Returns:
+            list[QueueJson]: By name.
+        """
+        queues: list[QueueJson] = (await self._wire.get("/api/v1/queues"))["data"]
+        return queues
+
+    async def pause(self, queue: str | None = None) -> None:
+        """Let nothing of a queue start. What runs goes on.
+
+        Args:
+            queue (str | None): Its name; None for everything.
+        """
+        await self._wire.ask("POST", _switch(queue, "pause"), repeatable=True)
+
+    async def resume(self, queue: str | None = None) -> None:
+        """Lift a pause.
+
+        Args:
+            queue (str | None): Its name; None for the pause of everything.
+        """
+        await self._wire.ask("POST", _switch(queue, "resume"), repeatable=True)
+
+    async def keys(self) -> list[KeyJson]:
+        """List API keys, never the keys themselves.
+
+        Returns:
+            list[KeyJson]: Newest first, revoked ones too.
+        """
+        keys: list[KeyJson] = (await self._wire.get("/api/v1/keys"))["data"]
+        return keys
+
+    async def create_key(
+        self, name: str, *, scopes: Sequence[str], tenant: str | None = None, expires_at: datetime | str | None = None
+    ) -> NewKeyJson:
+        """Make an API key.
+
+        Args:
+            name (str): For people.
+            scopes (Sequence[str]): What it may do, such as `messages:write`.
+            tenant (str | None): Whose it is; None for that of the key in use.
+            expires_at (datetime | str | None): When it opens nothing any more.
+
+        Returns:
+            NewKeyJson: With `key`, told this once.
+        """
+        until = expires_at.isoformat() if isinstance(expires_at, datetime) else expires_at
+        said = {"name": name, "scopes": list(scopes), "tenant": tenant, "expires_at": until}
+        body = as_json({field: value for field, value in said.items() if value is not None}, "the key")
+        key: NewKeyJson = await self._wire.ask("POST", "/api/v1/keys", body=body)
+        return key
+
+    async def revoke_key(self, id: str) -> KeyJson | None:
+        """Let a key open nothing any more.
+
+        Args:
+            id (str): `key_…`.
+
+        Returns:
+            KeyJson | None: As it is now, if the server tells.
+        """
+        key: KeyJson | None = await self._wire.ask("DELETE", f"/api/v1/keys/{quote(id, safe='')}", repeatable=True)
+        return key
+
+    async def agents(self) -> list[AgentJson]:
+        """List the agents that workers have registered.
+
+        Returns:
+            list[AgentJson]: By name.
+        """
+        agents: list[AgentJson] = (await self._wire.get("/api/v1/agents"))["data"]
+        return agents
+
+    async def workers(self) -> list[WorkerJson]:
+        """List living workers, and the dead of the last hour.
+
+        Returns:
+            list[WorkerJson]: Newest first.
+        """
+        workers: list[WorkerJson] = (await self._wire.get("/api/v1/workers"))["data"]
+        return workers
+
+    async def models(self) -> list[str]:
+        """List the models one can name.
+
+        Returns:
+            list[str]: `provider/model`, and aliases.
+        """
+        answer: dict[str, Any] = await self._wire.get("/v1/models")
+        return [model["id"] for model in answer["data"]]
+
+
+def _switch(queue: str | None, verb: str) -> str:
+    return f"/api/v1/{verb}" if queue is None else f"/api/v1/queues/{quote(queue, safe='')}/{verb}"

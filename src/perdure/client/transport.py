@@ -1,0 +1,148 @@
+"""One request and its answer: pooled connections, errors as ours, and asking again where that is safe.
+
+A connection that could not be made is tried again for any request. An answer that was lost is asked for
+again only where asking twice changes nothing: reads, and puts, which carry a dedup key. Both end after
+`retry_for_s`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from perdure.client.address import Address
+from perdure.client.problems import error_of_answer
+from perdure.clock import awake, chance, now
+from perdure.errors.base import PerdureError, ServerUnreachable, StoreError
+
+MOST_CONNECTIONS = 500
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
+
+__all__ = ["Transport"]
+
+
+class Transport:
+    """Speaks HTTP with one server over one pooled session.
+
+    Args:
+        address (Address): The server and the key.
+        timeout_s (float): For one request, on top of what it asks the server to wait.
+        retry_for_s (float): How long to go on asking where that is safe; 0 asks once.
+    """
+
+    def __init__(self, address: Address, *, timeout_s: float, retry_for_s: float) -> None:
+        self._address = address
+        self._timeout_s = timeout_s
+        self._retry_for_s = retry_for_s
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(self, path: str, query: Mapping[str, Any] | None = None, *, wait_s: float = 0) -> Any:
+        """Read something.
+
+        Args:
+            path (str): Below the server's address.
+            query (Mapping[str, Any] | None): Parameters; None values are left out.
+            wait_s (float): How long the server may take because it was asked to wait.
+
+        Returns:
+            Any: The decoded answer.
+        """
+        return await self.ask("GET", path, query=query, wait_s=wait_s, repeatable=True)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        query: Mapping[str, Any] | None = None,
+        wait_s: float = 0,
+        repeatable: bool = False,
+    ) -> Any:
+        """Send a request until it is answered, or asking again is not safe, or takes too long.
+
+        Args:
+            method (str): Of HTTP.
+            path (str): Below the server's address.
+            body (bytes | None): JSON.
+            query (Mapping[str, Any] | None): Parameters; None values are left out.
+            wait_s (float): How long the server may take because it was asked to wait.
+            repeatable (bool): True if asking twice changes nothing.
+
+        Returns:
+            Any: The decoded answer; None for an empty one.
+
+        Raises:
+            PerdureError: What the server said, or `ServerUnreachable`.
+        """
+        give_up_at = awake() + self._retry_for_s
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._once(method, path, body, query, self._timeout_s + wait_s)
+            except (ServerUnreachable, StoreError) as error:
+                rest_s = _pause(error, pause_s)
+                if not (error.retryable and (repeatable or _never_arrived(error))) or awake() + rest_s > give_up_at:
+                    raise
+            await asyncio.sleep(rest_s)
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _once(self, method: str, path: str, body: bytes | None, query: Mapping[str, Any] | None, timeout_s: float) -> Any:
+        headers = {"content-type": "application/json"} if body is not None else None
+        params = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, 10.0))
+        try:
+            async with self._open_session().request(
+                method, self._address.url + path, data=body, headers=headers, params=params, timeout=timeout, allow_redirects=False
+            ) as answer:
+                content = await answer.read()
+                status, retry_after = answer.status, answer.headers.get("Retry-After")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._unreachable(error, timeout_s) from error
+        if status >= 300:
+            raise error_of_answer(status, content, url=self._address.url, retry_after=retry_after)
+        return self._decoded(content)
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            key = self._address.key
+            headers = {"authorization": f"Bearer {key}"} if key else {}
+            self._session = aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS))
+        return self._session
+
+    def _decoded(self, content: bytes) -> Any:
+        if not content:
+            return None
+        try:
+            return msgspec.json.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise ServerUnreachable(f"{self._address.url} answered, but not as Perdure does", retryable=False) from error
+
+    def _unreachable(self, error: Exception, timeout_s: float) -> ServerUnreachable:
+        url = self._address.url
+        if isinstance(error, aiohttp.ClientConnectorError):
+            hint = "Start one with `perdure up`, or say where it is: PERDURE_URL, --url."
+            return ServerUnreachable(f"no server can be reached at {url} ({error.os_error.strerror or error.os_error})", hint=hint)
+        if isinstance(error, TimeoutError):
+            return ServerUnreachable(f"{url} did not answer within {timeout_s:.0f} s")
+        return ServerUnreachable(f"the connection to {url} broke: {str(error) or type(error).__name__}")
+
+
+def _never_arrived(error: PerdureError) -> bool:
+    return isinstance(error.__cause__, aiohttp.ClientConnectorError)
+
+
+def _pause(error: PerdureError, pause_s: float) -> float:
+    if error.retry_at is not None:
+        return max(error.retry_at - now(), pause_s)
+    return pause_s * (0.5 + chance())
