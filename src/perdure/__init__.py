@@ -1,1 +1,125 @@
-"""Perdure: a durable runtime for LLM agents."""
+"""A durable runtime for LLM agents: every public name, looked up when it is first used.
+
+    from perdure import App, Run, agent, tool       what agents are written with
+    from perdure import Client, AsyncClient         what messages are put with
+    from perdure.testing import run_agent           what agents are tested with
+
+`import perdure` loads nothing else, so that it costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from perdure.agents.agent import Agent, agent
+    from perdure.agents.conversation import ChatResult
+    from perdure.agents.registry import App
+    from perdure.agents.run import Run
+    from perdure.agents.sync import SyncRun
+    from perdure.client.aio import AsyncClient, Sent
+    from perdure.client.blocking import Client, SyncSent
+    from perdure.config.manager import ConfigManager
+    from perdure.errors.base import (
+        AgentFailed,
+        Conflict,
+        DedupConflict,
+        InputError,
+        InvalidInput,
+        NotFound,
+        NotYetBuilt,
+        OutcomeUnknown,
+        PerdureError,
+        ProviderError,
+        RateLimited,
+        RunError,
+        ServerUnreachable,
+        ToolFailed,
+        Unauthenticated,
+        UnknownAgent,
+        UnknownModel,
+    )
+    from perdure.errors.handler import ErrorHandler
+    from perdure.memory.manager import MemoryManager
+    from perdure.providers.generic import GenericProvider
+    from perdure.providers.protocol import ChatProvider, LLMProvider
+    from perdure.providers.qwen import QwenProvider
+    from perdure.security.validator import Validator
+    from perdure.tools.tool import Tool, tool
+
+    __version__: str
+
+__all__ = [
+    "Agent",
+    "AgentFailed",
+    "App",
+    "AsyncClient",
+    "ChatProvider",
+    "ChatResult",
+    "Client",
+    "ConfigManager",
+    "Conflict",
+    "DedupConflict",
+    "ErrorHandler",
+    "GenericProvider",
+    "InputError",
+    "InvalidInput",
+    "LLMProvider",
+    "MemoryManager",
+    "NotFound",
+    "NotYetBuilt",
+    "OutcomeUnknown",
+    "PerdureError",
+    "ProviderError",
+    "QwenProvider",
+    "RateLimited",
+    "Run",
+    "RunError",
+    "Sent",
+    "ServerUnreachable",
+    "SyncRun",
+    "SyncSent",
+    "Tool",
+    "ToolFailed",
+    "Unauthenticated",
+    "UnknownAgent",
+    "UnknownModel",
+    "Validator",
+    "__version__",
+    "agent",
+    "tool",
+]
+
+_HOMES = {
+    "agents.agent": ("Agent", "agent"),
+    "agents.conversation": ("ChatResult",),
+    "agents.registry": ("App",),
+    "agents.run": ("Run",),
+    "agents.sync": ("SyncRun",),
+    "client.aio": ("AsyncClient", "Sent"),
+    "client.blocking": ("Client", "SyncSent"),
+    "config.manager": ("ConfigManager",),
+    "errors.handler": ("ErrorHandler",),
+    "memory.manager": ("MemoryManager",),
+    "providers.generic": ("GenericProvider",),
+    "providers.protocol": ("ChatProvider", "LLMProvider"),
+    "providers.qwen": ("QwenProvider",),
+    "security.validator": ("Validator",),
+    "tools.tool": ("Tool", "tool"),
+}
+_HOME_OF = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version(__name__)
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF.get(name, f"{__name__}.errors.base")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
