@@ -94,13 +94,13 @@ check: $(DEV)/.stamps/check  ## every gate that reads the code
 format: $(DEV)/.stamps/check  ## let ruff write what it can
 	@$(BIN)/ruff format --quiet $(PYTHONS)
 	@$(BIN)/ruff check --quiet --fix $(PYTHONS)
-	@$(BIN)/python scripts/diagrams.py
+	@$(BIN)/python scripts/diagrams.py && $(BIN)/python scripts/reference.py
 
 bench: $(TESTS)/.stamps/wheel  ## numbers, each beside the raw limit of this machine
 	@scripts/benchmarks $(TESTS)/bin/python
 
 docs: $(DEV)/.stamps/docs  ## the pages as a site in build/docs
-	@$(BIN)/python scripts/diagrams.py
+	@$(BIN)/python scripts/diagrams.py && $(BIN)/python scripts/reference.py
 	@$(BIN)/mkdocs build --quiet --strict --config-file docs/mkdocs.yml --site-dir ../build/docs
 	@echo "build/docs/index.html"
 

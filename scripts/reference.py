@@ -1,0 +1,137 @@
+"""Write the reference pages that come from code: error codes and settings, below docs/reference/.
+
+`--check` writes nothing and fails when a page is behind the code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from perdure.config.settings import Settings
+from perdure.errors.base import PerdureError
+
+FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+
+ERRORS = """# Error codes
+
+Written from the code by `scripts/reference.py`. Every error that Perdure shows has one of these stable codes, a message that
+names the value, and a hint. *Again?* says whether the same request may succeed later (an error can override it, and can say when);
+*paid?* whether the provider has charged for it.
+
+| code | class | what happened | category | again? | pauses | paid? |
+|---|---|---|---|---|---|---|
+"""
+
+SETTINGS = """# Settings
+
+Written from the code by `scripts/reference.py`. Weakest first: these defaults, `perdure.toml`, `perdure.<env>.toml`, environment variables,
+the command line. A name here is a key of the file (`[worker]` then `slots = 40`) and, in upper case with two underscores for each dot, an
+environment variable (`PERDURE_WORKER__SLOTS=40`). Unknown names are errors.
+
+| name | type | default | what it does |
+|---|---|---|---|
+"""
+
+
+def errors() -> str:
+    rows = [_error_row(kind) for kind in _tree(PerdureError)]
+    return ERRORS + "\n".join(rows) + "\n"
+
+
+def _tree(kind: type[PerdureError]) -> Iterator[type[PerdureError]]:
+    if kind.__module__.startswith("perdure."):
+        yield kind
+    for child in kind.__subclasses__():
+        yield from _tree(child)
+
+
+def _error_row(kind: type[PerdureError]) -> str:
+    cells = [
+        f"`{kind.code}`",
+        f"`{kind.__name__}`",
+        (inspect.getdoc(kind) or "").splitlines()[0],
+        kind.category.value,
+        "yes" if kind.default_retryable else "no",
+        kind.default_scope.value,
+        kind.default_billed.value,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def settings() -> str:
+    return SETTINGS + "\n".join(_setting_rows(Settings, "")) + "\n"
+
+
+def _setting_rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if inspect.isclass(kind) and issubclass(kind, BaseModel):
+            yield from _setting_rows(kind, f"{prefix}{name}.")
+            continue
+        inner = _model_of_mapping(kind)
+        if inner is not None:
+            yield f"| `{prefix}{name}.<name>` | table | none | {inspect.getdoc(inner)} |"
+            yield from _setting_rows(inner, f"{prefix}{name}.<name>.")
+            continue
+        default = "" if field.default is PydanticUndefined else _shown(field.default)
+        limits = ", ".join(_limit(limit) for limit in field.metadata)
+        said = " ".join(part for part in (field.description or "", f"({limits})" if limits else "") if part)
+        yield f"| `{prefix}{name}` | {_type(kind)} | {default} | {said} |"
+
+
+def _type(kind: object) -> str:
+    words = str(kind.__name__ if inspect.isclass(kind) else kind)
+    words = re.sub(r"\b(?:typing|pathlib|pydantic\.types)\.", "", words)
+    words = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", words)
+    words = re.sub(r"Literal\[([^\]]*)\]", lambda hit: hit[1].replace(", ", " | "), words)
+    return f"`{words}`".replace("|", "\\|")
+
+
+def _limit(limit: object) -> str:
+    signs = {"Ge": "≥", "Gt": ">", "Le": "≤", "Lt": "<"}
+    name = type(limit).__name__
+    return f"{signs[name]} {getattr(limit, name.lower())}" if name in signs else repr(limit)
+
+
+def _model_of_mapping(kind: object) -> type[BaseModel] | None:
+    arguments = getattr(kind, "__args__", ())
+    found = arguments[-1] if arguments else None
+    return found if inspect.isclass(found) and issubclass(found, BaseModel) else None
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    return f"`{value}`" if isinstance(value, str | Path) else f"`{value!r}`"
+
+
+PAGES = {"errors.md": errors, "settings.md": settings}
+
+
+def main(arguments: list[str]) -> int:
+    behind = []
+    for name, write in PAGES.items():
+        page = FOLDER / name
+        text = write()
+        if page.exists() and page.read_text("utf-8") == text:
+            continue
+        behind.append(name)
+        if "--check" not in arguments:
+            page.write_text(text, "utf-8")
+    if behind:
+        print(
+            f"docs/reference: {', '.join(behind)} "
+            + ("is behind the code; `make format` writes it anew" if "--check" in arguments else "written")
+        )
+    return 1 if behind and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
