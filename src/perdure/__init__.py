@@ -10,9 +10,11 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # typing's own would cost as much as starting Python; checkers know the name
 if TYPE_CHECKING:
+    from typing import Any
+
     from perdure.agents.agent import Agent, agent
     from perdure.agents.conversation import ChatResult
     from perdure.agents.registry import App
