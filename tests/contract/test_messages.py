@@ -1,0 +1,16 @@
+"""Every engine keeps the promises of `MessageStore`."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from perdure.stores.store import Store
+from perdure.testing import FakeClock, InMemoryStore, MessageStoreKit
+
+
+class TestInMemory(MessageStoreKit):
+    @pytest.fixture
+    async def store(self, clock: FakeClock) -> AsyncIterator[Store]:
+        async with InMemoryStore(clock=clock) as opened:
+            yield opened
