@@ -101,7 +101,7 @@ bench: $(TESTS)/.stamps/wheel  ## numbers, each beside the raw limit of this mac
 
 docs: $(DEV)/.stamps/docs  ## the pages as a site in build/docs
 	@$(BIN)/python scripts/diagrams.py && $(BIN)/python scripts/reference.py
-	@$(BIN)/mkdocs build --quiet --strict --config-file docs/mkdocs.yml --site-dir ../build/docs
+	@$(BIN)/zensical build --strict --config-file mkdocs.yml
 	@echo "build/docs/index.html"
 
 # Requirements --------------------------------------------------------------------------------------
