@@ -1,7 +1,6 @@
 """Every engine keeps the promises of `MessageStore`."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 

@@ -5,6 +5,7 @@ Each name is loaded when it is first used, so that a test which wants a clock do
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -47,10 +48,22 @@ _HOMES = {
 }
 
 
+_KIT_PARTS = ("ending", "given", "journal", "keys", "leasing", "looking", "memory", "putting", "tending", "workers")
+
+
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name.endswith("Kit"):
+        _explain_asserts()
     return getattr(import_module(_HOMES[name]), name)
+
+
+def _explain_asserts() -> None:
+    """Let pytest show what was compared when a kit's test fails, as it does for tests of one's own."""
+    import pytest  # here alone: who wants a clock need not have pytest
+
+    pytest.register_assert_rewrite(*(part for name in _KIT_PARTS if (part := f"{__name__}.{name}") not in sys.modules))
 
 
 def __dir__() -> list[str]:

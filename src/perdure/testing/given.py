@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from perdure.agents.journal import Intent, StepKey, StepKind
@@ -49,7 +48,8 @@ def message(**changes: Any) -> NewMessage:
     Returns:
         NewMessage: Ready to be put.
     """
-    return NewMessage(**({"agent": "mail", "body": b'{"n":1}'} | changes))
+    fields: dict[str, Any] = {"agent": "mail", "body": b'{"n":1}'}
+    return NewMessage(**(fields | changes))
 
 
 async def put(store: Store, **changes: Any) -> MessageId:
@@ -78,7 +78,8 @@ def card(*agents: str, **changes: Any) -> WorkerCard:
     """
     named = [agent.partition("@") for agent in agents or ("mail",)]
     cards = [AgentCard(name=name, version=version or "v1") for name, _, version in named]
-    return WorkerCard(**({"host": "here", "pid": 1, "slots": 10, "agents": cards} | changes))
+    fields: dict[str, Any] = {"host": "here", "pid": 1, "slots": 10, "agents": cards}
+    return WorkerCard(**(fields | changes))
 
 
 async def alive(store: Store, *agents: str, **changes: Any) -> WorkerId:
@@ -202,8 +203,8 @@ def intent(number: int = 1, *, kind: StepKind = StepKind.LLM, **changes: Any) ->
     Returns:
         Intent: For `intend`.
     """
-    fields: Mapping[str, Any] = {"number": number, "key": key(f"step-{number}", kind=kind), "request": b'["hello"]'}
-    return Intent(**(dict(fields) | changes))
+    fields: dict[str, Any] = {"number": number, "key": key(f"step-{number}", kind=kind), "request": b'["hello"]'}
+    return Intent(**(fields | changes))
 
 
 async def state(store: Store, id: MessageId) -> State:

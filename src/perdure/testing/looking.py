@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, defaultdict
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -83,7 +84,7 @@ class LookingKit(Kit, standard=True):
         assert [await store.messages.get(view.message.id) for view in views] == list(views)
 
     async def test_filters_narrow_together(self, store: Store) -> None:
-        wanted = {"tenant": "t", "queue": "q", "agent": "a"}
+        wanted: dict[str, Any] = {"tenant": "t", "queue": "q", "agent": "a"}
         ids = [await put(store, **wanted) for _ in range(2)]
         for name in wanted:
             await put(store, **(wanted | {name: "another"}))

@@ -1,0 +1,349 @@
+"""The kit that proves a journal: two phases, fencing, what is made again, and decisions (SEMANTICS 7, 11-14)."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import pytest
+
+from perdure.agents.journal import Decision, MemoryWrite, StepKind, StepState
+from perdure.errors.base import Conflict, LeaseLost, NotFound
+from perdure.messages.message import Lease, MessageId, State, Wait
+from perdure.resources.usage import Usage
+from perdure.stores.store import Store
+from perdure.testing.clock import FakeClock
+from perdure.testing.given import BROKE, NO_CREDIT, UNKNOWN, alive, asks, dies, intent, key, leased, put, runs, soon, state, take
+from perdure.testing.kit import Kit
+
+__all__ = ["DecisionKit", "JournalKit", "RecordKit"]
+
+LATE: dict[str, Callable[[Store, Lease], Awaitable[None]]] = {
+    "intend": lambda store, lease: store.journal.intend(lease, intent(2)),
+    "record": lambda store, lease: store.journal.record(lease, 1, b'"late"', memory=MemoryWrite(space="notes", key="k", value=b'"late"')),
+    "settle": lambda store, lease: store.journal.settle(
+        lease, intent(2, kind=StepKind.MEMORY), b"null", memory=MemoryWrite(space="notes", key="k", value=b'"late"')
+    ),
+    "fail": lambda store, lease: store.journal.fail(lease, 1, BROKE),
+    "defer": lambda store, lease: store.journal.defer(lease, 1, BROKE),
+}
+late = pytest.mark.parametrize("write", LATE.values(), ids=LATE.keys())
+
+
+async def step_states(store: Store, id: MessageId) -> list[StepState]:
+    """Look what is known of a run's steps.
+
+    Args:
+        store (Store): Where.
+        id (MessageId): Which run.
+
+    Returns:
+        list[StepState]: By number.
+    """
+    return [step.state for step in await store.journal.steps(id)]
+
+
+class RecordKit(Kit, standard=True):
+    """Begins steps, ends them, and lets the wrong worker try."""
+
+    async def test_a_new_run_remembers_nothing(self, store: Store) -> None:
+        assert list(await store.journal.steps(await put(store))) == []
+
+    async def test_an_intent_is_kept_before_the_call(self, store: Store, clock: FakeClock) -> None:
+        lease = await runs(store)
+        until = soon(clock)
+        said = intent(
+            1,
+            key=key("größe", kind=StepKind.TOOL, scope="a/b", n=3),
+            request=b'{"x":1}',
+            idempotent=True,
+            tool_version="sha256:1",
+            until=until,
+            diverged=True,
+        )
+        await store.journal.intend(lease, said)
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.number, step.key, step.state, step.attempt) == (1, said.key, StepState.INTENT, 1)
+        assert (step.request, step.idempotent, step.tool_version) == (b'{"x":1}', True, "sha256:1")
+        assert (step.until, step.diverged, step.tries, step.ambiguous) == (until, True, 1, 0)
+        assert (step.began_at, step.ended_at, step.result, step.error, step.usage) == (clock.now(), None, None, None, None)
+
+    async def test_a_result_is_kept_with_what_it_used(self, store: Store, clock: FakeClock) -> None:
+        lease = await runs(store)
+        await store.journal.intend(lease, intent())
+        clock.pass_by(seconds=2)
+        usage = Usage(calls=1, input_tokens=20, output_tokens=4)
+        await store.journal.record(lease, 1, b'"an answer"', usage=usage)
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.state, step.result, step.usage, step.ended_at) == (StepState.DONE, b'"an answer"', usage, clock.now())
+        assert step.began_at == clock.now() - 2
+
+    async def test_a_failure_is_kept_with_what_it_used(self, store: Store) -> None:
+        lease = await runs(store)
+        await store.journal.intend(lease, intent())
+        await store.journal.fail(lease, 1, BROKE, usage=Usage(calls=1))
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.state, step.error, step.result, step.usage) == (StepState.FAILED, BROKE, None, Usage(calls=1))
+
+    @pytest.mark.parametrize("failed_first", [False, True], ids=["begun", "failed"])
+    async def test_a_deferred_step_will_be_made_again(self, store: Store, failed_first: bool) -> None:
+        lease = await runs(store)
+        await store.journal.intend(lease, intent())
+        if failed_first:
+            await store.journal.fail(lease, 1, BROKE)
+        await store.journal.defer(lease, 1, NO_CREDIT)
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.state, step.error, step.tries) == (StepState.AGAIN, NO_CREDIT, 1)
+
+    async def test_a_settled_step_is_recorded_in_one_go(self, store: Store, clock: FakeClock) -> None:
+        lease = await runs(store)
+        said = intent(1, kind=StepKind.VALUE)
+        await store.journal.settle(lease, said, b"17")
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.state, step.result, step.key) == (StepState.DONE, b"17", said.key)
+        assert step.began_at == step.ended_at == clock.now()
+
+    async def test_steps_are_read_by_number(self, store: Store) -> None:
+        lease = await runs(store)
+        for number in (3, 1, 10, 2):
+            await store.journal.intend(lease, intent(number))
+        assert [step.number for step in await store.journal.steps(lease.message.id)] == [1, 2, 3, 10]
+
+    async def test_each_run_has_its_own_steps(self, store: Store) -> None:
+        one, two = await runs(store), await runs(store)
+        await store.journal.settle(one, intent(1), b'"one"')
+        await store.journal.settle(two, intent(1), b'"two"')
+        [step] = await store.journal.steps(two.message.id)
+        assert step.result == b'"two"'
+
+    async def test_a_recorded_answer_is_never_made_again(self, store: Store) -> None:
+        lease = await runs(store)
+        await store.journal.settle(lease, intent(1), b'"paid for"')
+        before = await store.journal.steps(lease.message.id)
+        with pytest.raises(Conflict):
+            await store.journal.intend(lease, intent(1))
+        with pytest.raises(Conflict):
+            await store.journal.settle(lease, intent(1), b'"another"')
+        assert await store.journal.steps(lease.message.id) == before
+
+    async def test_a_recorded_answer_is_never_replaced(self, store: Store) -> None:
+        lease = await runs(store)
+        await store.journal.settle(lease, intent(1), b'"paid for"')
+        for write in (store.journal.fail, store.journal.defer):
+            with pytest.raises(Conflict):
+                await write(lease, 1, BROKE)
+        with pytest.raises(Conflict):
+            await store.journal.record(lease, 1, b'"another"')
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.state, step.result) == (StepState.DONE, b'"paid for"')
+
+    async def test_no_result_without_an_intent(self, store: Store) -> None:
+        lease = await runs(store)
+        with pytest.raises(Conflict):
+            await store.journal.record(lease, 1, b"1")
+        assert list(await store.journal.steps(lease.message.id)) == []
+
+    async def test_a_step_made_again_counts_its_tries_and_adds_up_what_it_used(self, store: Store, clock: FakeClock) -> None:
+        lease = await runs(store)
+        await store.journal.intend(lease, intent())
+        await store.journal.fail(lease, 1, BROKE, usage=Usage(calls=1, input_tokens=5))
+        await store.messages.retry(lease, BROKE, at=clock.now(), step=1)
+        clock.pass_by(seconds=1)
+        await store.messages.tend()
+        again = await leased(store, lease.message.id)
+        await store.journal.intend(again, intent())
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.state, step.tries, step.attempt, step.began_at) == (StepState.INTENT, 2, 2, clock.now())
+        await store.journal.record(again, 1, b"1", usage=Usage(calls=1, input_tokens=7, output_tokens=2))
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.error, step.usage) == (None, Usage(calls=2, input_tokens=12, output_tokens=2))
+
+    async def test_only_the_step_that_ended_the_attempt_is_made_again(self, store: Store, clock: FakeClock) -> None:
+        lease = await runs(store)
+        await store.journal.settle(lease, intent(1), b"1")
+        for number in (2, 3):
+            await store.journal.intend(lease, intent(number))
+            await store.journal.fail(lease, number, BROKE)
+        await store.journal.intend(lease, intent(4))
+        await store.messages.retry(lease, BROKE, at=clock.now(), step=3)
+        assert await step_states(store, lease.message.id) == [StepState.DONE, StepState.FAILED, StepState.AGAIN, StepState.INTENT]
+        assert (await store.journal.steps(lease.message.id))[2].error == BROKE, "why is not forgotten"
+
+    @pytest.mark.parametrize("end", ["retry", "bury"])
+    async def test_naming_a_step_never_undoes_a_result_nor_settles_a_doubt(self, store: Store, clock: FakeClock, end: str) -> None:
+        for number in (1, 2):
+            lease = await runs(store)
+            await store.journal.settle(lease, intent(1), b"1")
+            await store.journal.intend(lease, intent(2))
+            if end == "retry":
+                await store.messages.retry(lease, BROKE, at=soon(clock), step=number)
+            else:
+                await store.messages.bury(lease, BROKE, step=number)
+            assert await step_states(store, lease.message.id) == [StepState.DONE, StepState.INTENT]
+
+    async def test_a_dead_letters_failed_step_is_made_again_when_it_is_revived(self, store: Store) -> None:
+        lease = await runs(store)
+        await store.journal.intend(lease, intent())
+        await store.journal.fail(lease, 1, BROKE)
+        await store.messages.bury(lease, BROKE, step=1)
+        await store.messages.revive(lease.message.id)
+        assert await step_states(store, lease.message.id) == [StepState.AGAIN]
+
+    async def test_a_crash_leaves_the_journal_as_it_was(self, store: Store, clock: FakeClock) -> None:
+        lease = await runs(store)
+        await store.journal.settle(lease, intent(1), b"1")
+        await store.journal.intend(lease, intent(2))
+        before = await store.journal.steps(lease.message.id)
+        await dies(store, clock)
+        assert await store.journal.steps(lease.message.id) == before
+
+    async def test_a_call_made_twice_is_counted_once_for_each_time(self, store: Store) -> None:
+        id = await put(store)
+        for tries in (1, 2, 3):
+            lease = await leased(store, id)
+            await store.journal.intend(lease, intent(1, ambiguous=tries > 1))
+            await store.messages.release(lease)
+            [step] = await store.journal.steps(id)
+            assert (step.tries, step.ambiguous) == (tries, tries - 1)
+        assert (await store.messages.counters())["possibly_paid_twice"] == 2
+
+    async def test_only_calls_of_models_are_paid_for(self, store: Store) -> None:
+        lease = await runs(store)
+        for _ in range(2):
+            await store.journal.intend(lease, intent(1, kind=StepKind.TOOL, ambiguous=True))
+        [step] = await store.journal.steps(lease.message.id)
+        assert step.ambiguous == 2
+        assert (await store.messages.counters()).get("possibly_paid_twice", 0) == 0
+
+    async def test_what_runs_used_is_added_up(self, store: Store) -> None:
+        lease = await runs(store)
+        await store.journal.intend(lease, intent(1, diverged=True))
+        await store.journal.record(lease, 1, b"1", usage=Usage(calls=1, input_tokens=5, output_tokens=3))
+        await store.journal.intend(lease, intent(2))
+        await store.journal.fail(lease, 2, BROKE, usage=Usage(calls=2, input_tokens=4))
+        await store.messages.done(lease, b"1", usage=Usage(calls=3, input_tokens=9, output_tokens=3))
+        counters = await store.messages.counters()
+        names = ("calls", "input_tokens", "output_tokens", "divergences")
+        assert [counters.get(name, 0) for name in names] == [3, 9, 3, 1]
+
+    @late
+    async def test_a_stale_lease_writes_neither_journal_nor_memory(
+        self, store: Store, clock: FakeClock, write: Callable[[Store, Lease], Awaitable[None]]
+    ) -> None:
+        stale = await runs(store)
+        await store.journal.intend(stale, intent(1))
+        await store.memory.write("default", "notes", "k", b'"first"')
+        await dies(store, clock)
+        await take(store, await alive(store))
+        before = await store.journal.steps(stale.message.id), await store.messages.get(stale.message.id)
+        with pytest.raises(LeaseLost):
+            await write(store, stale)
+        assert (await store.journal.steps(stale.message.id), await store.messages.get(stale.message.id)) == before
+        assert await store.memory.read("default", "notes", "k") == b'"first"'
+
+    @late
+    async def test_nothing_is_written_to_a_run_that_has_ended(self, store: Store, write: Callable[[Store, Lease], Awaitable[None]]) -> None:
+        lease = await runs(store)
+        await store.journal.intend(lease, intent(1))
+        await store.messages.done(lease, b"1")
+        with pytest.raises(LeaseLost):
+            await write(store, lease)
+
+
+class DecisionKit(Kit, standard=True):
+    """Lets a person decide on a call whose outcome nobody knows."""
+
+    async def test_what_happened_is_recorded_with_its_result(self, store: Store, clock: FakeClock) -> None:
+        lease = await runs(store)
+        await asks(store, lease)
+        clock.pass_by(seconds=60)
+        await store.journal.decide(lease.message.id, 1, Decision.HAPPENED, by="key_1", result=b'"receipt 9"')
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.state, step.result, step.decided_by, step.ended_at) == (StepState.DONE, b'"receipt 9"', "key_1", clock.now())
+        again = await leased(store, lease.message.id)
+        assert (again.attempt, again.waiting_since) == (1, None)
+
+    async def test_what_happened_without_a_result_returned_null(self, store: Store) -> None:
+        lease = await runs(store)
+        await asks(store, lease)
+        await store.journal.decide(lease.message.id, 1, Decision.HAPPENED, by="key_1")
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.state, step.result) == (StepState.DONE, b"null")
+
+    async def test_what_did_not_happen_is_made_again(self, store: Store) -> None:
+        lease = await runs(store)
+        await asks(store, lease)
+        await store.journal.decide(lease.message.id, 1, Decision.RUN_AGAIN, by="key_1")
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.state, step.decided_by) == (StepState.AGAIN, "key_1")
+        again = await leased(store, lease.message.id)
+        await store.journal.intend(again, intent(1, kind=StepKind.TOOL))
+        await store.journal.record(again, 1, b"1")
+
+    async def test_who_cannot_know_can_give_the_message_up(self, store: Store) -> None:
+        lease = await runs(store)
+        await asks(store, lease)
+        await store.journal.decide(lease.message.id, 1, Decision.BURY, by="key_1")
+        view = await store.messages.get(lease.message.id)
+        assert (view.state, view.error) == (State.DEAD, UNKNOWN)
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.state, step.decided_by) == (StepState.INTENT, "key_1"), "revived, it is still unknown"
+
+    async def test_only_one_decision_is_taken(self, store: Store) -> None:
+        lease = await runs(store)
+        await asks(store, lease)
+        await store.journal.decide(lease.message.id, 1, Decision.HAPPENED, by="key_1", result=b"1")
+        with pytest.raises(Conflict):
+            await store.journal.decide(lease.message.id, 1, Decision.RUN_AGAIN, by="key_2")
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.result, step.decided_by) == (b"1", "key_1")
+
+    async def test_only_the_step_in_question_can_be_decided(self, store: Store) -> None:
+        lease = await runs(store)
+        await store.journal.intend(lease, intent(1))
+        await asks(store, lease, number=2)
+        with pytest.raises(Conflict):
+            await store.journal.decide(lease.message.id, 1, Decision.HAPPENED, by="key_1")
+        assert await state(store, lease.message.id) is State.WAITING
+
+    async def test_what_is_not_asked_cannot_be_decided(self, store: Store, clock: FakeClock) -> None:
+        running = await runs(store)
+        await store.journal.intend(running, intent(1))
+        sleeping = await runs(store)
+        await store.journal.intend(sleeping, intent(1, kind=StepKind.SLEEP))
+        await store.messages.park(sleeping, Wait(why="sleep", until=soon(clock), step=1))
+        for lease in (running, sleeping):
+            with pytest.raises(Conflict):
+                await store.journal.decide(lease.message.id, 1, Decision.HAPPENED, by="key_1")
+
+    async def test_no_decision_on_what_is_not_there_or_not_yours(self, store: Store) -> None:
+        lease = await runs(store, tenant="owner")
+        await asks(store, lease)
+        with pytest.raises(NotFound):
+            await store.journal.decide(lease.message.id, 2, Decision.BURY, by="key_1")
+        with pytest.raises(NotFound):
+            await store.journal.decide(MessageId(12345), 1, Decision.BURY, by="key_1")
+        with pytest.raises(NotFound):
+            await store.journal.decide(lease.message.id, 1, Decision.BURY, by="key_1", tenant="stranger")
+        await store.journal.decide(lease.message.id, 1, Decision.BURY, by="key_1", tenant="owner")
+
+    async def test_a_decision_is_a_move_like_others(self, store: Store) -> None:
+        lease = await runs(store)
+        await asks(store, lease)
+        before = await store.messages.last_change()
+        await store.journal.decide(lease.message.id, 1, Decision.RUN_AGAIN, by="key_1")
+        assert [change.state for change in await store.messages.changes(before)] == [State.READY]
+        [queue] = await store.messages.queues()
+        assert {place: count for place, count in queue.counts.items() if count} == {"ready": 1}
+
+    async def test_a_step_survives_every_letter(self, store: Store) -> None:
+        lease = await runs(store)
+        said = intent(1, key=key("名前 \u0000 ☃", scope="ä/b"), request='["🐈"]'.encode())
+        await store.journal.settle(lease, said, '"\\u0000 é"'.encode())
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.key, step.request, step.result) == (said.key, said.request, '"\\u0000 é"'.encode())
+        assert msgspec.json.decode(step.result or b"") == "\x00 é"
+
+
+class JournalKit(RecordKit, DecisionKit, standard=True):
+    """Subclass it, give a `store` fixture made with the `clock` fixture, and your journal is proved. No test sleeps."""

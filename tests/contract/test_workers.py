@@ -1,0 +1,15 @@
+"""Every engine keeps the promises of `WorkerRegistry`."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from perdure.stores.store import Store
+from perdure.testing import FakeClock, InMemoryStore, WorkerRegistryKit
+
+
+class TestInMemory(WorkerRegistryKit):
+    @pytest.fixture
+    async def store(self, clock: FakeClock) -> AsyncIterator[Store]:
+        async with InMemoryStore(clock=clock) as opened:
+            yield opened
