@@ -23,11 +23,15 @@ BIN := $(DEV)/bin
 SOURCES := $(shell find src -type f -not -name '*.pyc' 2>/dev/null)
 PYTHONS := src tests scripts examples benchmarks
 
-# $(call install,VENV,ARGUMENTS): into that environment, only what the hashes allow
+# $(call install,VENV,ARGUMENTS): into that environment, only what the hashes allow. uv is quick; pip may know a
+# registry or a certificate that uv does not, and is asked when uv fails.
+export UV_SYSTEM_CERTS := $(if $(wildcard /etc/ssl/certs/ca-certificates.crt),1,0)
+pip_install = $(1)/bin/python -m pip install -qq $(2)
+uv_install = $(1)/bin/uv pip install --quiet --python $(1)/bin/python $(2)
 ifeq ($(INSTALLER),pip)
-install = $(1)/bin/python -m pip install --quiet $(2)
+install = $(pip_install)
 else
-install = $(1)/bin/uv pip install --quiet --python $(1)/bin/python $(2)
+install = $(uv_install) || { echo "  uv could not; asking pip"; $(pip_install); }
 endif
 
 .PHONY: help run test check bench docs lock clean format
