@@ -117,6 +117,28 @@ class AsyncClient(Operating):
         message: MessageJson = await self._wire.get(f"/api/v1/messages/{quote(id, safe='')}", query, wait_s=wait_s)
         return message
 
+    async def ended(self, id: str, *, timeout_s: float | None = None) -> MessageJson:
+        """Wait until a message has ended, whichever way.
+
+        Args:
+            id (str): `msg_…`.
+            timeout_s (float | None): Wait no longer than this; None waits as long as it takes.
+
+        Returns:
+            MessageJson: `done`, `dead` or `cancelled`.
+
+        Raises:
+            TimeoutError: It has not ended yet; it goes on.
+        """
+        give_up_at = None if timeout_s is None else awake() + timeout_s
+        while True:
+            left_s = POLL_S if give_up_at is None else max(give_up_at - awake(), 0)
+            message = await self.message(id, wait_s=min(left_s, POLL_S))
+            if message["state"] in _ENDED:
+                return message
+            if give_up_at is not None and awake() >= give_up_at:
+                raise TimeoutError(f"{id} is {message['state']} after {timeout_s:g} s and goes on; ask for it again")
+
     async def result(self, id: str, *, timeout_s: float | None = None) -> Any:
         """Wait until a message has ended, and give its result.
 
@@ -132,14 +154,7 @@ class AsyncClient(Operating):
             Conflict: It was cancelled.
             TimeoutError: It has not ended yet; it goes on.
         """
-        give_up_at = None if timeout_s is None else awake() + timeout_s
-        while True:
-            left_s = POLL_S if give_up_at is None else max(give_up_at - awake(), 0)
-            message = await self.message(id, wait_s=min(left_s, POLL_S))
-            if message["state"] in _ENDED:
-                return _result_of(message)
-            if give_up_at is not None and awake() >= give_up_at:
-                raise TimeoutError(f"{id} is {message['state']} after {timeout_s:g} s and goes on; ask for it again")
+        return _result_of(await self.ended(id, timeout_s=timeout_s))
 
     async def messages(
         self,

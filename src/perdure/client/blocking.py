@@ -115,6 +115,21 @@ class Client:
         """
         return self._loop.wait(self._client.message(id, wait_s=wait_s))
 
+    def ended(self, id: str, *, timeout_s: float | None = None) -> MessageJson:
+        """Wait until a message has ended, whichever way.
+
+        Args:
+            id (str): `msg_…`.
+            timeout_s (float | None): Wait no longer than this; None waits as long as it takes.
+
+        Returns:
+            MessageJson: `done`, `dead` or `cancelled`.
+
+        Raises:
+            TimeoutError: It has not ended yet; it goes on.
+        """
+        return self._loop.wait(self._client.ended(id, timeout_s=timeout_s))
+
     def result(self, id: str, *, timeout_s: float | None = None) -> Any:
         """Wait until a message has ended, and give its result.
 

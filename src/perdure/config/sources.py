@@ -13,7 +13,7 @@ from perdure.errors.base import ConfigError
 
 PREFIX = "PERDURE_"
 ALIASES: Mapping[str, Where] = {"PERDURE_DATABASE_URL": ("store", "url"), "PERDURE_DATA": ("data",)}
-NOT_SETTINGS = frozenset({"PERDURE_URL", "PERDURE_API_KEY", "PERDURE_ENV", "PERDURE_DEBUG", "PERDURE_MODELS"})
+NOT_SETTINGS = frozenset({"PERDURE_URL", "PERDURE_API_KEY", "PERDURE_ENV", "PERDURE_DEBUG", "PERDURE_LIFELINE", "PERDURE_MODELS"})
 """What clients and the command line read for themselves."""
 
 __all__ = ["ALIASES", "NOT_SETTINGS", "PREFIX", "Given", "flatten", "from_environment", "nested", "unknown"]

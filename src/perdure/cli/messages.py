@@ -1,0 +1,132 @@
+"""`perdure messages`: list, show, steps, cancel, decide."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from perdure.cli.options import AsJson, Cursor, Limit, Url, new_app
+from perdure.cli.read import read_json
+from perdure.cli.rows import MESSAGE_COLUMNS, STEP_COLUMNS, error_line, message_row, step_row, tokens, why
+from perdure.cli.talk import talk
+from perdure.cli.words import fields, print_json, say, table
+from perdure.client.answers import MessageJson
+from perdure.messages.message import State
+
+app = new_app("Messages: list, show, steps, cancel, decide.", several=True)
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="`msg_…`.")]
+
+
+class Decision(StrEnum):
+    """What became of a step whose outcome is unknown."""
+
+    HAPPENED = "happened"
+    RUN_AGAIN = "run-again"
+    BURY = "bury"
+
+
+@app.command("list", epilog="Example:  perdure messages list --state waiting --queue mail")
+def list_messages(
+    *,
+    state: Annotated[State | None, typer.Option(help="Only those in this state.", show_default=False)] = None,
+    queue: Annotated[str | None, typer.Option(help="Only of this queue.", show_default=False)] = None,
+    agent: Annotated[str | None, typer.Option(help="Only for this agent.", show_default=False)] = None,
+    code: Annotated[str | None, typer.Option(help="Only those that died of this error.", show_default=False)] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List messages, those put last first."""
+    page = talk(
+        lambda client: client.messages(
+            state=state.value if state else None, queue=queue, agent=agent, code=code, limit=limit, cursor=cursor
+        ),
+        url=url,
+    )
+    if as_json:
+        print_json(page)
+        return
+    table(MESSAGE_COLUMNS, map(message_row, page["data"]))
+    if page["next_cursor"]:
+        say(f"more: --cursor {page['next_cursor']}")
+
+
+@app.command(epilog="Example:  perdure messages show msg_01k7s8x4zv000 --json")
+def show(id: Id, url: Url = None, as_json: AsJson = False) -> None:
+    """Show one message: where it is, why, and its result."""
+    message = talk(lambda client: client.message(id), url=url)
+    print_json(message) if as_json else show_message(message)
+
+
+@app.command(epilog="Example:  perdure messages steps msg_01k7s8x4zv000")
+def steps(id: Id, url: Url = None, as_json: AsJson = False) -> None:
+    """List what a message's run has recorded."""
+    found = talk(lambda client: client.steps(id), url=url)
+    print_json(found) if as_json else table(STEP_COLUMNS, map(step_row, found))
+
+
+@app.command(epilog="Example:  perdure messages cancel msg_01k7s8x4zv000")
+def cancel(id: Id, url: Url = None, as_json: AsJson = False) -> None:
+    """Call a message off that does not run."""
+    message = talk(lambda client: client.cancel(id), url=url)
+    print_json(message) if as_json else say(f"{message['id']} is {message['state']}")
+
+
+@app.command(
+    epilog="Examples:  perdure messages decide msg_01k7s8x4zv000 3 happened --result '{\"ok\": true}'  |  … 3 run-again  |  … 3 bury"
+)
+def decide(
+    id: Id,
+    step: Annotated[int, typer.Argument(min=1, metavar="STEP", help="Its number: `perdure messages steps ID`.")],
+    decision: Annotated[Decision, typer.Argument(metavar="DECISION", help="happened, run-again or bury.")],
+    result: Annotated[str | None, typer.Option(help="For happened: what it returned, as JSON or @file.", show_default=False)] = None,
+    url: Url = None,
+) -> None:
+    """Say what became of a step whose outcome is unknown; the message goes on, or is buried."""
+    if result is not None and decision is not Decision.HAPPENED:
+        raise typer.BadParameter("--result is for `happened` only")
+    returned: Any = None if result is None else msgspec.Raw(read_json(result, "--result"))
+    talk(lambda client: client.decide(id, step, decision.value, result=returned), url=url)
+    say(f"decided: step {step} of {id} {decision.value}")
+
+
+def show_message(message: MessageJson) -> None:
+    """Print one message for people.
+
+    Args:
+        message (MessageJson): As the server told it.
+    """
+    fields(
+        [
+            ("id", message["id"]),
+            ("agent", message["agent"]),
+            ("state", message["state"]),
+            ("why", why(message)),
+            ("hint", message["error"]["hint"] if message["error"] else None),
+            ("queue", f"{message['queue']}, priority {message['priority']}"),
+            (
+                "attempt",
+                f"{message['attempt']} of {message['attempts']}" + (f", {message['crashes']} crashes" if message["crashes"] else ""),
+            ),
+            ("put", message["created_at"]),
+            ("started", message["started_at"]),
+            ("ended", message["ended_at"]),
+            ("tokens", tokens(message["usage"])),
+            ("metadata", message["metadata"]),
+            ("dedup key", message["dedup_key"]),
+            ("body", _json(message["body"])),
+            ("result", _json(message["result"])),
+        ]
+    )
+
+
+def _json(value: Any) -> str:
+    return "" if value is None else msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+
+
+__all__ = ["Decision", "Id", "app", "error_line", "show_message"]

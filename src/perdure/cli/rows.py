@@ -1,0 +1,90 @@
+"""How messages and steps look as rows of a table."""
+
+from __future__ import annotations
+
+from perdure.cli.words import ago, short
+from perdure.client.answers import ErrorJson, MessageJson, StepJson, UsageJson
+
+MESSAGE_COLUMNS = ("ID", "STATE", "AGENT", "QUEUE", "PRI", "ATTEMPT", "AGE", "WHY")
+STEP_COLUMNS = ("STEP", "KIND", "NAME", "STATE", "TRIES", "TOKENS", "RESULT")
+
+__all__ = ["MESSAGE_COLUMNS", "STEP_COLUMNS", "error_line", "message_row", "step_row", "tokens", "why"]
+
+
+def message_row(message: MessageJson) -> tuple[object, ...]:
+    """Show a message in one row.
+
+    Args:
+        message (MessageJson): As the server told it.
+
+    Returns:
+        tuple[object, ...]: For `MESSAGE_COLUMNS`.
+    """
+    attempt = f"{message['attempt']}/{message['attempts']}"
+    age = ago(message["created_at"])
+    return (message["id"], message["state"], message["agent"], message["queue"], message["priority"], attempt, age, short(why(message)))
+
+
+def why(message: MessageJson) -> str:
+    """Say what a message waits for, what stands against it, or what it died of.
+
+    Args:
+        message (MessageJson): As the server told it.
+
+    Returns:
+        str: Empty if there is nothing to say.
+    """
+    if message["error"]:
+        return error_line(message["error"])
+    if message["blocked_by"]:
+        return message["blocked_by"]
+    wait = message["wait"]
+    if not wait:
+        return ""
+    until = f" until {wait['until']}" if wait["until"] else ""
+    step = f" (step {wait['step']})" if wait["step"] is not None else ""
+    cause = f": {wait['error']['message']}" if wait["error"] else ""
+    return f"{wait['why']}{step}{until}{cause}"
+
+
+def error_line(error: ErrorJson) -> str:
+    """Show an error in one line.
+
+    Args:
+        error (ErrorJson): As the server told it.
+
+    Returns:
+        str: Its code and message.
+    """
+    return f"{error['code']}: {error['message']}"
+
+
+def tokens(usage: UsageJson | None) -> str:
+    """Show what was used.
+
+    Args:
+        usage (UsageJson | None): As the server told it.
+
+    Returns:
+        str: Tokens in and out, `?` where the provider did not count; empty if nothing was called.
+    """
+    if not usage or not usage["calls"]:
+        return ""
+    numbers = (usage["input_tokens"], usage["output_tokens"])
+    into, out = ("?" if number is None else str(number) for number in numbers)
+    return f"{into} in, {out} out"
+
+
+def step_row(step: StepJson) -> tuple[object, ...]:
+    """Show a step in one row.
+
+    Args:
+        step (StepJson): As the server told it.
+
+    Returns:
+        tuple[object, ...]: For `STEP_COLUMNS`.
+    """
+    name = f"{step['scope']}/{step['name']}" if step["scope"] else step["name"]
+    told = error_line(step["error"]) if step["error"] else "" if step["result"] is None else step["result"]
+    state = step["state"] + (" diverged" if step["diverged"] else "") + (f" ambiguous×{step['ambiguous']}" if step["ambiguous"] else "")
+    return (step["number"], step["kind"], name, state, step["tries"], tokens(step["usage"]), short(told))
