@@ -1,0 +1,93 @@
+"""What any living worker does for all: reaping the dead, and tending what time demands.
+
+There is no leader. Every worker does both in rounds, a little out of step with the others; the store
+makes a round cheap when there is nothing to do and harmless when two do it at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from perdure.clock import Clock, chance
+from perdure.errors.base import StoreError
+from perdure.messages.registry import DEAD_AFTER_S, WorkerRegistry
+from perdure.messages.store import MessageStore
+
+__all__ = ["Duties", "rounds"]
+
+REAP_S = 0.5
+TEND_S = 0.25
+_SOONEST_S = 0.01
+_TROUBLE_S = 5.0
+_log = logging.getLogger("perdure.worker")
+
+
+class Duties:
+    """The rounds of one worker.
+
+    Args:
+        messages (MessageStore): What is tended.
+        workers (WorkerRegistry): Who is reaped.
+        clock (Clock): The store's time.
+        dead_after_s (float): Silence after which a worker counts as dead.
+    """
+
+    def __init__(self, messages: MessageStore, workers: WorkerRegistry, clock: Clock, *, dead_after_s: float = DEAD_AFTER_S) -> None:
+        self._messages = messages
+        self._workers = workers
+        self._clock = clock
+        self._dead_after_s = dead_after_s
+
+    async def run(self) -> None:
+        """Do both until cancelled."""
+        await asyncio.gather(rounds("reaping", self.reap), rounds("tending", self.tend))
+
+    async def reap(self) -> float:
+        """Take back what dead workers held.
+
+        Returns:
+            float: Seconds until the next round.
+        """
+        for reaped in await self._workers.reap(dead_after_s=self._dead_after_s):
+            _log.warning(
+                "worker %d died: %d messages are ready again, %d of them in quarantine, %d are dead as poison",
+                reaped.worker,
+                len(reaped.released) + len(reaped.quarantined),
+                len(reaped.quarantined),
+                len(reaped.buried),
+            )
+        return REAP_S
+
+    async def tend(self) -> float:
+        """Do what time demands.
+
+        Returns:
+            float: Seconds until the next round.
+        """
+        tended = await self._messages.tend()
+        if tended.next_due_at is None:
+            return TEND_S
+        return min(TEND_S, max(_SOONEST_S, tended.next_due_at - self._clock.now()))
+
+
+async def rounds(what: str, once: Callable[[], Awaitable[float]]) -> None:
+    """Do something again and again, with jitter between; trouble is logged and makes the pauses longer.
+
+    Args:
+        what (str): Its name in the log.
+        once (Callable[[], Awaitable[float]]): Does it and tells the seconds until the next time.
+    """
+    failed = 0
+    while True:
+        try:
+            pause_s, failed = await once(), 0
+        except StoreError as error:
+            failed += 1
+            pause_s = min(0.25 * 2 ** min(failed, 10), _TROUBLE_S)
+            _log.warning("%s failed, again in about %.1f s: %s", what, pause_s, error)
+        except Exception:  # a round that breaks must not take the worker along: others may depend on it alone
+            failed, pause_s = failed + 1, _TROUBLE_S
+            _log.exception("%s broke", what)
+        await asyncio.sleep(pause_s * (0.75 + 0.5 * chance()))

@@ -1,0 +1,180 @@
+"""One lease, from taking it to its end: `execute` is the table of contents.
+
+Theory of operation: the agent's work runs in a task of its own, so that it can be called off - by the
+message's deadline, by an orderly stop, by fencing - while the executor itself stays to say what becomes of
+the message. What that is, is decided by plain rules (`messages/retry.py`); the store is then asked for it
+until it agrees. The slot is free as soon as the work has ended; only the lease is kept until the commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import TypeAlias
+
+import msgspec
+
+from perdure.agents.agent import Agent
+from perdure.agents.parts import Ending, Failed, Finished, Parked, RunParts
+from perdure.agents.perform import perform
+from perdure.clock import Clock, chance, iso
+from perdure.errors.base import AgentFailed, DeadlinePassed, LeaseError, StoreError, WorkerFenced
+from perdure.errors.report import facts_of
+from perdure.messages.message import Lease
+from perdure.messages.retry import Backoff, Bury, Park, Release, fate
+from perdure.worker.end import LastCall, WorkerEnd
+from perdure.worker.settle import Done, Drop, Move, Settler
+
+__all__ = ["CalledOff", "Executor", "Workplace"]
+
+CANCEL_GRACE_S = 2.0
+"""How long called-off work may take to end before it counts as hung."""
+_log = logging.getLogger("perdure.worker")
+_Ended: TypeAlias = Ending | Exception | None
+"""How work ended; None where it was called off."""
+
+
+class CalledOff(Enum):
+    """Why work was called off before it ended."""
+
+    STOPPING = auto()  # an orderly stop: released from its last step
+    FENCED = auto()  # the worker was declared dead: everything is dropped
+    DEADLINE = auto()
+
+
+class Workplace(msgspec.Struct, frozen=True, kw_only=True):
+    """What all executors of a worker share."""
+
+    parts: RunParts
+    settler: Settler
+    last_call: LastCall
+    clock: Clock
+    backoff: Backoff
+
+
+class Executor:
+    """Works one lease.
+
+    Args:
+        lease (Lease): The right to the message.
+        agent (Agent): Whose work it is.
+        place (Workplace): What it shares with the others.
+        on_free (Callable[[], None]): Called once, when the slot is free again.
+    """
+
+    def __init__(self, lease: Lease, agent: Agent, place: Workplace, *, on_free: Callable[[], None]) -> None:
+        self.lease = lease
+        self._agent = agent
+        self._place = place
+        self._on_free = on_free
+        self._off: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._why: CalledOff | None = None
+
+    async def execute(self) -> None:
+        """Perform the agent's work and bring the message to where that leads."""
+        try:
+            ending = await self._perform()
+        finally:
+            self._on_free()
+        self._notice(ending)
+        move = self._decide(ending)
+        await self._place.settler.settle(self.lease, move, ending.usage if isinstance(ending, Failed) else None)
+
+    def call_off(self, why: CalledOff) -> None:
+        """Stop the work; the message goes where `why` says, unless the work has ended already.
+
+        Args:
+            why (CalledOff): The reason.
+        """
+        if self._why is None or why is CalledOff.FENCED:
+            self._why = why
+        if not self._off.done():
+            self._off.set_result(None)
+
+    # In order of telling -----------------------------------------------------------------------------
+
+    async def _perform(self) -> _Ended:
+        left_s = self._time_left_s()
+        if left_s is not None and left_s <= 0:
+            self.call_off(CalledOff.DEADLINE)
+        if self._why is not None:
+            return None
+        work = asyncio.create_task(perform(self._agent, self.lease, self._place.parts))
+        try:
+            await asyncio.wait({work, self._off}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                self.call_off(CalledOff.DEADLINE)  # unless somebody called it off for another reason
+                work.cancel()
+                await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
+        except asyncio.CancelledError:
+            work.cancel()
+            raise
+        return self._outcome(work)
+
+    def _time_left_s(self) -> float | None:
+        deadline = self.lease.message.deadline
+        return None if deadline is None else deadline - self._place.clock.now()
+
+    def _outcome(self, work: asyncio.Task[Ending]) -> _Ended:
+        if not work.done():
+            work.add_done_callback(_forget)
+            self._recycle("it goes on although it was called off")
+            return None
+        if work.cancelled():
+            return None
+        error = work.exception()
+        if error is None:
+            return work.result()
+        if not isinstance(error, Exception):
+            raise error
+        return error
+
+    def _notice(self, ending: _Ended) -> None:
+        """Let the rest of the worker know what concerns more than this message."""
+        if isinstance(ending, Failed | Parked) and ending.hung:
+            self._recycle("its thread hangs")
+        if isinstance(ending, WorkerFenced):
+            self._place.last_call.call(WorkerEnd.FENCED)
+
+    def _decide(self, ending: _Ended) -> Move:
+        if self._why is CalledOff.FENCED or self._place.last_call.fenced or isinstance(ending, LeaseError):
+            return Drop()
+        if isinstance(ending, Finished):
+            return Done(result=ending.result, usage=ending.usage, code_version=self._agent.version)
+        if isinstance(ending, Parked):
+            return Park(wait=ending.wait)
+        if self._why is CalledOff.STOPPING:
+            return Release()
+        if self._why is CalledOff.DEADLINE:
+            return Bury(error=self._late().facts(), uses_attempt=False)
+        return self._fate(ending)
+
+    def _fate(self, ending: Failed | Exception | None) -> Move:
+        match ending:
+            case Failed():
+                error, step = ending.error, ending.step
+            case None:
+                error, step = AgentFailed("the agent cancelled itself").facts(), None
+            case _:
+                if not isinstance(ending, StoreError):
+                    _log.error("the run of message %d broke", self.lease.message.id, exc_info=ending)
+                error, step = facts_of(ending), None
+        place = self._place
+        return fate(error, lease=self.lease, step=step, now=place.clock.now(), dice=chance(), backoff=place.backoff)
+
+    def _late(self) -> DeadlinePassed:
+        return DeadlinePassed(
+            f"the deadline {iso(self.lease.message.deadline)} passed before the message was done",
+            hint="Put it with a later deadline, or with a higher priority.",
+        )
+
+    def _recycle(self, because: str) -> None:
+        _log.warning("message %d gives its slot up: %s; this worker recycles itself", self.lease.message.id, because)
+        self._place.last_call.call(WorkerEnd.RECYCLE)
+
+
+def _forget(work: asyncio.Task[Ending]) -> None:
+    if not work.cancelled() and (error := work.exception()) is not None:
+        _log.info("work that was given up ended at last: %s", error)

@@ -1,0 +1,122 @@
+"""Taking messages: as many as there is room for, of the routes that can be served now, again and again.
+
+Between two rounds the loop sleeps until something changes in the store, or room is made that was missing;
+the doorbell of the store wakes it, and a look every second is the net below the doorbell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from typing import Any
+
+from perdure.clock import Clock, chance
+from perdure.errors.base import StoreError, WorkerFenced
+from perdure.messages.message import Lease, WorkerId
+from perdure.messages.routes import Route, servable
+from perdure.messages.store import MessageStore
+from perdure.worker.end import LastCall, WorkerEnd
+from perdure.worker.lanes import Lanes
+from perdure.worker.slots import Slots
+
+__all__ = ["Leases"]
+
+LOOK_S = 1.0
+"""The longest sleep between two looks."""
+MOST = 100
+"""Messages taken at once, however much room there is."""
+_FIRST_S, _LONGEST_S = 0.1, 5.0
+_log = logging.getLogger("perdure.worker")
+
+
+class Leases:
+    """Takes messages for one worker and hands each to `begin`.
+
+    Args:
+        messages (MessageStore): Where they are.
+        worker (WorkerId): Who takes them.
+        slots (Slots): How much room there is.
+        lanes (Lanes): Told of what the routes say.
+        last_call (LastCall): Ends it.
+        begin (Callable[[Lease], None]): Starts the work on one; must not block.
+        clock (Clock): The store's time.
+        queues (Collection[str] | None): The queues to serve; None for all.
+        quarantine (bool): Serve quarantine routes only, and end when nothing is left.
+    """
+
+    def __init__(
+        self,
+        messages: MessageStore,
+        worker: WorkerId,
+        *,
+        slots: Slots,
+        lanes: Lanes,
+        last_call: LastCall,
+        begin: Callable[[Lease], None],
+        clock: Clock,
+        queues: Collection[str] | None = None,
+        quarantine: bool = False,
+    ) -> None:
+        self._messages = messages
+        self._worker = worker
+        self._slots = slots
+        self._lanes = lanes
+        self._last_call = last_call
+        self._begin = begin
+        self._clock = clock
+        self._queues = queues
+        self._quarantine = quarantine
+
+    async def run(self) -> None:
+        """Take messages until the last call."""
+        pause_s = _FIRST_S
+        while not self._last_call.called:
+            try:
+                await self._round()
+            except WorkerFenced:
+                self._last_call.call(WorkerEnd.FENCED)
+            except StoreError as error:
+                _log.warning("no message could be taken, again in %.1f s: %s", pause_s, error)
+                await self._either(asyncio.sleep(pause_s * (0.5 + chance())))
+                pause_s = min(pause_s * 2, _LONGEST_S)
+            else:
+                pause_s = _FIRST_S
+
+    async def _round(self) -> None:
+        limit, agents = self._slots.room()
+        if limit == 0:
+            await self._either(self._slots.freed.wait())
+            return
+        known = await self._messages.last_change()  # before looking, so that nothing put meanwhile is slept over
+        taken = await self._take(min(limit, MOST), agents)
+        if taken < min(limit, MOST):
+            await self._rest(known, agents)
+
+    async def _take(self, limit: int, agents: dict[str, str]) -> int:
+        open_now = await self._open_now(agents)
+        leases = await self._messages.lease(open_now, limit=limit, worker=self._worker) if open_now else []
+        for lease in leases:
+            self._begin(lease)
+        return len(leases)
+
+    async def _open_now(self, agents: dict[str, str]) -> list[Route]:
+        routes = await self._messages.routes()
+        self._lanes.seen(routes)
+        return servable(routes, agents=agents, queues=self._queues, quarantine=self._quarantine, now=self._clock.now())
+
+    async def _rest(self, known: int, agents: dict[str, str]) -> None:
+        await self._either(self._messages.changed(known, timeout_s=LOOK_S), self._slots.freed.wait())
+        if self._quarantine and not self._slots.working and not any(route.occupied for route in await self._open_now(agents)):
+            self._last_call.call(WorkerEnd.IDLE)
+
+    async def _either(self, *awaitables: Any) -> None:
+        """Wait for the first of several, or for the last call."""
+        tasks = [asyncio.ensure_future(each) for each in (*awaitables, self._last_call.wait())]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+        for task in done:
+            task.result()  # an error of `changed` is the round's

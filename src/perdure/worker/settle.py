@@ -1,0 +1,127 @@
+"""Settling a lease: asking the store for the message's next place until it agrees.
+
+A result that was paid for is not thrown away because the database is locked or the disk is full for a
+minute: the lease is kept and the write is tried again, with growing pauses, as long as the worker lives.
+Only two things end that: the store says that the lease is lost, or the time allowed is over - then the
+lease goes back with its worker, and the journal brings a later run to the same point at no cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import msgspec
+
+from perdure.clock import awake, chance
+from perdure.errors.base import LeaseLost, StoreClosed, StoreError, WorkerFenced
+from perdure.errors.report import facts_of
+from perdure.events import tell
+from perdure.messages import ids
+from perdure.messages.message import Lease
+from perdure.messages.retry import Bury, Park, Release, Retry
+from perdure.messages.store import MessageStore
+from perdure.resources.usage import Usage
+from perdure.worker.end import LastCall, WorkerEnd
+
+__all__ = ["Done", "Drop", "Move", "Settler"]
+
+LIMIT_S = 900.0
+"""How long a write is tried before the lease is left to whoever reaps this worker."""
+_FIRST_S, _LONGEST_S = 0.05, 5.0
+_log = logging.getLogger("perdure.worker")
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent returned."""
+
+    result: bytes
+    usage: Usage | None = None
+    code_version: str | None = None
+
+
+class Drop(msgspec.Struct, frozen=True, kw_only=True):
+    """The lease is not ours any more; nothing is written."""
+
+
+Move: TypeAlias = Done | Retry | Bury | Park | Release | Drop
+
+
+class Settler:
+    """Writes the endings of one worker's messages.
+
+    Args:
+        messages (MessageStore): Where they are kept.
+        last_call (LastCall): Ends the tries of a fenced worker, and is told of what cannot be written.
+        limit_s (float): How long a write is tried.
+        sleep (Callable[[float], Awaitable[None]]): How to wait between tries.
+    """
+
+    def __init__(
+        self,
+        messages: MessageStore,
+        last_call: LastCall,
+        *,
+        limit_s: float = LIMIT_S,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._messages = messages
+        self._last_call = last_call
+        self._limit_s = limit_s
+        self._sleep = sleep
+
+    async def settle(self, lease: Lease, move: Move, usage: Usage | None = None) -> None:
+        """Bring a message to its next place, trying until the store agrees or the lease is lost.
+
+        Args:
+            lease (Lease): The right to the message.
+            move (Move): Where it goes.
+            usage (Usage | None): All that its run used, where the move does not say.
+        """
+        if isinstance(move, Release) and move.error is not None:
+            await self._sleep(1.0 + chance())  # the store is in trouble: its messages must not spin through the slots
+        try:
+            await self._insist(lease, move, usage)
+        except (LeaseLost, WorkerFenced) as error:
+            tell("message.lost", message=int(lease.message.id), agent=lease.message.agent, queue=lease.message.queue, code=error.code)
+        except StoreError as error:
+            _log.error("the end of %s could not be written: %s", ids.write(lease.message.id), error)
+            self._last_call.call(WorkerEnd.RECYCLE)  # the lease ends with this worker
+        except Exception as error:
+            _log.exception("the store does not take the end of %s", ids.write(lease.message.id))
+            if isinstance(move, Bury):
+                self._last_call.call(WorkerEnd.RECYCLE)
+            else:  # what it refuses once it refuses always: a message must end, if only as a dead letter that says so
+                await self.settle(lease, Bury(error=facts_of(error)), usage)
+
+    async def _insist(self, lease: Lease, move: Move, usage: Usage | None) -> None:
+        began, pause_s = awake(), _FIRST_S
+        while not self._last_call.fenced:
+            try:
+                await self._write(lease, move, usage)
+            except StoreError as error:
+                if isinstance(error, StoreClosed) or awake() - began > self._limit_s:
+                    raise
+                _log.warning("writing the end of %s again in %.1f s: %s", ids.write(lease.message.id), pause_s, error)
+            else:
+                return
+            await self._sleep(pause_s * (0.5 + chance()))
+            pause_s = min(pause_s * 2, _LONGEST_S)
+
+    async def _write(self, lease: Lease, move: Move, usage: Usage | None) -> None:
+        messages = self._messages
+        match move:
+            case Done():
+                await messages.done(lease, move.result, usage=move.usage, code_version=move.code_version)
+            case Retry():
+                await messages.retry(lease, move.error, at=move.at, step=move.step, usage=usage)
+            case Bury():
+                await messages.bury(lease, move.error, step=move.step, usage=usage, uses_attempt=move.uses_attempt)
+            case Park():
+                await messages.park(lease, move.wait)
+            case Release():
+                await messages.release(lease)
+            case Drop():
+                raise LeaseLost("the lease was lost while its run was under way")
