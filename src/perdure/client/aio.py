@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 from urllib.parse import quote
 
 from perdure.client.address import find_address
 from perdure.client.answers import AttemptJson, ChangesJson, MessageJson, MessagesPage, StepJson
+from perdure.client.follow import ENDED, follow
 from perdure.client.new import Named, NewMessageJson, PutOptions, as_json, brought_own_key, chunks, new_message
 from perdure.client.operating import Operating
 from perdure.client.problems import error_of_message
@@ -18,7 +19,6 @@ from perdure.errors.base import Conflict, InvalidInput, PerdureError
 
 POLL_S = 30.0
 CHAT_TIMEOUT_S = 600.0
-_ENDED = ("done", "dead", "cancelled")
 
 __all__ = ["AsyncClient", "Sent"]
 
@@ -134,7 +134,7 @@ class AsyncClient(Operating):
         while True:
             left_s = POLL_S if give_up_at is None else max(give_up_at - awake(), 0)
             message = await self.message(id, wait_s=min(left_s, POLL_S))
-            if message["state"] in _ENDED:
+            if message["state"] in ENDED:
                 return message
             if give_up_at is not None and awake() >= give_up_at:
                 raise TimeoutError(f"{id} is {message['state']} after {timeout_s:g} s and goes on; ask for it again")
@@ -155,6 +155,20 @@ class AsyncClient(Operating):
             TimeoutError: It has not ended yet; it goes on.
         """
         return _result_of(await self.ended(id, timeout_s=timeout_s))
+
+    def as_ended(self, sent: Iterable[Sent], *, after: int | None = None) -> AsyncIterator[MessageJson]:
+        """Give each of many messages as it ends, over one connection.
+
+        Args:
+            sent (Iterable[Sent]): From `send` or `send_many`.
+            after (int | None): `last` of `changes()` before they were put, which saves looking at each first.
+
+        Returns:
+            AsyncIterator[MessageJson]: Each once: `done`, `dead` or `cancelled`.
+        """
+        these = list(sent)
+        look_at = [one.id for one in these if one.duplicate or after is None]
+        return follow(self, [one.id for one in these], look_at=look_at, after=after)
 
     async def messages(
         self,
