@@ -143,7 +143,8 @@ class Journal(Protocol):
     async def intend(self, lease: Lease, intent: Intent) -> None:
         """Commit that a step is about to be made, before it is.
 
-        A number that exists already is made again: its tries (and `ambiguous`) go up.
+        A number that exists already is made again: its tries (and `ambiguous`) go up, what it has used
+        so far is kept. A call of a model that is `ambiguous` is counted as `possibly_paid_twice`.
 
         Args:
             lease (Lease): The right to the run.
@@ -151,6 +152,7 @@ class Journal(Protocol):
 
         Raises:
             LeaseLost: The run is no longer this worker's: do not make the call.
+            Conflict: The step is recorded as done; it is never made again.
         """
         ...
 
@@ -168,6 +170,7 @@ class Journal(Protocol):
 
         Raises:
             LeaseLost: The run is no longer this worker's; the result is refused.
+            Conflict: The step is not under way: never intended, or ended already.
         """
         ...
 
@@ -184,6 +187,7 @@ class Journal(Protocol):
 
         Raises:
             LeaseLost: The run is no longer this worker's; nothing is written.
+            Conflict: The step is recorded as done already.
         """
         ...
 
@@ -198,19 +202,21 @@ class Journal(Protocol):
 
         Raises:
             LeaseLost: The run is no longer this worker's.
+            Conflict: The step is not under way.
         """
         ...
 
     async def defer(self, lease: Lease, number: int, error: ErrorFacts) -> None:
-        """Commit that a step did not happen and will be made again (a rate limit, a closed lane).
+        """Commit that a step does not count and will be made again (a rate limit, a closed lane).
 
         Args:
             lease (Lease): The right to the run.
-            number (int): The intended step.
+            number (int): The intended step, or one recorded as failed.
             error (ErrorFacts): Why; shown while the message waits.
 
         Raises:
             LeaseLost: The run is no longer this worker's.
+            Conflict: The step is neither under way nor failed.
         """
         ...
 
@@ -218,6 +224,9 @@ class Journal(Protocol):
         self, id: MessageId, number: int, decision: Decision, *, by: str, result: bytes | None = None, tenant: str | None = None
     ) -> None:
         """Say what became of a step whose outcome is unknown; the message goes on, or is buried.
+
+        A buried one is a dead letter with the error it waited with; its step stays as unknown as it is,
+        so that the question comes up again if it is revived.
 
         Args:
             id (MessageId): The message, which waits as `outcome-unknown`.

@@ -121,6 +121,8 @@ class WorkerRegistry(Protocol):
     async def bow_out(self, worker: WorkerId) -> None:
         """Stop living in good order. What it still holds is ready again, no crash counted.
 
+        It can neither beat nor lease any more. Doing it twice changes nothing.
+
         Args:
             worker (WorkerId): Who.
         """
@@ -132,7 +134,8 @@ class WorkerRegistry(Protocol):
         A worker is dead when its last beat is older than `dead_after_s`, or when the kernel lock of a
         worker of this host is free. A crash counts against a message only if its journal gained no
         result since the crash before: 1 and 2 make it ready again (from 2 on in quarantine), 3 makes
-        it a dead letter `poison`. After an outage of the store itself, reaping by age waits a full
+        it a dead letter `poison`. No attempt is used. Each crash is kept among the attempts as
+        `worker-died`. After an outage of the store itself, reaping by age waits a full
         `dead_after_s`.
 
         Args:

@@ -81,6 +81,10 @@ class MessageStore(Protocol):
     A message is in one place at a time (`MOVES`). A method that takes a lease is refused with
     `LeaseLost` when that lease is no longer held; nothing of the call is then written.
 
+    Ids and tags come from one sequence that only grows: a message's tag is its id, and whenever it
+    becomes ready again it draws a new one. Attempts are used up by `done`, `retry` and `bury`; what a
+    message has used so far, plus one, is the number of the attempt under way.
+
     Raises:
         StoreBusy: From any method: the database stayed locked longer than the store waits.
         StoreFull: From any writing method: there is no room on the disk.
@@ -99,6 +103,7 @@ class MessageStore(Protocol):
 
         Raises:
             DedupConflict: A `dedup_key` came with another body or agent; nothing was put.
+            NotYetBuilt: One of them names a session; nothing was put.
         """
         ...
 
@@ -114,7 +119,9 @@ class MessageStore(Protocol):
         """Take the most urgent ready messages of some routes.
 
         While the worker lives, no other call on any machine returns its messages. Once it is declared
-        dead they are ready again, and whatever it still writes is refused.
+        dead they are ready again, and whatever it still writes is refused. A route whose queue (or
+        everything) is paused or whose lane is closed *now* gives nothing, whatever the worker has read
+        of it before.
 
         Args:
             routes (Sequence[Route]): What the worker can serve now.
@@ -151,7 +158,8 @@ class MessageStore(Protocol):
             lease (Lease): The right to it.
             error (ErrorFacts): What ended the attempt.
             at (Moment): When to run again.
-            step (int | None): The recorded step whose failure ended the attempt; it is made again then.
+            step (int | None): The step whose recorded failure ended the attempt; it is made again then.
+                A step that is recorded as done stays so, and one whose outcome is unknown stays unknown.
             usage (Usage | None): All that its run used so far.
 
         Raises:
@@ -179,7 +187,9 @@ class MessageStore(Protocol):
     async def park(self, lease: Lease, wait: Wait) -> None:
         """Let a message wait without a worker, no attempt used.
 
-        With `wait.until` it is `later`, without it is `waiting`.
+        With `wait.until` it is `later`, without it is `waiting`. A wait without a stated end (no
+        `until`, or `open_ended`) is counted from the first such wait on (`Lease.waiting_since`), until
+        the message waits for something else, is retried, decided on or revived.
 
         Args:
             lease (Lease): The right to it.
@@ -219,7 +229,9 @@ class MessageStore(Protocol):
         ...
 
     async def revive(self, id: MessageId, *, tenant: str | None = None) -> View:
-        """Give a dead letter another life with all its attempts, its journal kept.
+        """Give a dead letter another life with all its attempts, its journal and its log kept.
+
+        Its crashes are forgotten with its error; what it needs of a worker is as at first.
 
         Args:
             id (MessageId): Which.
@@ -319,7 +331,14 @@ class MessageStore(Protocol):
         ...
 
     async def tend(self) -> Tended:
-        """Do what time demands: due messages, deadlines, waits that took too long, old changes.
+        """Do what time demands: deadlines, waits that took too long, due messages, old changes.
+
+        In this order, for messages nobody holds: a passed deadline makes a dead letter
+        `deadline-passed`; a wait without a stated end longer than `max_wait_s` one with the account's
+        own error, or `waited-too-long`; a ready message on a blocked route (`View.blocked_by`) likewise,
+        counted from when the block was first seen by this method or the message became ready,
+        whichever was later; what is due becomes ready, the earliest due first. None of this uses an
+        attempt.
 
         Any living worker may call it at any moment; costs one look when there is nothing to do. At
         most 1,000 messages of a kind move per call.
@@ -366,7 +385,8 @@ class MessageStore(Protocol):
         """Read the kept totals of the installation.
 
         Returns:
-            Mapping[str, int]: `possibly_paid_twice`, `replayed`, `crashes`, `reaped`, `input_tokens`,
-            `output_tokens`, `calls`, `divergences`, `refused_stale`; absent means none yet.
+            Mapping[str, int]: From steps: `possibly_paid_twice`, `divergences`, `calls`, `input_tokens`,
+            `output_tokens`. Messages that crashed: `crashes`. Workers declared dead: `reaped`. Writes
+            refused for a stale lease: `refused_stale`. Absent means none yet.
         """
         ...

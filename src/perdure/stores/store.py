@@ -54,7 +54,7 @@ class Store(Protocol):
         ...
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Close it: what was accepted is on disk.
+        """Close it: what was accepted is on disk. Closing twice is harmless.
 
         Args:
             kind (type[BaseException] | None): As Python gives it.

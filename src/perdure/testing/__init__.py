@@ -48,7 +48,7 @@ _HOMES = {
 }
 
 
-_KIT_PARTS = ("ending", "given", "journal", "keys", "leasing", "looking", "memory", "putting", "tending", "workers")
+_KIT_PARTS = ("crashing", "deciding", "ending", "given", "journal", "keys", "leasing", "looking", "memory", "putting", "tending", "workers")
 
 
 def __getattr__(name: str) -> Any:

@@ -44,7 +44,11 @@ class Kit:
 
     @pytest.fixture
     def clock(self) -> FakeClock:
-        """Give the time that the store shall take its own from."""
+        """Give the time that the store shall take its own from.
+
+        Returns:
+            FakeClock: New for each test.
+        """
         return FakeClock()
 
 

@@ -86,6 +86,7 @@ class InMemoryJournal(Journal):
 
     def _decided(self, row: Row, step: Step, decision: Decision, result: bytes, now: Moment) -> None:
         kept = self.contents.steps[row.message.id]
+        self.contents.tells("step.decided", row, step=step.number, decision=decision.value)
         if decision is Decision.BURY:
             kept[step.number] = step
             row.error = after_decision(step.number, row.wait)
