@@ -10,8 +10,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import NamedTuple
 
-import perdure
 import pytest
+
+import perdure
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "perdure"
