@@ -1,1 +1,1 @@
-"""Who answers prompts."""
+"""Who answers prompts: one contract, and everyone who keeps it."""

@@ -124,9 +124,9 @@ def chunks_of(whole: Mapping[str, Any], *, piece: int | None = None, include_usa
     pieces: list[dict[str, Any]] = []
     for choice in whole.get("choices") or []:
         index = choice.get("index", 0)
-        for delta in _deltas(choice.get("message") or {}, piece):
-            pieces.append({**head, "choices": [{"index": index, "delta": delta, "finish_reason": None}]})
-        pieces.append({**head, "choices": [{"index": index, "delta": {}, "finish_reason": choice.get("finish_reason")}]})
+        said = [(delta, None) for delta in _deltas(choice.get("message") or {}, piece)]
+        for delta, reason in (*said, ({}, choice.get("finish_reason"))):
+            pieces.append({**head, "choices": [{"index": index, "delta": delta, "finish_reason": reason}]})  # noqa: PERF401
     if include_usage and whole.get("usage") is not None:
         pieces.append({**head, "choices": [], "usage": whole["usage"]})
     return pieces

@@ -152,7 +152,9 @@ def error_in(body: Any) -> ErrorSaid | None:
     if isinstance(inner, str) and inner:
         return ErrorSaid(message=_text(inner), request_id=_word(body.get("request_id")), known_shape=True)
     if isinstance(inner, Mapping):
-        return _said({"request_id": body.get("request_id"), **inner})
+        details = inner.get("details")
+        exact = {"code": details["error_code"]} if isinstance(details, Mapping) and details.get("error_code") else {}
+        return _said({"request_id": body.get("request_id"), **inner, **exact})
     if body.get("object") == "error" or ("code" in body and "message" in body and "choices" not in body):
         return _said(body)
     detail = body.get("detail")

@@ -1,0 +1,166 @@
+"""From what a provider answered to one of our errors, with the five facts that decide what follows.
+
+Nothing here knows a provider: the knowledge is the table in `rules.py`. An answer that no rule fits is
+judged by its status alone and carries the rule `unmapped`, so that it can be counted and a rule written.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from perdure.clock import Moment, chance
+from perdure.errors.base import (
+    AccountError,
+    Billed,
+    Evidence,
+    InvalidRequest,
+    Overloaded,
+    ProviderError,
+    ProviderTimeout,
+    RateLimited,
+    ServerFailed,
+)
+from perdure.providers.retry_after import retry_moment
+from perdure.providers.rules import BY_STATUS, RULES, Rule
+from perdure.wire.errors import ErrorSaid
+
+__all__ = ["UNMAPPED", "Whence", "judge", "rule_for"]
+
+UNMAPPED = "unmapped"
+_DEFAULT_WAIT_S = 20.0
+_HTTP_STATUS = re.compile(r"HTTP_STATUS/(\d{3})")
+_SECRETS = re.compile(r"\b(sk|pdr|key|Bearer)[-_ ][A-Za-z0-9*_\-]{6,}")
+
+
+class Whence(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an answer came from and how."""
+
+    provider: str
+    dialect: str | None = None
+    model: str | None = None
+    status: int | None = None
+    headers: Mapping[str, str] = {}
+    request_id: str | None = None
+    secret: str | None = None
+    """Our key: taken out of whatever is repeated."""
+    partly: bool = False
+    """A part of the answer had come already."""
+    rules: tuple[Rule, ...] = ()
+    """The user's own rules, tried first."""
+
+
+def judge(said: ErrorSaid, whence: Whence, now: Moment, *, dice: Callable[[], float] = chance) -> ProviderError:
+    """Make our error of a provider's.
+
+    Args:
+        said (ErrorSaid): What its body says.
+        whence (Whence): Who answered, with which status and headers.
+        now (Moment): When.
+        dice (Callable[[], float]): Spreads a default wait, so that many do not come back at once.
+
+    Returns:
+        ProviderError: To be raised by the caller.
+    """
+    status = _status(said, whence)
+    rule = rule_for(said, status, whence)
+    kind = rule.error if rule is not None else _kind_by_status(status)
+    return kind(
+        _sentence(said, whence, status),
+        hint=_hint(rule, kind, status, said),
+        retryable=_retryable(rule, kind, whence),
+        retry_at=_when(rule, kind, whence, now, dice),
+        scope=None if rule is None else rule.scope,
+        billed=_billed(rule, kind, said, status, whence),
+        evidence=Evidence(
+            status=status,
+            provider=whence.provider,
+            provider_code=said.code or said.type,
+            request_id=said.request_id or whence.request_id,
+            rule=UNMAPPED if rule is None else rule.id,
+        ),
+    )
+
+
+def rule_for(said: ErrorSaid, status: int | None, whence: Whence) -> Rule | None:
+    """Find the rule that decides.
+
+    Args:
+        said (ErrorSaid): What the body says.
+        status (int | None): With which status.
+        whence (Whence): Who said it.
+
+    Returns:
+        Rule | None: None if there is none: the status alone has to do.
+    """
+    codes = tuple(word for word in (said.code, said.type) if word)
+    own = [rule for rule in RULES if whence.dialect in rule.dialects]
+    others = [rule for rule in RULES if whence.dialect not in rule.dialects and not rule.only]
+    return next((rule for rule in (*whence.rules, *own, *others) if rule.fits(status, codes, said.message)), None)
+
+
+def _status(said: ErrorSaid, whence: Whence) -> int | None:
+    """A 200 says nothing about an error in its body, so the status inside counts then."""
+    if whence.status is not None and whence.status >= 300:
+        return whence.status
+    hidden = _HTTP_STATUS.search(said.message)
+    return said.status or (int(hidden[1]) if hidden else None)
+
+
+def _kind_by_status(status: int | None) -> type[ProviderError]:
+    if status is None:
+        return ServerFailed
+    return BY_STATUS.get(status) or (InvalidRequest if status < 500 else ServerFailed)
+
+
+def _sentence(said: ErrorSaid, whence: Whence, status: int | None) -> str:
+    text = said.message or "no reason given"
+    if whence.secret:
+        text = text.replace(whence.secret, "***")
+    text = _SECRETS.sub(r"\1-***", text)
+    signs = ", ".join(str(sign) for sign in (status and f"HTTP {status}", said.code or said.type) if sign)
+    return f"{whence.provider!r} answered {signs or 'an error'}: {text}"
+
+
+def _hint(rule: Rule | None, kind: type[ProviderError], status: int | None, said: ErrorSaid) -> str | None:
+    if rule is not None and rule.hint is not None:
+        return rule.hint
+    if status is not None and 300 <= status < 400:
+        return "Is `base_url` right? It redirects, and a key is not sent on to another place."
+    if status in {404, 405} and not said.known_shape:
+        return "Is `base_url` right? It usually ends in `/v1`."
+    return "Check the key and the account of this provider." if issubclass(kind, AccountError) else None
+
+
+def _retryable(rule: Rule | None, kind: type[ProviderError], whence: Whence) -> bool | None:
+    """The header `x-should-retry` is obeyed, but cannot turn a wait into a failure."""
+    if rule is not None and rule.retryable is not None:
+        return rule.retryable
+    wish = {name.lower(): value for name, value in whence.headers.items()}.get("x-should-retry")
+    if wish not in {"true", "false"} or issubclass(kind, RateLimited | AccountError):
+        return None
+    return wish == "true"
+
+
+def _when(rule: Rule | None, kind: type[ProviderError], whence: Whence, now: Moment, dice: Callable[[], float]) -> Moment | None:
+    said = retry_moment(whence.headers, now)
+    if said is not None and kind.default_retryable:
+        return said
+    wait = rule.wait_s if rule is not None else None
+    if wait is None and issubclass(kind, RateLimited):
+        wait = _DEFAULT_WAIT_S
+    return None if wait is None else now + wait * (1 + 0.2 * dice())
+
+
+def _billed(rule: Rule | None, kind: type[ProviderError], said: ErrorSaid, status: int | None, whence: Whence) -> Billed | None:
+    if whence.partly:
+        return Billed.PARTIAL
+    if rule is not None and rule.billed is not None:
+        return rule.billed
+    refused_at_the_door = issubclass(kind, RateLimited | AccountError | Overloaded)
+    from_between = not said.known_shape and status in {200, 502, 503, 504}
+    if issubclass(kind, ProviderTimeout) or (from_between and not refused_at_the_door):
+        return Billed.MAYBE
+    return None

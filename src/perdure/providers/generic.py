@@ -1,0 +1,239 @@
+"""Any server that speaks OpenAI's wire: hosted, a gateway, or one's own GPU.
+
+One call is one HTTP request, never more: whoever retries, retries above, where it is counted. What the
+caller left out is not sent, and what we do not know passes through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+
+from perdure.clock import now
+from perdure.errors.base import ModelNotFound, ProviderError
+from perdure.providers.catalog import row_of
+from perdure.providers.emulated_calls import Offer, plain_messages
+from perdure.providers.errors import Whence, judge
+from perdure.providers.http import Door, Progress
+from perdure.providers.protocol import ChatAnswer
+from perdure.providers.reading import StreamReader, as_answer, is_stream, read_models, read_whole
+from perdure.providers.rules import Rule
+from perdure.providers.simple import SimpleDoor
+from perdure.providers.tally import Tally
+from perdure.resources.usage import Usage
+from perdure.wire.answers import chunks_of
+from perdure.wire.errors import read_error
+from perdure.wire.usage import usage_of
+
+__all__ = ["GenericProvider"]
+
+_CHAT = "/chat/completions"
+_CHECK_S = 20.0
+
+
+class GenericProvider(SimpleDoor):
+    """Answers chats by any OpenAI-compatible server; both doors.
+
+    Args:
+        name (str): As in the settings; the first half of a lane.
+        base_url (str): Usually ends in `/v1`.
+        api_key (str | None): Sent as a bearer token; None sends none.
+        timeout_s (float): For a whole answer, or for each piece of a stream.
+        native_tools (bool): False: tool calls are asked for as JSON constrained by a schema.
+        headers (Mapping[str, str] | None): Sent with every request.
+        models (Sequence[str]): What it can answer with, where the settings say so.
+        dialect (str | None): Whose error rules go first; None: by the host name.
+        rules (Sequence[Rule]): The user's own error rules, before all others.
+        repeat_tools (bool): False: emulated tools are offered once per user message.
+    """
+
+    _streams_upstream = False
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        base_url: str,
+        api_key: str | None = None,
+        timeout_s: float = 600.0,
+        native_tools: bool = True,
+        headers: Mapping[str, str] | None = None,
+        models: Sequence[str] = (),
+        dialect: str | None = None,
+        rules: Sequence[Rule] = (),
+        repeat_tools: bool = True,
+    ) -> None:
+        row = row_of(base_url)
+        self.name, self.timeout_s, self.declared = name, timeout_s, tuple(models)
+        self.native_tools = native_tools and (row is None or row.native_tools)
+        self.dialect = dialect or (row.dialect if row else None)
+        self.tally = Tally(name)
+        self._door = Door(name, base_url, api_key, headers or {})
+        self._include_usage = row is None or row.include_usage
+        self._rules, self._repeat_tools = tuple(rules), repeat_tools
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, base_url={self._door.base_url!r})"
+
+    @property
+    def base_url(self) -> str:
+        """Where it answers."""
+        return self._door.base_url
+
+    async def chat(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> ChatAnswer:
+        """Answer a chat, one try.
+
+        Args:
+            body (Mapping[str, Any]): An OpenAI chat request with `model` and `messages`.
+            timeout_s (float | None): For the whole answer; None for the provider's own.
+
+        Returns:
+            ChatAnswer: Complete, reasoning apart from content, tool calls in OpenAI's form.
+
+        Raises:
+            ProviderError: There was no answer; says why, whether to retry, and whether it was billed.
+        """
+        with self.tally.call(body.get("model")) as call:
+            answer = await self._answer(body, timeout_s or self.timeout_s)
+            call.answered(answer.usage)
+            return answer
+
+    async def stream(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Answer a chat piece by piece, one try.
+
+        Args:
+            body (Mapping[str, Any]): As for `chat`.
+            timeout_s (float | None): For each piece; None for the provider's own.
+
+        Yields:
+            dict[str, Any]: `chat.completion.chunk` objects; the last has `usage` and no choices, if the upstream counts.
+
+        Raises:
+            ProviderError: Before the first piece or in the middle.
+        """
+        with self.tally.call(body.get("model")) as call:
+            if self._emulates(body):
+                answer = await self._answer(body, timeout_s or self.timeout_s)
+                for chunk in chunks_of(answer.body):
+                    yield chunk
+                call.answered(answer.usage)
+                return
+            usage = Usage(calls=1)
+            async for chunk in self._chunks(self._plain(body), timeout_s or self.timeout_s):
+                if chunk.get("usage"):
+                    usage = usage_of(chunk["usage"])
+                yield chunk
+            call.answered(usage)
+
+    async def models(self) -> list[str]:
+        """List what it can answer with.
+
+        Returns:
+            list[str]: Model names as the upstream spells them.
+
+        Raises:
+            ProviderError: It did not answer.
+        """
+        async with self._door.get("/models", timeout_s=min(_CHECK_S, self.timeout_s)) as response:
+            whence = self._whence(None, response)
+            raw = await self._door.read(response)
+        if whence.status is not None and whence.status >= 300:
+            raise self._judged(raw, whence)
+        return read_models(raw, whence)
+
+    async def check(self) -> None:
+        """Find out whether it can be reached, takes our key and has the declared models.
+
+        Raises:
+            ModelNotFound: It does not list a declared model.
+        """
+        found = await self.models()
+        missing = [model for model in self.declared if found and model not in found]
+        if missing:
+            raise ModelNotFound(f"{self.name!r} does not have {missing[0]!r}", hint=f"It has: {', '.join(found[:10])}")
+
+    async def aclose(self) -> None:
+        """Close connections."""
+        await self._door.aclose()
+
+    async def _answer(self, body: Mapping[str, Any], timeout_s: float) -> ChatAnswer:
+        """With tools emulated where the server has none."""
+        if not self._emulates(body):
+            return await self._whole(self._plain(body), timeout_s)
+        offer = Offer(self.name, body, repeat=self._repeat_tools)
+        answer = await self._whole(self._prepared(offer.request), timeout_s)
+        return ChatAnswer(body=offer.take(answer.body), usage=answer.usage, request_id=answer.request_id)
+
+    async def _whole(self, body: dict[str, Any], timeout_s: float) -> ChatAnswer:
+        progress = Progress()
+        request = self._streaming(body) if self._streams_upstream else self._at_once(body)
+        async with self._door.post(_CHAT, request, progress, total_s=timeout_s) as response:
+            whence = self._whence(body.get("model"), response)
+            await self._refuse_failure(response, whence)
+            return as_answer(await self._read(response, progress, whence), whence)
+
+    async def _chunks(self, body: dict[str, Any], read_s: float) -> AsyncIterator[dict[str, Any]]:
+        progress = Progress()
+        async with self._door.post(_CHAT, self._streaming(body), progress, total_s=None, read_s=read_s) as response:
+            whence = self._whence(body.get("model"), response)
+            await self._refuse_failure(response, whence)
+            if not is_stream(response):
+                answer = as_answer(await self._read(response, progress, whence), whence)
+                for chunk in chunks_of(answer.body):
+                    yield chunk
+                return
+            reader = StreamReader(response, progress, whence)
+            async for chunk in reader.chunks():
+                yield chunk
+            as_answer(reader.assembler.finish(), whence)  # refuses one with nothing in it
+
+    async def _read(self, response: aiohttp.ClientResponse, progress: Progress, whence: Whence) -> dict[str, Any]:
+        """The whole completion, whichever way the server chose to send it."""
+        if not is_stream(response):
+            return read_whole(await self._door.read(response), whence)
+        reader = StreamReader(response, progress, whence)
+        async for _ in reader.chunks():
+            pass
+        return reader.assembler.finish()
+
+    def _emulates(self, body: Mapping[str, Any]) -> bool:
+        return not self.native_tools and bool(body.get("tools"))
+
+    def _plain(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """A conversation with calls in it must not reach a template that knows none."""
+        if self.native_tools:
+            return self._prepared(dict(body))
+        return self._prepared({**body, "messages": plain_messages(body["messages"])})
+
+    def _prepared(self, body: dict[str, Any]) -> dict[str, Any]:
+        """For a subclass's switches; here a request goes out as it came."""
+        return body
+
+    def _at_once(self, body: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in body.items() if name not in {"stream", "stream_options"}}
+
+    def _streaming(self, body: dict[str, Any]) -> dict[str, Any]:
+        options = {"include_usage": True} if self._include_usage else {}
+        options = {**options, **(body.get("stream_options") or {})}
+        return {**self._at_once(body), "stream": True, **({"stream_options": options} if options else {})}
+
+    def _whence(self, model: str | None, response: aiohttp.ClientResponse) -> Whence:
+        return Whence(
+            provider=self.name,
+            dialect=self.dialect,
+            model=model,
+            status=response.status,
+            headers=response.headers,
+            request_id=response.headers.get("x-request-id"),
+            secret=self._door.api_key,
+            rules=self._rules,
+        )
+
+    async def _refuse_failure(self, response: aiohttp.ClientResponse, whence: Whence) -> None:
+        if not 200 <= response.status < 300:
+            raise self._judged(await self._door.read(response), whence)
+
+    def _judged(self, raw: bytes, whence: Whence) -> ProviderError:
+        return judge(read_error(raw), whence, now())

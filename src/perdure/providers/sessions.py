@@ -1,0 +1,78 @@
+"""One pooled HTTP session for each event loop, made when it is first needed."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import threading
+import weakref
+from urllib.parse import urlsplit
+
+import aiohttp
+
+__all__ = ["Sessions"]
+
+_CONNECT_S = 10.0
+# Servers under uvicorn close an idle connection after 5 s; a request sent into a closing connection is
+# lost with an unknown outcome, so ours are given up sooner.
+_KEEPALIVE_S = 4.0
+
+
+class Sessions:
+    """Gives the session of the running loop.
+
+    aiohttp's own limits (100 connections, 5 minutes, cookies, redirects) are not ours: lanes limit, the
+    caller gives the time, and a key follows no redirect.
+
+    Args:
+        base_url (str): Where they lead to; a loopback address never goes through a proxy.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        self._through_proxy = not _is_loopback(urlsplit(base_url).hostname or "")
+        self._lock = threading.Lock()
+        self._open: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = weakref.WeakKeyDictionary()
+
+    def here(self, trace: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+        """Give the session of the running loop, making it if there is none.
+
+        Args:
+            trace (aiohttp.TraceConfig): Hears when a request has been sent.
+
+        Returns:
+            aiohttp.ClientSession: Shared by all calls on this loop.
+        """
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            session = self._open.get(loop)
+            if session is None or session.closed:
+                session = self._open[loop] = self._make(trace)
+        return session
+
+    def _make(self, trace: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=60),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=self._through_proxy,
+            trace_configs=[trace],
+            read_bufsize=256 * 1024,
+        )
+
+    async def aclose(self) -> None:
+        """Close the sessions of every loop that still runs."""
+        with self._lock:
+            entries = list(self._open.items())
+            self._open.clear()
+        for loop, session in entries:
+            if loop is asyncio.get_running_loop():
+                await session.close()
+            elif loop.is_running():
+                asyncio.run_coroutine_threadsafe(session.close(), loop)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,132 @@
+"""A provider that says what a test wants, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from perdure.errors.base import ProviderTimeout
+from perdure.providers.errors import Whence
+from perdure.providers.protocol import ChatAnswer
+from perdure.providers.reading import as_answer
+from perdure.providers.simple import SimpleDoor
+from perdure.providers.tally import Tally
+from perdure.testing.replies import as_message, default_reply, words
+from perdure.wire.answers import chunks_of, completion
+
+Reply: TypeAlias = "str | Mapping[str, Any] | BaseException"
+Replies: TypeAlias = "Sequence[Reply] | Callable[[dict[str, Any]], Reply]"
+
+__all__ = ["FakeProvider", "Replies", "Reply"]
+
+
+class FakeProvider(SimpleDoor):
+    """A `ChatProvider` and `LLMProvider` without a network.
+
+    Args:
+        name (str): As in the settings.
+        replies (Replies | None): A list (the last one repeats) or a function of the request; each a text, an
+            assistant message (`{"tool_calls": [{"name": …, "arguments": {…}}]}`), or an exception to raise.
+            None answers by the request's own shape, the same to the same.
+        models (Sequence[str]): What it lists.
+        delay_s (float): How long an answer takes.
+        known_usage (bool): False: it counts no tokens.
+    """
+
+    def __init__(
+        self,
+        name: str = "fake",
+        replies: Replies | None = None,
+        *,
+        models: Sequence[str] = ("fake-1",),
+        delay_s: float = 0.0,
+        known_usage: bool = True,
+    ) -> None:
+        self.name, self.declared, self.delay_s = name, tuple(models), delay_s
+        self.tally = Tally(name)
+        self.calls: list[dict[str, Any]] = []
+        self._replies, self._known_usage = replies, known_usage
+        self._lock = threading.Lock()
+        self.closed = False
+
+    @property
+    def count(self) -> int:
+        """How often it was asked, answered or not."""
+        return len(self.calls)
+
+    async def chat(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> ChatAnswer:
+        """Answer as scripted.
+
+        Args:
+            body (Mapping[str, Any]): The request; kept in `calls`.
+            timeout_s (float | None): Shorter than the delay, it is a time-out.
+
+        Returns:
+            ChatAnswer: The next reply.
+        """
+        with self.tally.call(body.get("model")) as call:
+            reply, n = self._next(dict(body))
+            await self._take_time(timeout_s)
+            if isinstance(reply, BaseException):
+                raise reply
+            answer = self._answer(body, as_message(reply), n)
+            call.answered(answer.usage)
+            return answer
+
+    async def stream(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Answer as scripted, in pieces of four letters.
+
+        Args:
+            body (Mapping[str, Any]): The request; kept in `calls`.
+            timeout_s (float | None): As for `chat`.
+
+        Yields:
+            dict[str, Any]: `chat.completion.chunk` objects.
+        """
+        answer = await self.chat(body, timeout_s=timeout_s)
+        for chunk in chunks_of(answer.body, piece=4):
+            yield chunk
+
+    async def models(self) -> list[str]:
+        """List what it was made with.
+
+        Returns:
+            list[str]: Model names.
+        """
+        return list(self.declared)
+
+    async def aclose(self) -> None:
+        """Note that it was closed."""
+        self.closed = True
+
+    async def _take_time(self, timeout_s: float | None) -> None:
+        if timeout_s is not None and timeout_s < self.delay_s:
+            await asyncio.sleep(timeout_s)
+            raise ProviderTimeout(f"{self.name!r} gave no complete answer within {timeout_s} s")
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+
+    def _next(self, body: dict[str, Any]) -> tuple[Reply, int]:
+        with self._lock:
+            self.calls.append(body)
+            n = len(self.calls)
+        if self._replies is None:
+            return default_reply(body), n
+        if callable(self._replies):
+            return self._replies(body), n
+        return self._replies[min(n, len(self._replies)) - 1], n
+
+    def _answer(self, body: Mapping[str, Any], message: dict[str, Any], n: int) -> ChatAnswer:
+        asked = sum(words(str(part.get("content"))) for part in body.get("messages") or [])
+        said = words(str(message.get("content")))
+        usage = {"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said}
+        whole = completion(
+            model=str(body.get("model")),
+            message=message,
+            finish_reason="tool_calls" if message.get("tool_calls") else "stop",
+            usage=usage if self._known_usage else None,
+            id=f"chatcmpl-{self.name}-{n}",
+        )
+        return as_answer(whole, Whence(provider=self.name, request_id=f"req_{n}"))
