@@ -1,0 +1,163 @@
+"""What makes of a caller's words a message that may be put: agent, shape, defaults, lane.
+
+In this order, since each needs the one before: the agent must be known, its schema decides whether the
+body will do, its card and then the settings fill in what the caller left open, and the lane says which
+provider it will need. All messages of a put are looked at before any is refused, so that a caller with
+a file of them learns of all that is wrong at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from perdure.clock import Moment
+from perdure.errors.base import Forbidden, InputTooLarge, InvalidInput, UnknownAgent
+from perdure.messages.message import NewMessage
+from perdure.messages.registry import AgentCard
+from perdure.security.access import OPERATOR
+from perdure.security.keys import Key
+from perdure.security.validator import Validator
+from perdure.server.asks import PutMessage
+from perdure.server.parts import ServerParts
+
+CHAT = "chat"
+"""The built-in agent whose lane is that of the model in the body."""
+_MOST_PROBLEMS = 50
+
+__all__ = ["CHAT", "Admission"]
+
+
+class Admission:
+    """Turns what callers ask for into messages.
+
+    Args:
+        parts (ServerParts): Registry, models and settings are used.
+        validator (Validator): Checks bodies against the schemas of agents.
+    """
+
+    def __init__(self, parts: ServerParts, validator: Validator) -> None:
+        self._parts = parts
+        self._validator = validator
+
+    async def admit(self, asks: Sequence[PutMessage], *, key: Key, many: bool = False) -> list[NewMessage]:
+        """Check messages and complete them.
+
+        Args:
+            asks (Sequence[PutMessage]): What the caller wants put.
+            key (Key): Whose messages they will be.
+            many (bool): Whether to name places by index.
+
+        Returns:
+            list[NewMessage]: One for each, ready for `MessageStore.put`.
+
+        Raises:
+            InputTooLarge: There are too many of them.
+            UnknownAgent: An agent was never registered.
+            Forbidden: One is for another tenant than the key's.
+            InvalidInput: A body does not have its agent's shape, or two fields contradict each other.
+            UnknownModel: A `chat` names a model that there is not.
+        """
+        if len(asks) > self._parts.settings.max_batch:
+            raise InputTooLarge(
+                f"{len(asks):,} messages are too many for one put; {self._parts.settings.max_batch:,} are allowed",
+                hint="Put them in several calls, or raise `server.max_batch`.",
+            )
+        cards = await self._cards(asks)
+        self._check(asks, cards, many=many)
+        now = self._parts.clock.now()
+        return [self._complete(ask, cards[ask.agent], tenant=_tenant(ask, key), now=now) for ask in asks]
+
+    async def _cards(self, asks: Sequence[PutMessage]) -> dict[str, AgentCard | None]:
+        cards = {name: await self._parts.store.workers.agent(name) for name in dict.fromkeys(ask.agent for ask in asks)}
+        missing = [name for name, card in cards.items() if card is None]
+        if missing and not self._parts.settings.allow_unregistered:
+            raise await self._unknown(missing)
+        return cards
+
+    async def _unknown(self, missing: list[str]) -> UnknownAgent:
+        known = [card.name for card in await self._parts.store.workers.agents()]
+        near = difflib.get_close_matches(missing[0], known, n=1)
+        also = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        if not known:
+            hint = "No worker has registered any agent yet: start one with `perdure worker --app module:app`."
+        elif near:
+            hint = f"Did you mean {near[0]!r}?"
+        else:
+            hint = f"Known here: {', '.join(known[:20])}. A worker registers its agents when it starts."
+        return UnknownAgent(f"no worker ever registered an agent {missing[0]!r}{also}", hint=hint)
+
+    def _check(self, asks: Sequence[PutMessage], cards: Mapping[str, AgentCard | None], *, many: bool) -> None:
+        problems: list[str] = []
+        for index, ask in enumerate(asks):
+            at = f"messages[{index}]." if many else ""
+            if ask.delay_s is not None and ask.due_at is not None:
+                problems.append(f"{at}due_at: say either `delay_s` or `due_at`, not both")
+            card = cards[ask.agent]
+            if card is not None and card.input_schema is not None:
+                problems += self._validator.check(ask.body, card.input_schema, at=f"{at}body")
+            if len(problems) >= _MOST_PROBLEMS:
+                break
+        if problems:
+            names = ", ".join(sorted({repr(ask.agent) for ask in asks}))
+            raise InvalidInput(
+                problems[0] if len(problems) == 1 else f"{len(problems)} things are wrong; the first is {problems[0]}",
+                problems=problems,
+                hint=f"The shape that {names[:200]} expects is at GET /api/v1/agents.",
+            )
+
+    def _complete(self, ask: PutMessage, card: AgentCard | None, *, tenant: str, now: Moment) -> NewMessage:
+        defaults = self._parts.queue
+        return NewMessage(
+            agent=ask.agent,
+            body=_written(ask.body),
+            queue=ask.queue or (card.queue if card else "default"),
+            tenant=tenant,
+            priority=ask.priority,
+            due_at=now + ask.delay_s if ask.delay_s else _moment(ask.due_at),
+            dedup_key=ask.dedup_key,
+            attempts=ask.attempts or (card.attempts if card else None) or defaults.attempts,
+            timeout_s=ask.timeout_s or (card.timeout_s if card else None) or defaults.timeout_s,
+            deadline=_moment(ask.deadline),
+            max_wait_s=ask.max_wait_s or defaults.max_wait_s,
+            version=ask.version,
+            lane=self._lane(ask, card),
+            metadata=ask.metadata,
+        )
+
+    def _lane(self, ask: PutMessage, card: AgentCard | None) -> str | None:
+        if ask.agent != CHAT:
+            return card.lane if card else None
+        model = ask.body.get("model") if isinstance(ask.body, dict) else None
+        if model is not None and not isinstance(model, str):
+            raise InvalidInput("body.model: a model's name is a text", problems=["body.model: a model's name is a text"])
+        return self._parts.models.resolve(model).lane
+
+
+def _tenant(ask: PutMessage, key: Key) -> str:
+    if key.tenant == OPERATOR:
+        return ask.tenant or "default"
+    if ask.tenant not in (None, key.tenant):
+        raise Forbidden(
+            f"key {key.id!r} puts messages of tenant {key.tenant!r} only, not of {ask.tenant!r}",
+            hint="Leave `tenant` out.",
+        )
+    return key.tenant
+
+
+def _written(body: Any) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except (msgspec.MsgspecError, OverflowError, ValueError) as error:
+        raise InvalidInput(f"body: it cannot be kept as JSON: {error}", problems=[f"body: {error}"]) from error
+
+
+def _moment(when: datetime | None) -> Moment | None:
+    try:
+        return None if when is None else when.timestamp()
+    except (OverflowError, ValueError) as error:
+        raise InvalidInput(f"{when} is no moment we can tell", hint="Name a year between 1970 and 9998.") from error

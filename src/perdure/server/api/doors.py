@@ -1,0 +1,19 @@
+"""Every door of `/api/v1`, in the order in which people read of them."""
+
+from __future__ import annotations
+
+from perdure.server.api import agents, changes, dead_letters, keys, messages, queues, steps, workers
+from perdure.server.door import Door
+
+DOORS: tuple[Door, ...] = (
+    *messages.DOORS,
+    *steps.DOORS,
+    *dead_letters.DOORS,
+    *queues.DOORS,
+    *agents.DOORS,
+    *workers.DOORS,
+    *keys.DOORS,
+    *changes.DOORS,
+)
+
+__all__ = ["DOORS"]

@@ -1,0 +1,88 @@
+"""The server, put together: the frame, the doors, the pages."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute, Route
+
+from perdure.errors.base import NotFound, PerdureError
+from perdure.monitor.metrics import Metrics
+from perdure.server import refusals
+from perdure.server.answer import Answer
+from perdure.server.api.doors import DOORS as API_DOORS
+from perdure.server.core import Core
+from perdure.server.door import Door
+from perdure.server.entry import Doors, Nowhere, Refuse
+from perdure.server.frame import Frame
+from perdure.server.health import Health, Ready
+from perdure.server.metrics import metrics_door
+from perdure.server.openai import refusals as openai_refusals
+from perdure.server.openai.doors import DOORS as OPENAI_DOORS
+from perdure.server.openai.later import nothing_here
+from perdure.server.openapi import openapi_door
+from perdure.server.parts import ServerParts
+
+__all__ = ["ServerParts", "make_server"]
+
+
+def make_server(parts: ServerParts) -> Starlette:
+    """Put the server together.
+
+    Args:
+        parts (ServerParts): What it works with; opened and closed by whoever made them.
+
+    Returns:
+        Starlette: The application; `state.core` is what its doors share.
+    """
+    core, metrics = Core(parts), Metrics()
+    ours = [*API_DOORS, metrics_door(metrics)]
+    ours.append(openapi_door([*ours, *OPENAI_DOORS]))
+    app = Starlette(
+        routes=[
+            Route("/healthz", Health()),
+            Route("/readyz", Ready(core)),
+            *_routes(core, OPENAI_DOORS, openai_refusals.refuse),
+            *_routes(core, ours, _problem),
+            Route("/v1/{rest:path}", Nowhere(core, openai_refusals.refuse, nothing_here)),
+            Route("/api/{rest:path}", Nowhere(core, _problem, _nothing)),
+        ],
+        middleware=[Middleware(Frame)],
+        lifespan=_living(core, metrics),
+    )
+    app.router.redirect_slashes = False
+    app.router.default = Nowhere(core, _problem, _nothing)
+    app.state.core = core
+    return app
+
+
+def _routes(core: Core, doors: Sequence[Door], refuse: Refuse) -> list[BaseRoute]:
+    by_path: dict[str, list[Door]] = defaultdict(list)
+    for door in doors:
+        by_path[door.path].append(door)
+    return [Route(path, Doors(core, there, refuse)) for path, there in by_path.items()]
+
+
+def _living(core: Core, metrics: Metrics) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        metrics.start()
+        try:
+            yield
+        finally:
+            metrics.stop()
+            await core.feed.close()
+
+    return lifespan
+
+
+def _problem(error: PerdureError, request_id: str, now: float) -> Answer:
+    return refusals.problem(error, request_id=request_id, now=now)
+
+
+def _nothing(path: str) -> PerdureError:
+    return NotFound(f"there is nothing at {path[:200]!r}", hint="All doors are listed at /api/v1/openapi.json.")

@@ -1,0 +1,148 @@
+"""What callers of `/api/v1` may say: bodies and queries, field by field.
+
+These types are the check, the documentation and the OpenAPI page at once. Unknown fields are refused,
+fields of what is not built yet by name (`LATER`).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta
+
+from perdure.messages.message import NORMAL
+
+# `$` in Python also stands before a last line feed; the look-ahead closes that gap and means nothing to other readers.
+_NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.:\-]*$(?!\n)"
+_PRINTABLE = r"^[ -~]+$(?!\n)"
+_YEARS_S = 10 * 365 * 24 * 3600
+
+Name: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=128, pattern=_NAME, description="Letters, digits and `_ . : -`; begins with a letter, digit or `_`.")
+]
+DedupKey: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=255, pattern=_PRINTABLE, description="Of a tenant: the same key and body brings the same id again.")
+]
+When: TypeAlias = Annotated[datetime, Meta(tz=True, description="RFC 3339 with a time zone.")]
+Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000, description="At most so many; fewer come where they are large.")]
+Cursor: TypeAlias = Annotated[str, Meta(min_length=1, max_length=500, pattern=_PRINTABLE, description="`next_cursor` of the page before.")]
+WaitS: TypeAlias = Annotated[float, Meta(ge=0, le=60, description="Answer at the latest after so many seconds.")]
+Attempts: TypeAlias = Annotated[int, Meta(ge=1, le=100)]
+StateName: TypeAlias = Literal["ready", "later", "held", "waiting", "leased", "done", "dead", "cancelled"]
+Metadata: TypeAlias = Annotated[
+    dict[Annotated[str, Meta(min_length=1, max_length=64, pattern=_PRINTABLE)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
+]
+
+LATER = {
+    "session": "sessions",
+    "on_dead": "sessions",
+    "budget": "budgets",
+    "budget_usd": "budgets",
+    "max_cost_usd": "budgets",
+    "callback_url": "webhooks",
+    "webhook": "webhooks",
+    "webhook_url": "webhooks",
+    "schedule": "schedules",
+    "cron": "schedules",
+    "parent": "child messages",
+    "signal": "signals",
+}
+"""Fields of features that are planned: refused by name, never accepted and ignored."""
+
+__all__ = [
+    "LATER",
+    "ChangesQuery",
+    "DeadLettersQuery",
+    "Decide",
+    "MakeKey",
+    "MessageQuery",
+    "MessagesQuery",
+    "Name",
+    "NoQuery",
+    "PutMany",
+    "PutMessage",
+]
+
+
+class PutMessage(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A message to be put. What it does not say comes from the agent, then from the settings."""
+
+    agent: Name
+    body: Any
+    """What the agent gets; checked against the schema its workers registered."""
+    queue: Name | None = None
+    priority: Annotated[int, Meta(ge=0, le=9, description="0 is the most urgent.")] = NORMAL
+    delay_s: Annotated[float, Meta(ge=0, le=_YEARS_S)] | None = None
+    due_at: When | None = None
+    dedup_key: DedupKey | None = None
+    attempts: Attempts | None = None
+    timeout_s: Annotated[float, Meta(gt=0, le=7 * 24 * 3600)] | None = None
+    deadline: When | None = None
+    max_wait_s: Annotated[float, Meta(gt=0, le=_YEARS_S)] | None = None
+    version: Annotated[str, Meta(min_length=1, max_length=128, pattern=_PRINTABLE, description="Run on this code only.")] | None = None
+    metadata: Metadata = {}
+    tenant: Name | None = None
+
+
+class PutMany(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Messages to be put: all of them, or none."""
+
+    messages: Annotated[list[PutMessage], Meta(min_length=1)]
+
+
+class Decide(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What became of a call whose outcome is unknown."""
+
+    decision: Literal["happened", "run-again", "bury"]
+    result: Any = None
+    """For `happened`: what the call returned."""
+
+
+class MakeKey(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A key to be made. Nobody can make one that opens more than their own."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
+    scopes: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(min_length=1, max_length=64)]
+    tenant: Annotated[str, Meta(pattern=r"^(\*|[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,127})$(?!\n)")] | None = None
+    expires_at: When | None = None
+
+
+class NoQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Nothing may be asked in the address."""
+
+
+class MessageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How long to wait for a message's end."""
+
+    wait: WaitS = 0.0
+
+
+class MessagesQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which messages."""
+
+    state: StateName | None = None
+    queue: Name | None = None
+    agent: Name | None = None
+    code: Name | None = None
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class DeadLettersQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which dead letters."""
+
+    queue: Name | None = None
+    agent: Name | None = None
+    code: Name | None = None
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class ChangesQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """From where on, and how long to wait for the first. Without `after`: from now on."""
+
+    after: Annotated[int, Meta(ge=0, le=2**62)] | None = None
+    wait: WaitS = 0.0
+    limit: Limit = 1000

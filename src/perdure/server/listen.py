@@ -1,0 +1,99 @@
+"""Uvicorn, set up for this server.
+
+Uvicorn's fast parser puts no limit on headers; here a request whose line and headers grow beyond 32 KiB
+is refused before anybody holds more. Nothing is logged by uvicorn: its access log would write query
+strings. Signals stay with the command that runs us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from perdure.server.core import Core
+
+HEADERS_BYTES = 32 * 1024
+_TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: 45\r\nconnection: close\r\n\r\nthe address and headers are larger than 32 KiB"
+)
+
+__all__ = ["HEADERS_BYTES", "listener"]
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals alone, and sends waiting callers home when it stops."""
+
+    def __init__(self, config: uvicorn.Config, core: Core) -> None:
+        super().__init__(config)
+        self._core = core
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def shutdown(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        await self._core.feed.close()
+        await super().shutdown(sockets)  # type: ignore[arg-type]
+
+
+class _Protocol(HttpToolsProtocol):
+    """Counts what it reads until the headers have ended."""
+
+    _head_bytes = 0
+    _in_head = True
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_bytes += len(data)
+        super().data_received(data)
+        if self._in_head and self._head_bytes > HEADERS_BYTES and not self.transport.is_closing():
+            self.transport.write(_TOO_LARGE)
+            self.transport.close()
+
+    def on_message_begin(self) -> None:
+        self._in_head, self._head_bytes = True, 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_head, self._head_bytes = True, 0
+
+
+def listener(app: Starlette, *, host: str, port: int, grace_s: int = 10) -> uvicorn.Server:
+    """Make what listens for an application.
+
+    Args:
+        app (Starlette): As `make_server` makes it.
+        host (str): Where to listen; unused where sockets are handed to `serve`.
+        port (int): Where to listen; 0 for any.
+        grace_s (int): What requests under way get when it stops.
+
+    Returns:
+        uvicorn.Server: `await server.serve(sockets=[…])`; it ends after `server.should_exit = True`.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=_Protocol,
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=True,
+        proxy_headers=True,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=grace_s,
+        backlog=2048,
+    )
+    return _Server(config, app.state.core)

@@ -1,0 +1,90 @@
+"""`/metrics`: the installation's kept counters, and what this server did, for Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from perdure.clock import Moment
+from perdure.messages.registry import WorkerStatus
+from perdure.messages.store import QueueStatus
+from perdure.monitor.metrics import Metrics
+from perdure.server.answer import Answer
+from perdure.server.door import Call, Door
+
+__all__ = ["metrics_door"]
+
+
+def metrics_door(metrics: Metrics) -> Door:
+    """Make the door of `/metrics`.
+
+    Args:
+        metrics (Metrics): What this process counts.
+
+    Returns:
+        Door: For operators with `metrics:read`.
+    """
+
+    async def read(call: Call) -> Answer:
+        store = call.core.store
+        kept = _Kept(
+            await store.messages.queues(), await store.messages.counters(), await store.workers.workers(),
+            paused=await store.messages.paused(), now=call.core.clock.now(),
+        )  # fmt: skip
+        registry = CollectorRegistry()
+        registry.register(kept)
+        body = generate_latest(registry) + generate_latest(metrics.registry)
+        return Answer(200, body, CONTENT_TYPE_PLAIN_0_0_4)
+
+    return Door(
+        "GET", "/metrics", read, "metrics", "Numbers for Prometheus.", "Monitoring", "metrics:read", operator=True, answers={200: str}
+    )
+
+
+class _Kept(Collector):
+    """What the store counts, read once."""
+
+    def __init__(
+        self, queues: Sequence[QueueStatus], counters: Mapping[str, int], workers: Iterable[WorkerStatus], *, paused: bool, now: Moment
+    ) -> None:
+        self._queues = queues
+        self._counters = counters
+        self._workers = list(workers)
+        self._paused = paused
+        self._now = now
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._of_queues()
+        yield from self._of_workers()
+        for name, count in sorted(self._counters.items()):
+            yield CounterMetricFamily(
+                f"perdure_{name}", f"Of the installation since its store began: {name.replace('_', ' ')}", value=count
+            )
+        yield GaugeMetricFamily("perdure_paused", "1 while everything is paused", value=float(self._paused))
+
+    def _of_queues(self) -> Iterator[Metric]:
+        messages = GaugeMetricFamily("perdure_messages", "Messages of a queue by where they are", labels=("queue", "state"))
+        happened = CounterMetricFamily("perdure_messages_moved", "What happened to messages of a queue", labels=("queue", "what"))
+        age = GaugeMetricFamily("perdure_oldest_ready_seconds", "Age of the message that could have started longest ago", labels=("queue",))
+        paused = GaugeMetricFamily("perdure_queue_paused", "1 while a queue is paused", labels=("queue",))
+        for queue in self._queues:
+            for state, count in sorted(queue.counts.items()):
+                messages.add_metric((queue.name, state), count)
+            for what, count in sorted(queue.totals.items()):
+                happened.add_metric((queue.name, what), count)
+            oldest = queue.oldest_ready_at
+            age.add_metric((queue.name,), 0.0 if oldest is None else max(0.0, self._now - oldest))
+            paused.add_metric((queue.name,), float(queue.paused))
+        yield from (messages, happened, age, paused)
+
+    def _of_workers(self) -> Iterator[Metric]:
+        living = [worker for worker in self._workers if worker.alive]
+        yield GaugeMetricFamily("perdure_workers", "Living workers", value=len(living))
+        yield GaugeMetricFamily(
+            "perdure_worker_slots", "Messages that living workers can work on at once", value=sum(w.card.slots for w in living)
+        )
+        yield GaugeMetricFamily("perdure_worker_leases", "Messages that living workers work on now", value=sum(w.leases for w in living))

@@ -1,0 +1,157 @@
+"""`/v1/chat/completions`: a chat straight to its provider, whole or piece by piece.
+
+Nothing is kept here and nothing is tried again: exactly one try, whose error the caller gets. When the
+caller hangs up, the call to the provider is cancelled. A stream that breaks ends with an `error` event,
+never silently: a client that knows OpenAI's wire raises on it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+from perdure.clock import awake
+from perdure.errors.base import EmptyAnswer, NotYetBuilt, PerdureError
+from perdure.events import tell
+from perdure.providers.models import Target
+from perdure.resources.usage import Usage
+from perdure.server.answer import Answer, Streamed, json_answer
+from perdure.server.door import Call, Door
+from perdure.server.gone import while_there
+from perdure.server.openai.refusals import said
+from perdure.wire.answers import ChatCompletion
+from perdure.wire.requests import ChatRequest, read_chat_request
+from perdure.wire.sse import DONE, encode_comment, encode_event
+from perdure.wire.usage import usage_of
+
+Chunk: TypeAlias = dict[str, Any]
+_PING_S = 15.0
+_log = logging.getLogger("perdure.server")
+
+__all__ = ["DOORS"]
+
+
+async def complete(call: Call) -> Answer | Streamed:
+    """Answer a chat.
+
+    Args:
+        call (Call): With a chat request.
+
+    Returns:
+        Answer | Streamed: A `chat.completion`, or its chunks.
+    """
+    if "idempotency-key" in call.headers:
+        raise NotYetBuilt("Idempotency-Key on /v1/chat/completions is not built yet", hint="Put a message for the agent 'chat' instead.")
+    body = read_chat_request(call.body)
+    target = call.core.models.resolve(body.get("model"))
+    if body.get("stream"):
+        return await _stream(call, target, body)
+    began = awake()
+    answer = await while_there(call.receive, target.provider.chat(target.request(body)))
+    if answer is None:
+        return Answer(499)
+    _tell(call, target, answer.usage, seconds=awake() - began, stream=False)
+    return json_answer(answer.body)
+
+
+async def _stream(call: Call, target: Target, body: dict[str, Any]) -> Answer | Streamed:
+    chunks = target.provider.stream(target.request(body))
+    began = awake()
+    try:
+        # The first piece decides the status: an error before it is an answer of its own, with 4xx or 5xx.
+        first = await while_there(call.receive, _first(chunks))
+    except BaseException:
+        await _close(chunks)
+        raise
+    if first is None:
+        await _close(chunks)
+        return Answer(499)
+    wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
+    return Streamed(_events(call, target, chunks, first, wants_usage=wants_usage, began=began))
+
+
+async def _events(
+    call: Call, target: Target, chunks: AsyncIterator[Chunk], first: Chunk, *, wants_usage: bool, began: float
+) -> AsyncGenerator[bytes, None]:
+    usage = Usage(calls=1)
+    try:
+        async with aclosing(_with_pings(chunks, first)) as pieces:
+            async for chunk in pieces:
+                if chunk is None:
+                    yield encode_comment("ping")
+                    continue
+                usage = usage_of(chunk["usage"]) if chunk.get("usage") else usage
+                if chunk.get("choices") or wants_usage:
+                    yield encode_event(chunk)
+        yield DONE
+    except PerdureError as error:
+        yield encode_event(said(error))
+    except Exception:
+        _log.exception("stream of request %s broke", call.request_id)
+        yield encode_event(said(PerdureError("something went wrong inside", hint="The log has it under this request's id.")))
+    finally:
+        await _close(chunks)
+        _tell(call, target, usage, seconds=awake() - began, stream=True)
+
+
+async def _with_pings(chunks: AsyncIterator[Chunk], first: Chunk) -> AsyncGenerator[Chunk | None, None]:
+    """Give every chunk, and None whenever none came for a while, so that no proxy thinks the line dead."""
+    yield first
+    while True:
+        coming = asyncio.ensure_future(_next(chunks))
+        try:
+            while not (await asyncio.wait((coming,), timeout=_PING_S))[0]:
+                yield None
+        finally:
+            if not coming.done():
+                coming.cancel()
+                await asyncio.wait((coming,))
+        if (chunk := coming.result()) is None:
+            return
+        yield chunk
+
+
+async def _first(chunks: AsyncIterator[Chunk]) -> Chunk:
+    first = await _next(chunks)
+    if first is None:
+        raise EmptyAnswer("the provider ended the stream before its first piece")
+    return first
+
+
+async def _next(chunks: AsyncIterator[Chunk]) -> Chunk | None:
+    async for chunk in chunks:
+        return chunk
+    return None
+
+
+async def _close(chunks: AsyncIterator[Chunk]) -> None:
+    # A provider may give any iterator; generators, which ours are, let go of their connection when closed.
+    close = getattr(chunks, "aclose", None)
+    if close is not None:
+        await close()
+
+
+def _tell(call: Call, target: Target, usage: Usage, *, seconds: float, stream: bool) -> None:
+    tell(
+        "chat.answered",
+        tenant=call.key.tenant,
+        key=call.key.id,
+        lane=target.lane,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        seconds=seconds,
+        stream=stream,
+        request_id=call.request_id,
+    )
+
+
+DOORS = (
+    Door(
+        "POST", "/v1/chat/completions", complete, "create_chat_completion", "Answer a chat, whole or as a stream.", "OpenAI",
+        "chat:write", bodies=(ChatRequest,), raw=True, answers={200: ChatCompletion}, streams=True,
+        refusals=(404, 429, 402, 502, 504),
+    ),
+)  # fmt: skip

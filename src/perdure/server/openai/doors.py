@@ -1,0 +1,10 @@
+"""Every door of `/v1`."""
+
+from __future__ import annotations
+
+from perdure.server.door import Door
+from perdure.server.openai import chat, models
+
+DOORS: tuple[Door, ...] = (*chat.DOORS, *models.DOORS)
+
+__all__ = ["DOORS"]
