@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from perdure.errors.base import StoreBusy
+from perdure.messages.message import State
+from perdure.stores.inmemory import InMemoryStore
+from perdure.testing import FakeClock
+from perdure.testing.given import message, runs
+from perdure.worker import duties
+from perdure.worker.duties import REAP_S, TEND_S, Duties, rounds
+
+
+async def test_reaping_takes_back_what_a_silent_worker_held() -> None:
+    clock = FakeClock()
+    async with InMemoryStore(clock=clock) as store:
+        lease = await runs(store)
+        clock.pass_by(seconds=20)
+        assert await Duties(store.messages, store.workers, clock).reap() == REAP_S
+        assert (await store.messages.get(lease.message.id)).state is State.READY
+
+
+async def test_the_limit_of_silence_is_the_one_given() -> None:
+    clock = FakeClock()
+    async with InMemoryStore(clock=clock) as store:
+        lease = await runs(store)
+        clock.pass_by(seconds=20)
+        await Duties(store.messages, store.workers, clock, dead_after_s=60).reap()
+        assert (await store.messages.get(lease.message.id)).state is State.LEASED
+
+
+async def test_tending_comes_back_when_the_next_message_is_due() -> None:
+    clock = FakeClock()
+    async with InMemoryStore(clock=clock) as store:
+        [receipt] = await store.messages.put([message(due_at=clock.now() + 0.1)])
+        round_ = Duties(store.messages, store.workers, clock)
+        assert await round_.tend() == pytest.approx(0.1, abs=0.01)
+        clock.pass_by(seconds=0.1)
+        assert await round_.tend() == TEND_S
+        assert (await store.messages.get(receipt.id)).state is State.READY
+
+
+async def test_a_message_due_in_an_hour_does_not_keep_tending_from_its_rounds() -> None:
+    clock = FakeClock()
+    async with InMemoryStore(clock=clock) as store:
+        await store.messages.put([message(due_at=clock.now() + 3600)])
+        assert await Duties(store.messages, store.workers, clock).tend() == TEND_S
+
+
+async def test_rounds_go_on_after_trouble_with_longer_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors: list[Exception] = [StoreBusy("locked"), StoreBusy("locked"), ValueError("a bug")]
+    done, pauses = asyncio.Event(), []
+
+    async def once() -> float:
+        if errors:
+            raise errors.pop(0)
+        done.set()
+        return 0.125
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await real_sleep(0)
+
+    real_sleep = asyncio.sleep
+    monkeypatch.setattr(duties.asyncio, "sleep", sleep)
+    monkeypatch.setattr(duties, "chance", lambda: 0.5)
+    going = asyncio.ensure_future(rounds("testing", once))
+    await done.wait()
+    await real_sleep(0)
+    going.cancel()
+    assert pauses[:4] == [0.5, 1.0, 5.0, 0.125]
