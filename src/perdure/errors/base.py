@@ -188,11 +188,11 @@ class PerdureError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
-        self.retryable = self.default_retryable if retryable is None else retryable
+        self.retryable: bool = self.default_retryable if retryable is None else retryable
         self.retry_at = retry_at
-        self.scope = scope or self.default_scope
-        self.billed = billed or self.default_billed
-        self.evidence = evidence or Evidence()
+        self.scope: Scope = scope or self.default_scope
+        self.billed: Billed = billed or self.default_billed
+        self.evidence: Evidence = evidence or Evidence()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep every attribute through pickle and copy, whatever the subclass's own signature.
@@ -234,7 +234,8 @@ def _rebuild(kind: type[PerdureError], args: tuple[Any, ...], state: dict[str, A
 class InputError(PerdureError):
     """The caller asked for something that cannot be."""
 
-    code, category = "input-error", Category.INPUT
+    code = "input-error"
+    category = Category.INPUT
 
 
 class InvalidInput(InputError):
@@ -250,7 +251,7 @@ class InvalidInput(InputError):
 
     def __init__(self, message: str, *, problems: list[str] | None = None, **more: Any) -> None:
         super().__init__(message, **more)
-        self.problems = problems or []
+        self.problems: list[str] = problems or []
 
 
 class Malformed(InvalidInput):
@@ -316,13 +317,15 @@ class DedupConflict(Conflict):
 class Unauthenticated(InputError):
     """There is no key, or it is not a good one."""
 
-    code, category = "unauthenticated", Category.AUTH
+    code = "unauthenticated"
+    category = Category.AUTH
 
 
 class Forbidden(InputError):
     """The key is good, but may not do this."""
 
-    code, category = "forbidden", Category.PERMISSION
+    code = "forbidden"
+    category = Category.PERMISSION
 
 
 class SyncCallInAsync(InputError):
@@ -334,13 +337,15 @@ class SyncCallInAsync(InputError):
 class ConfigError(PerdureError):
     """The settings cannot be used."""
 
-    code, category = "config-invalid", Category.CONFIG
+    code = "config-invalid"
+    category = Category.CONFIG
 
 
 class ServerUnreachable(PerdureError):
     """A client got no answer from the Perdure server."""
 
-    code, category = "server-unreachable", Category.NETWORK
+    code = "server-unreachable"
+    category = Category.NETWORK
     default_retryable = True
 
 
@@ -350,68 +355,78 @@ class ServerUnreachable(PerdureError):
 class ProviderError(PerdureError):
     """Whoever answers prompts did not answer."""
 
-    code, category = "provider-failed", Category.SERVER
+    code = "provider-failed"
+    category = Category.SERVER
     default_retryable = True
 
 
 class AccountError(ProviderError):
     """A person must act on the account; the lane pauses, the message waits."""
 
-    code, category = "provider-account", Category.AUTH
+    code = "provider-account"
+    category = Category.AUTH
     default_scope = Scope.KEY
 
 
 class AuthenticationFailed(AccountError):
     """The provider does not take the key."""
 
-    code, category = "provider-auth", Category.AUTH
+    code = "provider-auth"
+    category = Category.AUTH
 
 
 class PermissionRefused(AccountError):
     """The key is good, but may not use this model or feature."""
 
-    code, category = "provider-permission", Category.PERMISSION
+    code = "provider-permission"
+    category = Category.PERMISSION
 
 
 class BillingRefused(AccountError):
     """Out of credit, over a spending limit, or not paid."""
 
-    code, category = "provider-billing", Category.BILLING
+    code = "provider-billing"
+    category = Category.BILLING
     default_scope = Scope.ACCOUNT
 
 
 class RateLimited(ProviderError):
     """The provider asked us to slow down; the message waits and no attempt is used."""
 
-    code, category = "provider-rate-limited", Category.RATE_LIMIT
+    code = "provider-rate-limited"
+    category = Category.RATE_LIMIT
     default_scope = Scope.MODEL
 
 
 class CircuitOpen(ProviderError):
     """The lane failed too often just now; the message waits and no attempt is used."""
 
-    code, category = "provider-circuit-open", Category.CIRCUIT_OPEN
+    code = "provider-circuit-open"
+    category = Category.CIRCUIT_OPEN
     default_scope = Scope.MODEL
 
 
 class Overloaded(ProviderError):
     """The provider has no capacity at the moment."""
 
-    code, category = "provider-overloaded", Category.OVERLOADED
+    code = "provider-overloaded"
+    category = Category.OVERLOADED
     default_scope = Scope.MODEL
 
 
 class ServerFailed(ProviderError):
     """The provider failed inside, or its answer was no answer."""
 
-    code, category = "provider-server", Category.SERVER
+    code = "provider-server"
+    category = Category.SERVER
     default_scope = Scope.ENDPOINT
 
 
 class ProviderTimeout(ProviderError):
     """No complete answer within the time allowed."""
 
-    code, category = "provider-timeout", Category.TIMEOUT
+    code = "provider-timeout"
+    category = Category.TIMEOUT
     default_scope = Scope.ENDPOINT
     default_billed = Billed.MAYBE
 
@@ -419,14 +434,16 @@ class ProviderTimeout(ProviderError):
 class NetworkFailed(ProviderError):
     """The connection could not be made, or broke."""
 
-    code, category = "provider-network", Category.NETWORK
+    code = "provider-network"
+    category = Category.NETWORK
     default_scope = Scope.ENDPOINT
 
 
 class StreamCut(ProviderError):
     """The stream ended before its end."""
 
-    code, category = "provider-stream-cut", Category.STREAM_CUT
+    code = "provider-stream-cut"
+    category = Category.STREAM_CUT
     default_scope = Scope.ENDPOINT
     default_billed = Billed.PARTIAL
 
@@ -434,28 +451,32 @@ class StreamCut(ProviderError):
 class EmptyAnswer(ProviderError):
     """An answer without content, tool call or reasoning."""
 
-    code, category = "provider-empty-answer", Category.EMPTY
+    code = "provider-empty-answer"
+    category = Category.EMPTY
     default_billed = Billed.YES
 
 
 class ContextTooLong(ProviderError):
     """The prompt does not fit the model's context."""
 
-    code, category = "provider-context-length", Category.CONTEXT_LENGTH
+    code = "provider-context-length"
+    category = Category.CONTEXT_LENGTH
     default_retryable = False
 
 
 class ContentFiltered(ProviderError):
     """The provider's content filter stopped input or output; the same again changes nothing."""
 
-    code, category = "provider-content-filter", Category.CONTENT_FILTER
+    code = "provider-content-filter"
+    category = Category.CONTENT_FILTER
     default_retryable = False
 
 
 class Refused(ProviderError):
     """The model declined."""
 
-    code, category = "provider-refusal", Category.REFUSAL
+    code = "provider-refusal"
+    category = Category.REFUSAL
     default_retryable = False
     default_billed = Billed.YES
 
@@ -463,7 +484,8 @@ class Refused(ProviderError):
 class InvalidOutput(ProviderError):
     """The model's output does not have the shape asked for, after being asked again."""
 
-    code, category = "provider-invalid-output", Category.INVALID_OUTPUT
+    code = "provider-invalid-output"
+    category = Category.INVALID_OUTPUT
     default_retryable = False
     default_billed = Billed.YES
 
@@ -471,14 +493,16 @@ class InvalidOutput(ProviderError):
 class InvalidRequest(ProviderError):
     """The provider does not understand the request; the same again changes nothing."""
 
-    code, category = "provider-invalid-request", Category.INVALID_REQUEST
+    code = "provider-invalid-request"
+    category = Category.INVALID_REQUEST
     default_retryable = False
 
 
 class ModelNotFound(InvalidRequest):
     """The provider does not have the model."""
 
-    code, category = "provider-model-not-found", Category.MODEL_NOT_FOUND
+    code = "provider-model-not-found"
+    category = Category.MODEL_NOT_FOUND
 
 
 # The work on one message ---------------------------------------------------------------------------
@@ -487,7 +511,8 @@ class ModelNotFound(InvalidRequest):
 class RunError(PerdureError):
     """The work on one message went wrong."""
 
-    code, category = "run-failed", Category.AGENT
+    code = "run-failed"
+    category = Category.AGENT
 
 
 class AgentFailed(RunError):
@@ -500,7 +525,8 @@ class AgentFailed(RunError):
 class ToolFailed(RunError):
     """A tool or step raised; this stands for an exception that cannot be made again on replay."""
 
-    code, category = "tool-failed", Category.TOOL
+    code = "tool-failed"
+    category = Category.TOOL
     default_retryable = True
 
 
@@ -513,7 +539,8 @@ class InvalidResult(RunError):
 class RunTimeout(RunError):
     """The attempt took longer than the message allows."""
 
-    code, category = "run-timeout", Category.TIMEOUT
+    code = "run-timeout"
+    category = Category.TIMEOUT
     default_retryable = True
 
 
@@ -526,7 +553,8 @@ class RunLimit(RunError):
         **more (Any): As for `PerdureError`.
     """
 
-    code, category = "limit-reached", Category.LIMIT
+    code = "limit-reached"
+    category = Category.LIMIT
 
     def __init__(self, what: str, message: str, **more: Any) -> None:
         super().__init__(message, **more)
@@ -544,25 +572,29 @@ class RunLimit(RunError):
 class DeadlinePassed(RunError):
     """The message's deadline passed before it was done."""
 
-    code, category = "deadline-passed", Category.DEADLINE
+    code = "deadline-passed"
+    category = Category.DEADLINE
 
 
 class WaitedTooLong(RunError):
     """The message waited longer than `max_wait_s` for something without a stated end."""
 
-    code, category = "waited-too-long", Category.DEADLINE
+    code = "waited-too-long"
+    category = Category.DEADLINE
 
 
 class Poison(RunError):
     """The message took its process down three times without getting any further."""
 
-    code, category = "poison", Category.POISON
+    code = "poison"
+    category = Category.POISON
 
 
 class OutcomeUnknown(RunError):
     """A call that is not idempotent was under way when its worker or connection was lost."""
 
-    code, category = "outcome-unknown", Category.OUTCOME_UNKNOWN
+    code = "outcome-unknown"
+    category = Category.OUTCOME_UNKNOWN
 
 
 # Leases and stores ---------------------------------------------------------------------------------
@@ -571,7 +603,8 @@ class OutcomeUnknown(RunError):
 class LeaseError(PerdureError):
     """This worker may no longer write."""
 
-    code, category = "lease-error", Category.LEASE_LOST
+    code = "lease-error"
+    category = Category.LEASE_LOST
 
 
 class LeaseLost(LeaseError):
@@ -589,7 +622,8 @@ class WorkerFenced(LeaseError):
 class StoreError(PerdureError):
     """Where things are kept did not answer."""
 
-    code, category = "store-failed", Category.STORAGE
+    code = "store-failed"
+    category = Category.STORAGE
     default_retryable = True
 
 
