@@ -21,10 +21,10 @@ def main(least: float) -> int:
     score = 100 * known / total
     print(f"{known} of {total} public names have complete types: {score:.1f} %, at least {least:.0f} % are required")
     for symbol in report["symbols"]:
-        if symbol["isExported"] and not symbol["isTypeKnown"]:
-            print(f"  {symbol['name']}")
-            for note in symbol["diagnostics"][:2]:
-                print(f"      {note['message'].splitlines()[0]}")
+        for note in symbol["diagnostics"] if symbol["isExported"] and not symbol["isTypeKnown"] else []:
+            said = note["message"].splitlines()[0]
+            if "partially unknown" not in said:  # those follow from others
+                print(f"  {symbol['name']}: {said}")
     return 0 if score >= least else 1
 
 
