@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from perdure.cli.exits import Exit, exit_of
+from perdure.clock import now
 from perdure.errors.base import InvalidInput, PerdureError
 
 MOST_PROBLEMS = 20
@@ -75,7 +76,7 @@ def ago(moment: str | None) -> str:
     """
     if moment is None:
         return ""
-    seconds = abs((datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds())
+    seconds = abs(now() - datetime.fromisoformat(moment).timestamp())
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.0f} {unit}"

@@ -1,0 +1,70 @@
+"""How a process that runs until it is told otherwise is told: once to end in order, twice to end at once."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine
+from typing import Any
+
+from perdure.cli.exits import Exit
+from perdure.cli.words import say
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+__all__ = ["Ending", "run_until_told"]
+
+
+class Ending:
+    """What the first signal sets, and what the second one does.
+
+    Args:
+        grace_s (float): How long ending in order may take, for the words.
+    """
+
+    def __init__(self, grace_s: float) -> None:
+        self.stop = asyncio.Event()
+        self.forced = False
+        self._grace_s = grace_s
+        self._work = asyncio.current_task()
+
+    def listen(self) -> None:
+        """Take the signals over, on the running event loop."""
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, self._told, number)
+
+    def _told(self, number: signal.Signals) -> None:
+        if not self.stop.is_set():
+            again = "; Ctrl-C again ends at once" if number == signal.SIGINT else ""
+            say(f"ending: running messages get {self._grace_s:g} s{again}")
+            self.stop.set()
+        elif self._work is not None:
+            self.forced = True
+            self._work.cancel()
+
+
+def run_until_told(work: Coroutine[Any, Any, int]) -> int:
+    """Run a coroutine on the fastest event loop there is.
+
+    Args:
+        work (Coroutine[Any, Any, int]): Ends by itself once told to.
+
+    Returns:
+        int: What it returned; 130 if it was forced to end.
+    """
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            return runner.run(work)
+    except asyncio.CancelledError:
+        say("ended at once; what was running is taken up again at the next start")
+        return Exit.INTERRUPTED
+
+
+def _loop_factory() -> Any:
+    if sys.platform == "win32":
+        return None
+    import uvloop  # not there on every platform
+
+    return uvloop.new_event_loop

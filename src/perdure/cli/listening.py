@@ -1,0 +1,92 @@
+"""The socket a server listens on, and the file that says where that is."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from perdure.cli.private_files import write_private
+from perdure.client.address import address_file
+from perdure.errors.base import ConfigError, Conflict
+
+__all__ = ["address_written", "listening", "url_of"]
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[socket.socket]:
+    """Take an address before anything else is started.
+
+    Args:
+        host (str): A name or an address.
+        port (int): 0 for any that is free.
+
+    Yields:
+        socket.socket: Bound, closed in the end.
+
+    Raises:
+        Conflict: The port is in use.
+        ConfigError: There is no such address, or it may not be used.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        taken = socket.socket(family, kind, protocol)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"{host!r} is no address to listen on: {error}", hint="--host 127.0.0.1, or 0.0.0.0 for all.") from error
+    with taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(address)
+        except OSError as error:
+            raise _refused(error, host, port) from error
+        yield taken
+
+
+def url_of(taken: socket.socket) -> str:
+    """Say how programs on this machine reach a socket.
+
+    Args:
+        taken (socket.socket): Bound.
+
+    Returns:
+        str: For example `http://127.0.0.1:8321`.
+    """
+    host, port = taken.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        host = "127.0.0.1" if taken.family == socket.AF_INET else "::1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def address_written(data: Path, url: str) -> Iterator[None]:
+    """Tell programs on this machine where the server is, as long as it is there.
+
+    Args:
+        data (Path): The data folder.
+        url (str): Where it listens.
+
+    Yields:
+        None: While the file is there. One left behind by a killed server is written over.
+    """
+    file = address_file(data)
+    content = json.dumps({"url": url, "pid": os.getpid()}).encode()
+    write_private(file, content)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            if file.read_bytes() == content:  # not that of a server started meanwhile
+                file.unlink()
+
+
+def _refused(error: OSError, host: str, port: int) -> Conflict | ConfigError:
+    if error.errno == errno.EADDRINUSE:
+        return Conflict(
+            f"port {port} of {host} is in use", hint="Is Perdure running there already? `--port 0` takes any free one, `--port N` another."
+        )
+    return ConfigError(f"port {port} of {host} cannot be used: {error.strerror}", hint="Ports below 1024 need special rights.")

@@ -1,0 +1,110 @@
+"""A server under way: store, first key, models and doors, until it is told to end. `up` adds workers."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import uvicorn
+
+from perdure.app import build_models, open_store
+from perdure.cli.first_key import FirstKey, ensure_first_key, show_once
+from perdure.cli.listening import address_written, url_of
+from perdure.cli.private_files import data_folder_for, read_or_make
+from perdure.cli.words import say
+from perdure.config.settings import Settings
+from perdure.errors.base import PerdureError
+from perdure.server.app import make_server
+from perdure.server.listen import listener
+from perdure.server.parts import ServerParts
+
+START_LIMIT_S = 30.0
+CLOSE_LIMIT_S = 15.0
+
+__all__ = ["serve_until"]
+
+
+async def serve_until(
+    stop: asyncio.Event, settings: Settings, taken: socket.socket, *, beside: Callable[[], Awaitable[None]] | None = None
+) -> None:
+    """Serve until told to end. What runs beside ends first, so that its last words are still answered.
+
+    Args:
+        stop (asyncio.Event): When to end.
+        settings (Settings): All of them.
+        taken (socket.socket): Where to listen.
+        beside (Callable[[], Awaitable[None]] | None): What else runs, such as worker processes; ends by itself after `stop`.
+
+    Raises:
+        PerdureError: The server ended by itself, or what ran beside it did with an error.
+    """
+    data = data_folder_for(settings.data)
+    url = url_of(taken)
+    async with open_store(settings) as store:
+        key = await ensure_first_key(store.keys, data)
+        models = build_models(settings)
+        parts = ServerParts(
+            store=store,
+            models=models,
+            settings=settings.server,
+            queue=settings.queue,
+            cookie_secret=read_or_make(data / "run" / "cookie", lambda: secrets.token_bytes(32)),
+            needs_worker=beside is not None,
+        )
+        try:
+            server = listener(make_server(parts), host=settings.server.host, port=settings.server.port)
+            async with _doors_open(server, taken) as doors:
+                with address_written(data, url):
+                    _announce(url, key)
+                    await _until_one_ends(stop, doors, beside)
+        finally:
+            await models.aclose()
+
+
+@asynccontextmanager
+async def _doors_open(server: uvicorn.Server, taken: socket.socket) -> AsyncIterator[asyncio.Task[None]]:
+    doors = asyncio.create_task(server.serve(sockets=[taken]))
+    try:
+        async with asyncio.timeout(START_LIMIT_S):
+            while not server.started and not doors.done():  # noqa: ASYNC110 - uvicorn has no event for it
+                await asyncio.sleep(0.01)
+        yield doors
+    finally:
+        server.should_exit = True
+        await asyncio.wait({doors}, timeout=CLOSE_LIMIT_S)
+        doors.cancel()
+
+
+async def _until_one_ends(stop: asyncio.Event, doors: asyncio.Task[None], beside: Callable[[], Awaitable[None]] | None) -> None:
+    told = asyncio.create_task(_wait(stop))
+    others = asyncio.ensure_future(beside()) if beside else told
+    try:
+        await asyncio.wait({told, others, doors}, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        await others
+        if doors.done():
+            doors.result()
+            raise PerdureError("the server ended by itself", hint="What stands above says why.")
+    finally:
+        told.cancel()
+        if not others.done():
+            others.cancel()
+            await asyncio.wait({others}, timeout=CLOSE_LIMIT_S)
+
+
+async def _wait(stop: asyncio.Event) -> None:
+    await stop.wait()
+
+
+def _announce(url: str, key: FirstKey) -> None:
+    say(f"Perdure is at {url}")
+    if key.made and sys.stderr.isatty():
+        show_once(key.made)
+    say(f"the key is in {key.where}" if key.where.startswith(("/", ".")) else f"the key: {key.where}")
+    say('try:  perdure send chat --prompt "Say hello." --wait')
+    say("      perdure messages list")
+    say("      perdure --help")
