@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from perdure.testing.clock import FakeClock
     from perdure.testing.journal import JournalKit
     from perdure.testing.keys import KeyStoreKit
+    from perdure.testing.machine import StoreMachine
     from perdure.testing.memory import MemoryKit
     from perdure.testing.messages import MessageStoreKit
     from perdure.testing.provider import FakeProvider
@@ -29,6 +30,7 @@ __all__ = [
     "KeyStoreKit",
     "MemoryKit",
     "MessageStoreKit",
+    "StoreMachine",
     "Upstream",
     "WorkerRegistryKit",
     "run_agent",
@@ -42,6 +44,7 @@ _HOMES = {
     "KeyStoreKit": "perdure.testing.keys",
     "MemoryKit": "perdure.testing.memory",
     "MessageStoreKit": "perdure.testing.messages",
+    "StoreMachine": "perdure.testing.machine",
     "Upstream": "perdure.testing.upstream",
     "WorkerRegistryKit": "perdure.testing.workers",
     "run_agent": "perdure.testing.run_agent",

@@ -1,0 +1,257 @@
+"""A second opinion: what a store must do, said as briefly as possible and apart from any store.
+
+Plain dicts, no table of moves, no shared rules: where this and a store disagree, one of the two is
+wrong. It knows what `StoreMachine` does and no more: one agent, two queues, one lane, two tenants.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from dataclasses import dataclass, field
+
+from perdure.clock import Moment
+from perdure.messages.message import MessageId, NewMessage, WorkerId
+
+__all__ = ["Letter", "StoreModel", "Worker"]
+
+
+@dataclass
+class Letter:
+    """A message as the model sees it."""
+
+    id: MessageId
+    new: NewMessage
+    place: str
+    tag: int
+    ready_since: Moment
+    until: Moment | None = None
+    why: str | None = None
+    step: int | None = None
+    open_ended: bool = False
+    waiting_since: Moment | None = None
+    token: int | None = None
+    holder: WorkerId | None = None
+    used: int = 0
+    crashes: int = 0
+    results_at_crash: int = 0
+    revived: int = 0
+    failures: int = 0
+    code: str | None = None
+    result: bytes | None = None
+    steps: dict[int, list[object]] = field(default_factory=dict)
+    """Number to state, tries, ambiguous."""
+
+    @property
+    def route(self) -> tuple[str, str | None, bool]:
+        """Queue, lane, quarantine."""
+        return (self.new.queue, self.new.lane, self.crashes >= 2)
+
+
+@dataclass
+class Worker:
+    """A worker as the model sees it."""
+
+    quarantine: bool
+    beat_at: Moment
+    alive: bool = True
+
+
+class StoreModel:
+    """All that the model knows."""
+
+    def __init__(self) -> None:
+        self.letters: dict[MessageId, Letter] = {}
+        self.workers: dict[WorkerId, Worker] = {}
+        self.keys: dict[tuple[str, str], MessageId] = {}
+        self.paused: set[str | None] = set()
+        self.lanes: dict[str, Moment] = {}
+        self.blocked: dict[tuple[str, str | None, bool], Moment] = {}
+        self.routes: set[tuple[str, str | None, bool]] = set()
+        self.memory: dict[str, bytes] = {}
+        self.totals: Counter[tuple[str, str]] = Counter()
+        self.counters: Counter[str] = Counter()
+        self.taken = 0
+        self._tags = itertools.count()
+
+    # Where messages go -----------------------------------------------------------------------------
+
+    def born(self, id: MessageId, new: NewMessage, now: Moment) -> None:
+        """A message was put.
+
+        Args:
+            id (MessageId): The id it got.
+            new (NewMessage): What was put.
+            now (Moment): When.
+        """
+        delayed = new.due_at is not None and new.due_at > now
+        letter = Letter(id, new, "later" if delayed else "ready", tag=next(self._tags), ready_since=now)
+        if delayed:
+            letter.until, letter.why = new.due_at, "delay"
+        self.letters[id] = letter
+        self.routes.add(letter.route)
+        self.totals[new.queue, "put"] += 1
+        if new.dedup_key is not None:
+            self.keys[new.tenant, new.dedup_key] = id
+
+    def ready(self, letter: Letter, now: Moment) -> None:
+        """A message may run, at the end of its line.
+
+        Args:
+            letter (Letter): Which.
+            now (Moment): When.
+        """
+        self._leave(letter)
+        letter.place, letter.tag, letter.ready_since = "ready", next(self._tags), now
+        self.routes.add(letter.route)
+
+    def wait(self, letter: Letter, why: str, *, until: Moment | None = None, step: int | None = None, open_ended: bool = False) -> None:
+        """A message waits.
+
+        Args:
+            letter (Letter): Which.
+            why (str): For what.
+            until (Moment | None): When that ends, if known.
+            step (int | None): Its step that waits.
+            open_ended (bool): Whether it has no stated end although there is a moment.
+        """
+        self._leave(letter)
+        letter.place = "waiting" if until is None else "later"
+        letter.until, letter.why, letter.step, letter.open_ended = until, why, step, open_ended
+
+    def end(self, letter: Letter, place: str, *, code: str | None = None) -> None:
+        """A message has ended.
+
+        Args:
+            letter (Letter): Which.
+            place (str): `done`, `dead` or `cancelled`.
+            code (str | None): Why it is dead.
+        """
+        self._leave(letter)
+        letter.place, letter.code = place, code
+        self.totals[letter.new.queue, place] += 1
+
+    def _leave(self, letter: Letter) -> None:
+        letter.until, letter.why, letter.step, letter.open_ended, letter.token, letter.holder = None, None, None, False, None, None
+
+    # What may start --------------------------------------------------------------------------------
+
+    def obstacle(self, route: tuple[str, str | None, bool], now: Moment) -> str | None:
+        """Say what stands against a route.
+
+        Args:
+            route (tuple[str, str | None, bool]): Which.
+            now (Moment): When.
+
+        Returns:
+            str | None: As `View.blocked_by`.
+        """
+        queue, lane, quarantine = route
+        if None in self.paused:
+            return "all-paused"
+        if queue in self.paused:
+            return "queue-paused"
+        if not any(worker.alive and worker.quarantine == quarantine for worker in self.workers.values()):
+            return "quarantine" if quarantine else "no-worker"
+        if lane is not None and self.lanes.get(lane, now) > now:
+            return "lane-closed"
+        return None
+
+    def next_for(self, worker: WorkerId, now: Moment) -> Letter | None:
+        """Choose what a worker takes next, and count it as taken.
+
+        Args:
+            worker (WorkerId): Who.
+            now (Moment): When.
+
+        Returns:
+            Letter | None: None if there is nothing for it.
+        """
+        there = [
+            letter
+            for letter in self.letters.values()
+            if letter.place == "ready" and letter.route[2] == self.workers[worker].quarantine and self.obstacle(letter.route, now) is None
+        ]
+        if not there:
+            return None
+        self.taken += 1
+        if self.taken % 16 == 0:
+            return min(there, key=lambda letter: letter.id)
+        return min(there, key=lambda letter: (letter.new.priority, letter.tag))
+
+    # What time and death do ------------------------------------------------------------------------
+
+    def tend(self, now: Moment) -> tuple[int, int, int]:
+        """Do what time demands.
+
+        Args:
+            now (Moment): When.
+
+        Returns:
+            tuple[int, int, int]: How many expired, were given up, became due.
+        """
+        for route in self.routes:
+            if self.obstacle(route, now) is None:
+                self.blocked.pop(route, None)
+            else:
+                self.blocked.setdefault(route, now)
+        late = [letter for letter in self._idle() if letter.new.deadline is not None and letter.new.deadline <= now]
+        for letter in late:
+            self.end(letter, "dead", code="deadline-passed")
+        tired = [letter for letter in self._idle() if self._tired(letter, now)]
+        for letter in tired:
+            self.end(letter, "dead", code="provider-billing" if letter.open_ended else "waited-too-long")
+        due = [letter for letter in self._idle() if letter.until is not None and letter.until <= now]
+        for letter in sorted(due, key=lambda letter: (letter.until, letter.id)):
+            self.ready(letter, now)
+        return len(late), len(tired), len(due)
+
+    def _idle(self) -> list[Letter]:
+        return [letter for letter in self.letters.values() if letter.place in {"ready", "later", "waiting"}]
+
+    def _tired(self, letter: Letter, now: Moment) -> bool:
+        if letter.place == "ready":
+            since = self.blocked.get(letter.route)
+            return since is not None and max(since, letter.ready_since) + letter.new.max_wait_s <= now
+        endless = letter.place == "waiting" or letter.open_ended
+        return endless and letter.waiting_since is not None and letter.waiting_since + letter.new.max_wait_s <= now
+
+    def held_by(self, worker: WorkerId) -> list[Letter]:
+        """List what a worker has.
+
+        Args:
+            worker (WorkerId): Who.
+
+        Returns:
+            list[Letter]: In the order of putting.
+        """
+        held = [letter for letter in self.letters.values() if letter.place == "leased" and letter.holder == worker]
+        return sorted(held, key=lambda letter: letter.id)
+
+    def dies(self, worker: WorkerId, now: Moment) -> dict[str, list[MessageId]]:
+        """A worker is declared dead.
+
+        Args:
+            worker (WorkerId): Who.
+            now (Moment): When.
+
+        Returns:
+            dict[str, list[MessageId]]: What became of what it had: released, quarantined, buried.
+        """
+        fates: dict[str, list[MessageId]] = {"released": [], "quarantined": [], "buried": []}
+        self.workers[worker].alive = False
+        self.counters["reaped"] += 1
+        for letter in self.held_by(worker):
+            results = sum(step[0] == "done" for step in letter.steps.values())
+            letter.crashes = 1 if results > letter.results_at_crash else letter.crashes + 1
+            letter.results_at_crash = results
+            letter.failures += 1
+            self.totals[letter.new.queue, "crashed"] += 1
+            self.counters["crashes"] += 1
+            if letter.crashes == 3:
+                self.end(letter, "dead", code="poison")
+                fates["buried"].append(letter.id)
+            else:
+                self.ready(letter, now)
+                fates["quarantined" if letter.crashes == 2 else "released"].append(letter.id)
+        return fates

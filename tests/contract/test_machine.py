@@ -1,0 +1,25 @@
+"""Every engine does what the model does, whatever is done to it in whatever order."""
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from perdure.stores.store import Store
+from perdure.testing import FakeClock, InMemoryStore, StoreMachine
+
+SHORT = settings(max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+LONG = settings(SHORT, max_examples=1000, stateful_step_count=80)
+
+
+class InMemoryMachine(StoreMachine):
+    def open_store(self, clock: FakeClock) -> Store:
+        return InMemoryStore(clock=clock)
+
+
+class TestInMemory(InMemoryMachine.TestCase):
+    settings = SHORT
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+class TestInMemoryForLong(InMemoryMachine.TestCase):
+    settings = LONG
