@@ -6,7 +6,9 @@ A change that takes a type away from users fails here, though every test still p
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypedDict, assert_type
+from uuid import UUID
 
 from pydantic import BaseModel
 
@@ -93,9 +95,9 @@ async def triage(run: Run, ticket: Ticket) -> Verdict:
     await run.memory.retrieve("last")
     await run.memory.clear()
     await run.sleep(3600)
-    assert_type(await run.now(), float)
+    assert_type(await run.now(), datetime)
     assert_type(await run.random(), float)
-    await run.uuid()
+    assert_type(await run.uuid(), UUID)
     with run.scope("branch"):
         await run.ask("again", "And now?")
     return Verdict(team="billing", urgent=False)
