@@ -1,0 +1,167 @@
+"""LLM calls as steps.
+
+One try is made; whether there will be another one is decided for the whole message. A limit is no
+failure: the call is put off, and made again when its moment has come, here or after the run was parked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from perdure.agents.journal import StepKind
+from perdure.agents.parts import Target
+from perdure.agents.steps import Call, Steps
+from perdure.agents.waits import OpenCall
+from perdure.clock import chance
+from perdure.errors.base import Billed, ErrorFacts, InvalidOutput, ProviderError, ServerFailed
+from perdure.errors.report import facts_of
+from perdure.messages.message import Wait
+from perdure.messages.retry import closes_lane, wait_of
+from perdure.providers.protocol import ChatAnswer
+from perdure.resources.usage import Usage
+from perdure.tools.plain import dump, load
+
+__all__ = ["Asking", "take"]
+
+_TRANSPORT = frozenset(
+    {
+        "stream",
+        "stream_options",
+        "user",
+        "safety_identifier",
+        "prompt_cache_key",
+        "metadata",
+        "headers",
+        "extra_headers",
+        "timeout",
+        "timeout_s",
+    }
+)
+_NOT_SENT = frozenset({"stream", "stream_options", "headers", "extra_headers", "timeout", "timeout_s"})
+
+
+def take(steps: Steps, name: str, body: Mapping[str, Any]) -> Call:
+    """Name an LLM call. How its answer travels is no part of what it is.
+
+    Args:
+        steps (Steps): The run's.
+        name (str): The agent's name for it.
+        body (Mapping[str, Any]): An OpenAI chat request.
+
+    Returns:
+        Call: Ready to be made.
+    """
+    content = {key: value for key, value in body.items() if key not in _TRANSPORT and value is not None}
+    return steps.take(StepKind.LLM, name, content, show=body)
+
+
+class Asking:
+    """One LLM call on its way.
+
+    Args:
+        steps (Steps): The run's.
+        call (Call): The call.
+        body (Mapping[str, Any]): An OpenAI chat request.
+        target (Callable[[], Target]): Finds out where it goes; asked only if it goes anywhere.
+        timeout_s (float | None): For the whole answer; None for the provider's own.
+        check (Callable[[ChatAnswer], None] | None): Raises `InvalidOutput` for an answer that is to be
+            recorded as a failure.
+    """
+
+    def __init__(
+        self,
+        steps: Steps,
+        call: Call,
+        body: Mapping[str, Any],
+        target: Callable[[], Target],
+        *,
+        timeout_s: float | None = None,
+        check: Callable[[ChatAnswer], None] | None = None,
+    ) -> None:
+        self._steps = steps
+        self._call = call
+        self._body = body
+        self._target = target
+        self._timeout_s = timeout_s
+        self._check = check
+
+    async def answer(self) -> ChatAnswer:
+        """Have the answer, from the journal or from the provider.
+
+        Returns:
+            ChatAnswer: Recorded.
+
+        Raises:
+            ProviderError: There was none, and waiting does not help.
+            UnknownModel: Nothing has that model.
+        """
+        async with self._steps.opened(self._call) as here:
+            recorded = await self._steps.recorded(self._call, here)
+            if recorded is not None:
+                usage = self._call.found.usage if self._call.found else None
+                return ChatAnswer(body=load(recorded), usage=usage or Usage())
+            target = self._target()
+            diverged = await self._steps.diverged(self._call)
+            while True:
+                await self._lane_open(target, here)
+                await self._steps.intend(self._call, diverged=diverged)
+                answer = await self._one_try(target, here)
+                if answer is not None:
+                    return answer
+
+    async def _one_try(self, target: Target, here: OpenCall) -> ChatAnswer | None:
+        body = {key: value for key, value in self._body.items() if key not in _NOT_SENT and value is not None} | {"model": target.model}
+        try:
+            answer = await target.provider.chat(body, timeout_s=self._timeout_s)
+        except Exception as error:
+            mapped = error if isinstance(error, ProviderError) else _unmapped(error)
+            wait = self._wait(facts_of(mapped))
+            if wait is None:
+                failure = await self._steps.fail(self._call, mapped, kind=ProviderError, usage=Usage(calls=1))
+                raise failure from failure.__cause__
+            await self._put_off(wait, target, here)
+            return None
+        return await self._accepted(answer, target)
+
+    async def _accepted(self, answer: ChatAnswer, target: Target) -> ChatAnswer:
+        usage = answer.usage if answer.usage.calls else answer.usage + Usage(calls=1)
+        try:
+            if self._check is not None:
+                self._check(answer)
+        except InvalidOutput as error:
+            failure = await self._steps.fail(self._call, error, kind=ProviderError, usage=usage)
+            raise failure from failure.__cause__
+        facts = {"lane": target.lane, "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+        await self._steps.record(self._call, dump(answer.body, what="the answer"), usage, **facts)
+        return answer
+
+    async def _put_off(self, wait: Wait, target: Target, here: OpenCall) -> None:
+        error = wait.error or facts_of(ProviderError("limited"))
+        await self._steps.defer(self._call.number, error)
+        self._steps.tell("deferred", self._call, code=error.code, lane=target.lane)
+        lanes = self._steps.parts.lanes
+        if lanes is not None and closes_lane(error):
+            await lanes.close(target.lane, error)
+        await here.wait(wait)
+
+    async def _lane_open(self, target: Target, here: OpenCall) -> None:
+        lanes = self._steps.parts.lanes
+        while lanes is not None and (closed := lanes.closed(target.lane)) is not None:
+            wait = self._wait(closed)
+            if wait is None:
+                return
+            await here.wait(wait)
+
+    def _wait(self, error: ErrorFacts) -> Wait | None:
+        return wait_of(error, lease=self._steps.lease, step=self._call.number or None, now=self._steps.parts.clock.now(), dice=chance())
+
+
+def _unmapped(error: Exception) -> ServerFailed:
+    mapped = ServerFailed(
+        f"the provider raised {type(error).__name__}, which it should have mapped: {error}",
+        hint="This is a fault of the provider's code; report it.",
+        billed=Billed.MAYBE,
+    )
+    mapped.__cause__ = error
+    return mapped

@@ -1,0 +1,110 @@
+"""Writing to the journal so that nothing in hand is lost.
+
+A commit that has begun is finished even if the agent gives the call up meanwhile, and an answer that
+was paid for is offered to a busy store several times. What the store refuses for good (the lease is
+lost, the disk is full) halts the run: nothing it still does could be kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from perdure.agents.journal import Intent, Journal, MemoryWrite
+from perdure.agents.parts import RunParts
+from perdure.agents.waits import OpenCalls
+from perdure.errors.base import ErrorFacts, LeaseError, StoreBusy, StoreError
+from perdure.messages.message import Lease
+from perdure.resources.usage import Usage
+
+__all__ = ["Commits"]
+
+_TRIES = 4
+_PAUSE_S = 0.25
+
+
+class Commits:
+    """A run's way to its journal.
+
+    Args:
+        lease (Lease): The right to write.
+        parts (RunParts): The journal, and how to wait.
+        calls (OpenCalls): What is halted when the store refuses.
+    """
+
+    def __init__(self, lease: Lease, parts: RunParts, calls: OpenCalls) -> None:
+        self._lease = lease
+        self._journal: Journal = parts.journal
+        self._parts = parts
+        self._calls = calls
+
+    async def intend(self, intent: Intent) -> None:
+        """Commit an intent.
+
+        Args:
+            intent (Intent): The step.
+        """
+        await self._firmly(lambda: self._journal.intend(self._lease, intent))
+
+    async def record(self, number: int, result: bytes, usage: Usage | None) -> None:
+        """Commit a result.
+
+        Args:
+            number (int): The step.
+            result (bytes): JSON.
+            usage (Usage | None): What it used.
+        """
+        await self._firmly(lambda: self._journal.record(self._lease, number, result, usage=usage))
+
+    async def fail(self, number: int, error: ErrorFacts, usage: Usage | None) -> None:
+        """Commit a failure.
+
+        Args:
+            number (int): The step.
+            error (ErrorFacts): How.
+            usage (Usage | None): What it used.
+        """
+        await self._firmly(lambda: self._journal.fail(self._lease, number, error, usage=usage))
+
+    async def defer(self, number: int, error: ErrorFacts) -> None:
+        """Commit that a step is to be made again.
+
+        Args:
+            number (int): The step.
+            error (ErrorFacts): Why.
+        """
+        await self._firmly(lambda: self._journal.defer(self._lease, number, error))
+
+    async def settle(self, intent: Intent, result: bytes, memory: MemoryWrite | None) -> None:
+        """Commit intent and result together.
+
+        Args:
+            intent (Intent): The step.
+            result (bytes): JSON.
+            memory (MemoryWrite | None): What it changes in the store's memory.
+        """
+        await self._firmly(lambda: self._journal.settle(self._lease, intent, result, memory=memory))
+
+    async def _firmly(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        task = asyncio.create_task(self._tried(write))
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait({task})
+            raise
+
+    async def _tried(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        for rest in reversed(range(_TRIES)):
+            try:
+                await write()
+            except StoreBusy as error:
+                if not rest:
+                    self._calls.lose(error)
+                    raise
+                await self._parts.sleep(_PAUSE_S)
+            except (LeaseError, StoreError) as error:
+                self._calls.lose(error)
+                raise
+            else:
+                return

@@ -1,0 +1,101 @@
+"""What a run may use, and what it has used in all its attempts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+import msgspec
+
+from perdure.agents.journal import Step, StepKind
+from perdure.errors.base import RunLimit
+from perdure.resources.usage import Usage
+
+__all__ = ["Limits", "Spending"]
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """A run's own limits; None is none. They hold for all its attempts together."""
+
+    max_steps: int | None = None
+    max_tokens: int | None = None
+    max_time_s: float | None = None
+
+
+class Spending:
+    """Keeps account of one run.
+
+    Args:
+        limits (Limits): What it may use.
+        recorded (Iterable[Step]): What it did before.
+    """
+
+    def __init__(self, limits: Limits, recorded: Iterable[Step]) -> None:
+        self._limits = limits
+        self._usage: dict[int, Usage] = {}
+        self._again: Counter[int] = Counter()
+        self._steps: set[int] = set()
+        self._earlier_s = 0.0
+        for step in recorded:
+            self._steps.add(step.number)
+            self.add(step.number, step.usage)
+            if step.key.kind is StepKind.LLM:
+                self._again[step.number] = step.ambiguous
+            if step.key.kind is not StepKind.SLEEP and step.ended_at is not None:
+                self._earlier_s += max(0.0, step.ended_at - step.began_at)
+
+    @property
+    def time_left_s(self) -> float | None:
+        """What is left of `max_time_s` after the calls of earlier attempts; None without a limit."""
+        limit_s = self._limits.max_time_s
+        return None if limit_s is None else max(0.0, limit_s - self._earlier_s)
+
+    def admit(self, kind: StepKind, number: int) -> None:
+        """Count a step that is about to be made.
+
+        Args:
+            kind (StepKind): What it is a call of.
+            number (int): Its number; one that was made before counts once.
+
+        Raises:
+            RunLimit: The run has made its last one.
+        """
+        steps, tokens = self._limits.max_steps, self._limits.max_tokens
+        if steps is not None and number not in self._steps and len(self._steps) >= steps:
+            raise RunLimit(
+                "steps", f"the run has made {len(self._steps)} steps and may make {steps}", hint="Raise the agent's `max_steps`."
+            )
+        used = self._tokens()
+        if kind is StepKind.LLM and tokens is not None and used >= tokens:
+            raise RunLimit("tokens", f"the run has used {used} tokens and may use {tokens}", hint="Raise the agent's `max_tokens`.")
+        self._steps.add(number)
+
+    def add(self, number: int, usage: Usage | None) -> None:
+        """Count what a step used.
+
+        Args:
+            number (int): Which.
+            usage (Usage | None): How much; None is unknown.
+        """
+        if usage is not None:
+            self._usage[number] = self._usage.get(number, Usage()) + usage
+
+    def paid_again(self, number: int) -> None:
+        """Count an LLM call that is made once more although it may have been billed.
+
+        Args:
+            number (int): Its step.
+        """
+        self._again[number] += 1
+
+    def total(self) -> Usage:
+        """Add up.
+
+        Returns:
+            Usage: Of all steps and attempts.
+        """
+        return sum(self._usage.values(), Usage(paid_again=self._again.total()))
+
+    def _tokens(self) -> int:
+        total = self.total()
+        return (total.input_tokens or 0) + (total.output_tokens or 0)

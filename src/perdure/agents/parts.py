@@ -1,0 +1,136 @@
+"""What a run is given, and what it gives back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import Any, Protocol, TypeAlias
+
+import msgspec
+
+from perdure.agents.journal import Journal
+from perdure.clock import Clock
+from perdure.errors.base import ErrorFacts
+from perdure.memory.manager import Memory
+from perdure.messages.message import Wait
+from perdure.providers.protocol import ChatProvider
+from perdure.resources.usage import Usage
+
+__all__ = ["Ending", "Failed", "Finished", "Lanes", "ModelTable", "Parked", "RunParts", "Target"]
+
+
+class Target(Protocol):
+    """Where a model's calls go."""
+
+    @property
+    def provider(self) -> ChatProvider:
+        """Who answers."""
+        ...
+
+    @property
+    def model(self) -> str:
+        """The model as the provider spells it."""
+        ...
+
+    @property
+    def lane(self) -> str:
+        """`provider/model`: what is limited together."""
+        ...
+
+
+class ModelTable(Protocol):
+    """Knows which provider has which model."""
+
+    def resolve(self, name: str | None) -> Target:
+        """Look a model up.
+
+        Args:
+            name (str | None): `provider/model`, a provider, or an alias; None for the default.
+
+        Returns:
+            Target: Where its calls go.
+
+        Raises:
+            UnknownModel: Nothing has that name.
+        """
+        ...
+
+
+class Lanes(Protocol):
+    """Knows which lanes are closed now."""
+
+    def closed(self, lane: str) -> ErrorFacts | None:
+        """Ask before a call.
+
+        Args:
+            lane (str): `provider/model`.
+
+        Returns:
+            ErrorFacts | None: What stands against it, with the moment; None if it is open.
+        """
+        ...
+
+    async def close(self, lane: str, error: ErrorFacts) -> None:
+        """Tell of a limit that a call has met, so that others of the lane do not start.
+
+        Args:
+            lane (str): `provider/model`.
+            error (ErrorFacts): What the provider said.
+        """
+        ...
+
+
+def _always() -> bool:
+    return True
+
+
+class RunParts(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a run needs of the world."""
+
+    journal: Journal
+    memory: Memory
+    models: ModelTable
+    clock: Clock
+    threads: Executor
+    """Where sync agents run."""
+    park_after_s: float = 5.0
+    """Longer waits hold no worker."""
+    effects_allowed: Callable[[], bool] = _always
+    """False while the worker's own last beat is too old to begin anything outside the store."""
+    lanes: Lanes | None = None
+    tool_threads: Executor | None = None
+    """Where sync tools of async agents run; None is the loop's own pool."""
+    grace_s: float = 1.0
+    """What an agent gets to end after it was told to stop."""
+    sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep
+    """Waits in the slot; a test moves its clock instead."""
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True):
+    """The agent returned."""
+
+    result: bytes
+    """JSON."""
+    usage: Usage
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True):
+    """The attempt ended with an error; what becomes of the message is decided elsewhere."""
+
+    error: ErrorFacts
+    step: int | None
+    """The recorded step whose failure it was; it is to be made again."""
+    usage: Usage
+    hung: bool = False
+    """A thread goes on although it was told to stop: the slot is free, the thread is lost."""
+
+
+class Parked(msgspec.Struct, frozen=True, kw_only=True):
+    """The run waits without a worker."""
+
+    wait: Wait
+    hung: bool = False
+
+
+Ending: TypeAlias = Finished | Failed | Parked

@@ -1,0 +1,192 @@
+"""One attempt of an agent at one message, from the journal to an ending.
+
+    read journal and payload ─▶ start the agent ─▶ whichever comes first ─▶ stop what is left ─▶ ending
+                                                   · it returns or raises
+                                                   · all its open calls wait: park
+                                                   · this worker may not go on: raise
+                                                   · its time is up
+
+The agent's own task (or thread) is never trusted to end when told to: it gets `grace_s`, then it is left
+behind and counted as hung.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any
+
+import msgspec
+
+from perdure.agents.agent import Agent
+from perdure.agents.parts import Ending, Failed, Finished, Parked, RunParts
+from perdure.agents.run import Run
+from perdure.agents.steps import SCOPE, Steps
+from perdure.agents.sync import RunStopped, SyncRun
+from perdure.agents.threads import RUNNER, Threads
+from perdure.agents.waits import BRANCH
+from perdure.errors.base import (
+    AgentFailed,
+    ConfigError,
+    DeadlinePassed,
+    ErrorFacts,
+    InvalidInput,
+    InvalidResult,
+    LeaseError,
+    OutcomeUnknown,
+    PerdureError,
+    RunLimit,
+    RunTimeout,
+    StoreError,
+    ToolFailed,
+)
+from perdure.errors.report import facts_of
+from perdure.messages.message import Lease
+from perdure.tools.plain import load
+
+__all__ = ["perform"]
+
+_NUDGES = 3
+_MAX_CAUSES = 10
+
+
+async def perform(agent: Agent, lease: Lease, parts: RunParts) -> Ending:
+    """Let an agent work on a message, once.
+
+    Args:
+        agent (Agent): Whom the message is for.
+        lease (Lease): The right to it.
+        parts (RunParts): The world.
+
+    Returns:
+        Ending: What came of it; nothing of it has been written to the message yet.
+
+    Raises:
+        LeaseError: The message is no longer this worker's.
+        StoreError: What the run did could not be kept.
+    """
+    recorded = await parts.journal.steps(lease.message.id)
+    return await _Attempt(agent, Steps(lease, recorded, parts, agent.limits)).ending()
+
+
+class _Attempt:
+    def __init__(self, agent: Agent, steps: Steps) -> None:
+        self._agent = agent
+        self._steps = steps
+        self._parts = steps.parts
+        self._threads = Threads()
+        self._hung = False
+
+    async def ending(self) -> Ending:
+        try:
+            body = load(self._steps.lease.message.body)
+            payload = self._agent.read(body)
+        except (InvalidInput, ConfigError) as error:
+            return Failed(error=facts_of(error), step=None, usage=self._steps.spending.total())
+        time_s, time_up = self._time()
+        work = asyncio.create_task(self._worked(Run(self._agent, self._steps, self._threads, body), payload))
+        try:
+            in_time = await self._in_time(work, time_s)
+        finally:
+            await self._stop(work)
+        return await self._judged(work, None if in_time else time_up)
+
+    async def _worked(self, run: Run, payload: Any) -> Any:
+        """Carry the agent out, in a context of its own; its `SystemExit` is not ours."""
+        SCOPE.set("")
+        BRANCH.set(None)
+        RUNNER.set(None)
+        more = (payload,) if self._agent.takes_payload else ()
+        try:
+            if self._agent.is_async:
+                return await self._agent.function(run, *more)
+            sync = SyncRun(run, self._steps.blame, asyncio.get_running_loop())
+            return await self._threads.run(self._parts.threads, lambda: self._agent.function(sync, *more))
+        except (SystemExit, RunStopped) as error:
+            raise AgentFailed(f"the agent ended with {type(error).__name__}") from error
+
+    def _time(self) -> tuple[float | None, PerdureError]:
+        """How long this attempt may take, and what it means if it takes longer."""
+        message = self._steps.lease.message
+        timeout_s = self._agent.timeout_s if message.timeout_s is None else message.timeout_s
+        left_s = None if message.deadline is None else max(0.0, message.deadline - self._parts.clock.now())
+        limit_s = self._steps.spending.time_left_s
+        ends: list[tuple[float | None, PerdureError]] = [
+            (timeout_s, RunTimeout(f"the attempt took longer than {timeout_s} s", hint="Raise `timeout_s`, or do less in one message.")),
+            (left_s, DeadlinePassed("the deadline passed while the message was worked on")),
+            (
+                limit_s,
+                RunLimit("time", f"the run took longer than {self._agent.limits.max_time_s} s", hint="Raise the agent's `max_time_s`."),
+            ),
+        ]
+        return min(ends, key=lambda end: math.inf if end[0] is None else end[0])
+
+    async def _in_time(self, work: asyncio.Task[Any], time_s: float | None) -> bool:
+        calls = self._steps.open
+        halted: asyncio.Future[Any] = calls.halted
+        loop = asyncio.get_running_loop()
+        end = None if time_s is None else loop.time() + time_s
+        await asyncio.wait({work, halted}, timeout=time_s, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done() or halted.done():
+            return halted.done()
+        calls.closed = self._steps.draining = True
+        drained = asyncio.create_task(calls.drained())  # the agent has ended; calls it left under way end and are recorded first
+        left_s = None if end is None else max(0.0, end - loop.time())
+        try:
+            await asyncio.wait({drained, halted}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            return drained.done() or halted.done()
+        finally:
+            drained.cancel()
+
+    async def _stop(self, work: asyncio.Task[Any]) -> None:
+        left: set[asyncio.Task[Any]] = self._steps.open.close() | {work}
+        for _ in range(_NUDGES):  # code that catches one `CancelledError` mostly does not catch two
+            left = {task for task in left if not task.done()}
+            if not left:
+                break
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=self._parts.grace_s / _NUDGES)
+        ended = await self._threads.ended(self._parts.grace_s)
+        self._hung = not ended or not all(task.done() for task in left)
+        if work.done() and not work.cancelled():
+            work.exception()  # has been looked at, whoever asked us to stop
+
+    async def _judged(self, work: asyncio.Task[Any], time_up: PerdureError | None) -> Ending:
+        calls = self._steps.open
+        halt = calls.halted.result() if calls.halted.done() else calls.unknown
+        if isinstance(halt, PerdureError):
+            raise halt
+        if halt is not None:
+            return Parked(wait=halt, hung=self._hung)
+        if time_up is not None or not work.done():
+            return await self._failed(time_up or RunTimeout("the agent did not end"))
+        if work.cancelled():
+            return await self._failed(AgentFailed("the agent was cancelled from within"))
+        error = work.exception()
+        if error is not None:
+            return await self._failed(error)
+        try:
+            return Finished(result=self._agent.write(work.result()), usage=self._steps.spending.total())
+        except (InvalidResult, ConfigError) as wrong:
+            return await self._failed(wrong)
+
+    async def _failed(self, error: BaseException) -> Failed:
+        """Blame one step; others that failed beside it are to be made again as well."""
+        blamed = self._steps.blame.steps(error)
+        facts = _facts(error, of_step=bool(blamed))
+        for number in blamed[1:]:
+            await self._steps.defer(number, facts)
+        return Failed(error=facts, step=blamed[0] if blamed else None, usage=self._steps.spending.total(), hung=self._hung)
+
+
+def _facts(error: BaseException, *, of_step: bool) -> ErrorFacts:
+    """Say what ended the attempt; of several errors a permanent one, since it makes another attempt pointless."""
+    if isinstance(error, BaseExceptionGroup):
+        members = [_facts(one, of_step=of_step) for one in error.exceptions]
+        worst = next((one for one in members if not one.retryable), members[0])
+        others = [f"{one.code}: {one.message}" for one in members if one is not worst]
+        return msgspec.structs.replace(worst, causes=[*worst.causes, *others][:_MAX_CAUSES])
+    if isinstance(error, (LeaseError, StoreError, OutcomeUnknown)):  # not of this run's own store or steps: those never get here
+        error = AgentFailed(f"{type(error).__name__}: {error}", hint=error.hint)
+    return facts_of(error, kind=ToolFailed if of_step else AgentFailed)
