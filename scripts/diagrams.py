@@ -34,14 +34,10 @@ def the_house() -> str:
     """The floors of the layers contract as a Mermaid flowchart, top floor first."""
     config = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     floors = next(contract["layers"] for contract in config["tool"]["importlinter"]["contracts"] if contract["type"] == "layers")
+    rooms = [[room.strip().removeprefix("perdure.") for room in floor.split("|")] for floor in floors]
     lines = ["flowchart TB"]
-    for number, floor in enumerate(floors):
-        rooms = [room.strip().removeprefix("perdure.") for room in floor.split("|")]
-        lines.append(f'    subgraph f{number}[" "]')
-        lines.append("        direction LR")
-        lines += [f"        {room.replace('.', '_')}[{room}]" for room in rooms]
-        lines.append("    end")
-    lines += [f"    f{number} --> f{number + 1}" for number in range(len(floors) - 1)]
+    lines += [f'    f{number}["{"  ·  ".join(names)}"]' for number, names in enumerate(rooms)]
+    lines += ["    " + " --> ".join(f"f{number}" for number in range(len(floors)))]
     return "\n".join(lines)
 
 
