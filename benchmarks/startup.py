@@ -1,7 +1,8 @@
 """How long it takes to start: `import perdure` and `perdure --help`, beside a Python that does nothing.
 
-`import perdure` loads names only when they are used, so what its first users cost is shown too. All take turns, so that a noisy machine is as unkind to each; what counts is the median of each
-round's ratio to the bare interpreter of the same round.
+`import perdure` loads names only when they are used, so what its first users cost is shown too. All take
+turns, so that a noisy machine is as unkind to each; what counts is the median of each round's ratio to the
+bare interpreter of the same round.
 
     python benchmarks/startup.py [--rounds 15]
 """
