@@ -59,17 +59,17 @@ class Agent:
         near: Mapping[str, Any] | None = None,
     ) -> None:
         self.function = function
-        self.name = name or str(getattr(function, "__name__", ""))
-        self.version = version or version_of(function)
+        self.name: str = name or str(getattr(function, "__name__", ""))
+        self.version: str = version or version_of(function)
         self.queue = queue
-        self.model = "/".join(part for part in (provider, model) if part) or None
+        self.model: str | None = "/".join(part for part in (provider, model) if part) or None
         """What `Models.resolve` is asked for; None is the installation's default."""
         self.provider = provider
         self.attempts = attempts
         self.timeout_s = timeout_s
-        self.memory = memory or self.name
-        self.limits = limits or Limits()
-        self.description = described(function)[0]
+        self.memory: str = memory or self.name
+        self.limits: Limits = limits or Limits()
+        self.description: str = described(function)[0]
         self.__doc__ = self.description
         self._given_schema = input if isinstance(input, dict) else None
         self._given_type = None if isinstance(input, dict) else input

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from perdure.agents.journal import StepKind
 from perdure.agents.parts import Target
 from perdure.agents.steps import Call, Steps
@@ -142,7 +144,7 @@ class Asking:
         self._steps.tell("deferred", self._call, code=error.code, lane=target.lane)
         lanes = self._steps.parts.lanes
         if lanes is not None and closes_lane(error):
-            await lanes.close(target.lane, error)
+            await lanes.close(target.lane, msgspec.structs.replace(error, retry_at=wait.until))
         await here.wait(wait)
 
     async def _lane_open(self, target: Target, here: OpenCall) -> None:

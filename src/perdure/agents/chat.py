@@ -30,5 +30,5 @@ async def _chat(run: Run) -> dict[str, Any]:
     return await run.complete("chat", run.body)
 
 
-chat = Agent(_chat, name="chat", input=_REQUEST)
+chat: Agent = Agent(_chat, name="chat", input=_REQUEST)
 """Body: an OpenAI chat request. Result: the whole `chat.completion`."""

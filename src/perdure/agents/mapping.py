@@ -16,7 +16,6 @@ from perdure.agents.waits import BRANCH, Branch
 __all__ = ["in_scope", "mapped"]
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 def in_scope(outer: str, name: str) -> str:
@@ -32,18 +31,18 @@ def in_scope(outer: str, name: str) -> str:
     return f"{outer}/{name}" if outer else name
 
 
-async def mapped(steps: Steps, name: str, function: Callable[[T], Awaitable[R] | R], items: Iterable[T], *, limit: int) -> list[R]:
+async def mapped(steps: Steps, name: str, function: Callable[[T], Any], items: Iterable[T], *, limit: int) -> list[Any]:
     """Do the same for each item, several at once.
 
     Args:
         steps (Steps): The run's.
         name (str): Names the scopes: `name[0]`, `name[1]` and so on.
-        function (Callable[[T], Awaitable[R] | R]): What to do.
+        function (Callable[[T], Any]): What to do, async or not.
         items (Iterable[T]): For what.
         limit (int): At most this many at once.
 
     Returns:
-        list[R]: In the order of the items.
+        list[Any]: In the order of the items.
 
     Raises:
         Exception: The first failure.
@@ -51,9 +50,9 @@ async def mapped(steps: Steps, name: str, function: Callable[[T], Awaitable[R] |
     gate = asyncio.Semaphore(limit)
     outer, around = SCOPE.get(), BRANCH.get()
     branches: list[Branch] = []
-    tasks: list[asyncio.Task[R]] = []
+    tasks: list[asyncio.Task[Any]] = []
 
-    async def one(place: int, item: T) -> R:
+    async def one(place: int, item: T) -> Any:
         async with gate:
             SCOPE.set(in_scope(outer, f"{name}[{place}]"))
             BRANCH.set(branches[place])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar, overload
@@ -271,20 +271,28 @@ class Run:
         call = self._steps.take(StepKind.TOOL, one.name, given, idempotent=mark, tool_version=one.version)
         return self._acted(call, lambda: one.function(**ready), one.is_async, one.signature.typed("return"))
 
+    @overload
     def step(
-        self, name: str, function: Callable[..., Awaitable[R] | R], /, *args: Any, idempotent: bool = False, **kwargs: Any
-    ) -> Coroutine[Any, Any, R]:
+        self, name: str, function: Callable[..., Coroutine[Any, Any, R]], /, *args: Any, idempotent: bool = ..., **kwargs: Any
+    ) -> Coroutine[Any, Any, R]: ...
+    @overload
+    def step(
+        self, name: str, function: Callable[..., R], /, *args: Any, idempotent: bool = ..., **kwargs: Any
+    ) -> Coroutine[Any, Any, R]: ...
+    def step(
+        self, name: str, function: Callable[..., Any], /, *args: Any, idempotent: bool = False, **kwargs: Any
+    ) -> Coroutine[Any, Any, Any]:
         """Carry out a piece of your own code, once.
 
         Args:
             name (str): What it is called in the journal.
-            function (Callable[..., Awaitable[R] | R]): Async, or sync to be run in a thread.
+            function (Callable[..., Any]): Async, or sync to be run in a thread.
             *args (Any): Its arguments, which JSON must be able to say.
             idempotent (bool): Whether it may be run twice if its outcome is unknown.
             **kwargs (Any): Its arguments.
 
         Returns:
-            Coroutine[Any, Any, R]: What it returned, of the type its hint names.
+            Coroutine[Any, Any, Any]: What it returned, of the type its hint names.
 
         Raises:
             Exception: Its own, recorded.
@@ -327,19 +335,23 @@ class Run:
         finally:
             SCOPE.reset(token)
 
+    @overload
     def map(
-        self, name: str, function: Callable[[T], Awaitable[R] | R], items: Iterable[T], *, limit: int = 8
-    ) -> Coroutine[Any, Any, list[R]]:
+        self, name: str, function: Callable[[T], Coroutine[Any, Any, R]], items: Iterable[T], *, limit: int = ...
+    ) -> Coroutine[Any, Any, list[R]]: ...
+    @overload
+    def map(self, name: str, function: Callable[[T], R], items: Iterable[T], *, limit: int = ...) -> Coroutine[Any, Any, list[R]]: ...
+    def map(self, name: str, function: Callable[[Any], Any], items: Iterable[Any], *, limit: int = 8) -> Coroutine[Any, Any, list[Any]]:
         """Do the same for many items, several at once, each in a scope of its own.
 
         Args:
             name (str): Names the scopes: `name[0]`, `name[1]` and so on.
-            function (Callable[[T], Awaitable[R] | R]): What to do with one item.
-            items (Iterable[T]): The items, always in the same order.
+            function (Callable[[Any], Any]): What to do with one item.
+            items (Iterable[Any]): The items, always in the same order.
             limit (int): At most this many at once.
 
         Returns:
-            Coroutine[Any, Any, list[R]]: In the order of the items.
+            Coroutine[Any, Any, list[Any]]: In the order of the items.
 
         Raises:
             Exception: The first failure; calls of the others that were under way are recorded.

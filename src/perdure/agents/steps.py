@@ -69,10 +69,10 @@ class Steps:
         recorded = list(recorded)
         self.lease = lease
         self.parts = parts
-        self.open = OpenCalls(parts)
-        self.blame = Blame()
-        self.spending = Spending(limits, recorded)
-        self.draining = False
+        self.open: OpenCalls = OpenCalls(parts)
+        self.blame: Blame = Blame()
+        self.spending: Spending = Spending(limits, recorded)
+        self.draining: bool = False
         """The agent has ended: what fails now was never seen by it."""
         self._commits = Commits(lease, parts, self.open)
         self._replay = Replay(recorded)

@@ -83,7 +83,7 @@ class OpenCall:
     def __init__(self, calls: OpenCalls) -> None:
         self._calls = calls
         self._branch = BRANCH.get()
-        self.task = asyncio.current_task()
+        self.task: asyncio.Task[Any] | None = asyncio.current_task()
         self.waits_for: Wait | None = None
         self._count(1)
 
@@ -129,11 +129,11 @@ class OpenCalls:
         self._settling = False
         self._moved = asyncio.Event()
         self.halted: asyncio.Future[Halt] = self._loop.create_future()
-        self.closed = False
+        self.closed: bool = False
         """No call may begin any more."""
         self.unknown: Wait | None = None
         """A call of which a person has to say whether it happened: the run cannot end before."""
-        self.cut = False
+        self.cut: bool = False
         """The agent itself cut that call off and went on: it must not get any further now."""
 
     def enter(self) -> OpenCall:

@@ -49,12 +49,12 @@ class Tool:
         near: Mapping[str, Any] | None = None,
     ) -> None:
         self.function = function
-        self.name = name or str(getattr(function, "__name__", ""))
+        self.name: str = name or str(getattr(function, "__name__", ""))
         opening, self._texts = described(function)
-        self.description = opening if description is None else description
+        self.description: str = opening if description is None else description
         self.idempotent = idempotent
-        self.version = version or version_of(function)
-        self.signature = Signature(function, what=f"tool {self.name!r}", near=near)
+        self.version: str = version or version_of(function)
+        self.signature: Signature = Signature(function, what=f"tool {self.name!r}", near=near)
         self._parameters: dict[str, Any] | None = None
         self.__doc__ = self.description
         self._check()
