@@ -1,0 +1,63 @@
+"""A person says what became of a step whose outcome nobody can know."""
+
+from __future__ import annotations
+
+import msgspec
+
+from perdure.agents.journal import Decision, StepState
+from perdure.errors.base import Conflict, NotFound
+from perdure.messages.dead import after_decision
+from perdure.messages.ids import write
+from perdure.messages.message import MessageId, Move, State, Wait
+from perdure.stores.sqlite.places import Place, bury, enter_ready, facts_of, find, keep_progress, leave, progress_of
+from perdure.stores.sqlite.statements import statement
+from perdure.stores.sqlite.transaction import Transaction
+
+__all__ = ["decide"]
+
+_FIND, _WAITING = statement("step_find"), statement("view_waiting")
+_DECIDE, _DECIDED_BY = statement("step_decide"), statement("step_decided_by")
+_decode_wait = msgspec.json.Decoder(Wait).decode
+
+
+def decide(tx: Transaction, id: MessageId, number: int, decision: Decision, by: str, result: bytes | None, tenant: str | None) -> None:
+    """Let the message go on, or bury it.
+
+    Args:
+        tx (Transaction): What is being committed.
+        id (MessageId): The message.
+        number (int): Its step.
+        decision (Decision): What is true.
+        by (str): Who says so.
+        result (bytes | None): For `HAPPENED`: what the step returned.
+        tenant (str | None): Only if the message is this tenant's.
+
+    Raises:
+        NotFound: No such message, or no such step.
+        Conflict: The message does not wait for this step's outcome.
+    """
+    place, state = find(tx, id, tenant)
+    step = tx.run(_FIND, (id, number)).fetchone()
+    if step is None:
+        raise NotFound(f"message {write(id)!r} has no step {number}")
+    wait = _decode_wait(tx.run(_WAITING, (id,)).get) if state is State.WAITING else None
+    if wait is None or (wait.why, wait.step) != ("outcome-unknown", number):
+        raise Conflict(
+            f"message {write(id)!r} does not wait for the outcome of step {number}",
+            hint="Only a message that waits as `outcome-unknown` can be decided, and only once.",
+        )
+    if decision is Decision.BURY:
+        tx.run(_DECIDED_BY, (step[0], by))
+        bury(tx, place, state, after_decision(number, wait))
+        return
+    happened = decision is Decision.HAPPENED
+    tx.run(_DECIDE, (step[0], StepState.DONE if happened else StepState.AGAIN, tx.now, (result or b"null") if happened else None, by))
+    _go_on(tx, place)
+
+
+def _go_on(tx: Transaction, place: Place) -> None:
+    progress = progress_of(tx.run, place.id)
+    tx.move(place.id, place.route, State.WAITING, Move.WAKE, facts_of(tx, place, progress.used))
+    leave(tx, place, State.WAITING, progress.crashes)
+    keep_progress(tx, place.id, progress._replace(waiting_since=None))
+    enter_ready(tx, place, progress.crashes)

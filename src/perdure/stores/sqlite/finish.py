@@ -1,0 +1,161 @@
+"""What a worker can say of a message it holds: done, retry, bury, park, release. Each checks the fence first."""
+
+from __future__ import annotations
+
+import msgspec
+
+from perdure.clock import Moment
+from perdure.errors.base import ErrorFacts
+from perdure.messages.message import Lease, Move, State, Wait
+from perdure.resources.usage import Usage
+from perdure.stores.sqlite.places import (
+    Held,
+    Place,
+    end,
+    enter_ready,
+    enter_wait,
+    facts_of,
+    keep_progress,
+    progress_of,
+    take_back,
+    usage_text,
+)
+from perdure.stores.sqlite.statements import statement
+from perdure.stores.sqlite.transaction import Transaction
+
+__all__ = ["bury", "done", "log_attempt", "park", "release", "retry"]
+
+_ATTEMPT, _AGAIN = statement("attempt_add"), statement("step_again")
+
+
+def done(tx: Transaction, lease: Lease, result: bytes, usage: Usage | None, code_version: str | None) -> None:
+    """End a message well.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to it.
+        result (bytes): JSON.
+        usage (Usage | None): All that its run used.
+        code_version (str | None): The agent's code that did it.
+    """
+    held = take_back(tx, lease)
+    place = _place(tx, lease, held)
+    facts = facts_of(tx, place, held.attempt)
+    facts["took_s"] = tx.now - lease.leased_at
+    state = tx.move(place.id, place.route, State.LEASED, Move.FINISH, facts)
+    used = usage_text(usage) or progress_of(tx.run, place.id).usage
+    end(tx, place, state, used=held.attempt, started_at=held.started_at, usage=used, result=result, code_version=code_version)
+
+
+def retry(tx: Transaction, lease: Lease, error: ErrorFacts, at: Moment, step: int | None, usage: Usage | None) -> None:
+    """Use up this attempt and try again at a moment.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to it.
+        error (ErrorFacts): What ended the attempt.
+        at (Moment): When to run again.
+        step (int | None): The recorded step whose failure ended it.
+        usage (Usage | None): All that its run used so far.
+    """
+    held = take_back(tx, lease)
+    place = _place(tx, lease, held)
+    tx.move(place.id, place.route, State.LEASED, Move.RETRY, facts_of(tx, place, held.attempt, error))
+    _failed(tx, lease, "retry", error, step)
+    before = progress_of(tx.run, place.id)
+    keep_progress(
+        tx,
+        place.id,
+        before._replace(used=held.attempt, started_at=held.started_at, waiting_since=None, usage=usage_text(usage) or before.usage),
+    )
+    enter_wait(tx, place, Wait(why="backoff", until=at, step=step, error=error), None)
+
+
+def bury(tx: Transaction, lease: Lease, error: ErrorFacts, step: int | None, usage: Usage | None, uses_attempt: bool) -> None:
+    """Give a message up.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to it.
+        error (ErrorFacts): Why.
+        step (int | None): The recorded step that failed.
+        usage (Usage | None): All that its run used.
+        uses_attempt (bool): False for `deadline-passed` and the like.
+    """
+    held = take_back(tx, lease)
+    place = _place(tx, lease, held)
+    used = held.attempt if uses_attempt else held.attempt - 1
+    state = tx.move(place.id, place.route, State.LEASED, Move.BURY, facts_of(tx, place, used, error))
+    _failed(tx, lease, "bury", error, step)
+    text = usage_text(usage) or progress_of(tx.run, place.id).usage
+    end(tx, place, state, used=used, started_at=held.started_at, usage=text, error=error)
+
+
+def park(tx: Transaction, lease: Lease, wait: Wait) -> None:
+    """Let a message wait without a worker.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to it.
+        wait (Wait): For what.
+    """
+    held = take_back(tx, lease)
+    place = _place(tx, lease, held)
+    move = Move.ASK if wait.until is None else Move.PARK
+    facts = facts_of(tx, place, held.attempt - 1, wait.error)
+    facts["why"] = wait.why
+    tx.move(place.id, place.route, State.LEASED, move, facts)
+    before = progress_of(tx.run, place.id)
+    endless = wait.until is None or wait.open_ended
+    since = (before.waiting_since or tx.now) if endless else None
+    keep_progress(tx, place.id, before._replace(started_at=held.started_at, waiting_since=since))
+    enter_wait(tx, place, wait, since)
+
+
+def release(tx: Transaction, lease: Lease) -> None:
+    """Give a message back, ready at once.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to it.
+    """
+    held = take_back(tx, lease)
+    release_held(tx, _place(tx, lease, held), held)
+
+
+def release_held(tx: Transaction, place: Place, held: Held) -> None:
+    """Let a message lie ready again whose lease has just been taken back, no crash counted.
+
+    Args:
+        tx (Transaction): What is being committed.
+        place (Place): The message.
+        held (Held): What was known of its lease.
+    """
+    tx.move(place.id, place.route, State.LEASED, Move.RELEASE, facts_of(tx, place, held.attempt - 1))
+    keep_progress(tx, place.id, progress_of(tx.run, place.id)._replace(started_at=held.started_at))
+    enter_ready(tx, place, held.crashes)
+
+
+def log_attempt(tx: Transaction, id: int, n: int, kind: str, worker: int, error: ErrorFacts) -> None:
+    """Keep what went wrong with a message.
+
+    Args:
+        tx (Transaction): What is being committed.
+        id (int): Which.
+        n (int): Number of the attempt.
+        kind (str): `retry`, `bury` or `crash`.
+        worker (int): Whose attempt it was.
+        error (ErrorFacts): What went wrong.
+    """
+    tx.run(_ATTEMPT, (id, n, kind, tx.now, worker, msgspec.json.encode(error)))
+
+
+def _place(tx: Transaction, lease: Lease, held: Held) -> Place:
+    put = lease.message
+    return Place(put.id, tx.names.route_by_id(held.route), held.tenant, put.priority, put.deadline, put.max_wait_s)
+
+
+def _failed(tx: Transaction, lease: Lease, kind: str, error: ErrorFacts, step: int | None) -> None:
+    log_attempt(tx, lease.message.id, lease.attempt, kind, lease.worker, error)
+    if step is not None:
+        tx.run(_AGAIN, (lease.message.id, step))

@@ -1,0 +1,72 @@
+"""API keys, by their digest."""
+
+from __future__ import annotations
+
+import builtins
+
+import msgspec
+
+from perdure.errors.base import Conflict, NotFound
+from perdure.security.keys import Key, KeyStore
+from perdure.stores.sqlite.engine import Engine
+from perdure.stores.sqlite.readers import Run
+from perdure.stores.sqlite.statements import statement
+from perdure.stores.sqlite.transaction import Transaction
+
+__all__ = ["SqliteKeys"]
+
+_ADD, _FIND, _BY_ID, _SET, _LIST = (statement(f"key_{verb}") for verb in ("add", "find", "by_id", "set", "list"))
+_decode = msgspec.json.Decoder(Key).decode
+
+
+class SqliteKeys(KeyStore):
+    """Keeps keys.
+
+    Args:
+        engine (Engine): Of the store.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def add(self, key: Key, digest: bytes) -> None:
+        """Keep a new key."""
+        await self._engine.write(_add, key, digest)
+
+    async def by_digest(self, digest: bytes) -> Key | None:
+        """Find a key, whether still good or not."""
+        return await self._engine.read(_find, digest)
+
+    async def revoke(self, id: str) -> Key:
+        """Let a key open nothing any more."""
+        return await self._engine.write(_revoke, id)
+
+    async def list(self) -> builtins.list[Key]:
+        """List all keys, newest first."""
+        return await self._engine.read(_all)
+
+
+def _add(tx: Transaction, key: Key, digest: bytes) -> None:
+    if tx.run(_FIND, (digest,)).get is not None or tx.run(_BY_ID, (key.id,)).get is not None:
+        raise Conflict("this key is there already", hint="Make a new one.")
+    tx.run(_ADD, (digest, key.id, msgspec.json.encode(key)))
+
+
+def _find(run: Run, digest: bytes) -> Key | None:
+    card = run(_FIND, (digest,)).get
+    return None if card is None else _decode(card)
+
+
+def _revoke(tx: Transaction, id: str) -> Key:
+    card = tx.run(_BY_ID, (id,)).get
+    if card is None:
+        raise NotFound(f"there is no key {id!r}", hint="`perdure keys list` shows all.")
+    key = _decode(card)
+    if key.revoked_at is None:
+        key = msgspec.structs.replace(key, revoked_at=tx.now)
+        tx.run(_SET, (msgspec.json.encode(key), id))
+    return key
+
+
+def _all(run: Run) -> list[Key]:
+    return [_decode(card) for (card,) in run(_LIST)]

@@ -1,0 +1,151 @@
+"""Leasing: the heads of some routes are merged, so what is taken costs the same whatever lies behind it.
+
+Routes that may not be served are never touched, and no row is looked at that is not taken, but one per
+route. Every sixteenth message taken is the one put earliest: nobody waits for ever behind what is urgent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from heapq import merge
+from operator import itemgetter
+from typing import Any
+
+import msgspec
+
+from perdure.errors.base import WorkerFenced
+from perdure.messages.message import Lease, Message, MessageId, Move, State, WorkerId
+from perdure.messages.routes import Route
+from perdure.stores.sqlite.statements import statement
+from perdure.stores.sqlite.transaction import Transaction
+
+__all__ = ["give_back", "lease", "message_from"]
+
+_URGENT, _EARLIEST, _LEAVE = statement("ready_most_urgent"), statement("ready_earliest"), statement("ready_take")
+_ALIVE, _MESSAGE, _LEASE = statement("worker_is_alive"), statement("message_to_run"), statement("lease_add")
+_PAUSED, _CLOSED = statement("queue_paused"), statement("lane_closed")
+_EVERY = 16
+_PRIORITY, _TAG, _ID, _ROUTE = 0, 1, 2, 3
+_Head = tuple[int, int, int, int]
+_decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId) -> list[Lease]:
+    """Take the most urgent ready messages of some routes.
+
+    Args:
+        tx (Transaction): What is being committed.
+        routes (Sequence[Route]): What the worker can serve.
+        limit (int): At most so many.
+        worker (WorkerId): Who takes them.
+
+    Returns:
+        list[Lease]: What it has now.
+
+    Raises:
+        WorkerFenced: The worker is not alive.
+    """
+    if tx.run(_ALIVE, (worker,)).get is None:
+        raise WorkerFenced(f"worker {worker} is not alive", hint="It must stop; whatever it still writes is refused.")
+    heads = _choose(tx, [route.id for route in _open(tx, routes)], limit)
+    tx.run_many(_LEAVE, [(route, priority, tag, id) for priority, tag, id, route in heads])
+    return [_take(tx, head[_ID], worker) for head in heads]
+
+
+def give_back(tx: Transaction, leases: Sequence[Lease], release: Any) -> None:
+    """Release leases whose taker has meanwhile gone.
+
+    Args:
+        tx (Transaction): What is being committed.
+        leases (Sequence[Lease]): All that it took.
+        release (Any): How one is released.
+    """
+    for taken in leases:
+        release(tx, taken)
+
+
+def _open(tx: Transaction, routes: Sequence[Route]) -> list[Route]:
+    """Leave out what has been paused or closed since the worker looked."""
+    if tx.all_paused:
+        return []
+    paused = {name for (name,) in tx.run(_PAUSED)}
+    closed = {name for (name,) in tx.run(_CLOSED, (tx.now,))}
+    return [route for route in routes if route.queue not in paused and route.lane not in closed]
+
+
+def _choose(tx: Transaction, routes: list[int], limit: int) -> list[_Head]:
+    chosen: dict[int, _Head] = {}
+    with ExitStack() as cursors:
+        urgent = _merged(tx, cursors, _URGENT, routes, key=itemgetter(_PRIORITY, _TAG))
+        earliest: Iterator[_Head] | None = None
+        while len(chosen) < limit:
+            stream = urgent
+            if (tx.taken + 1) % _EVERY == 0:
+                earliest = earliest or _merged(tx, cursors, _EARLIEST, routes, key=itemgetter(_ID))
+                stream = earliest
+            head = next((head for head in stream if head[_ID] not in chosen), None)
+            if head is None:
+                break
+            chosen[head[_ID]] = head
+            tx.taken += 1
+    return list(chosen.values())
+
+
+def _merged(tx: Transaction, cursors: ExitStack, sql: str, routes: list[int], *, key: Any) -> Iterator[_Head]:
+    streams: list[Any] = [cursors.enter_context(closing(tx.run(sql, (route,)))) for route in routes]
+    return iter(streams[0]) if len(streams) == 1 else merge(*streams, key=key)
+
+
+def _take(tx: Transaction, id: int, worker: WorkerId) -> Lease:
+    row = tx.run(_MESSAGE, (id,)).fetchone()
+    used, crashes, started_at, waiting_since = row[13:]
+    message = message_from(row[0], tx.names.route_by_id(row[1])[1:5], tx.names.tenant_name(row[2]), row[3:13])
+    route, token = tx.names.route_by_id(row[1]), tx.number()
+    tx.run(_LEASE, (id, token, worker, row[1], row[2], used + 1, crashes, tx.now, started_at or tx.now))
+    facts = {"message": id, "agent": message.agent, "queue": message.queue, "tenant": message.tenant, "attempt": used + 1, "code": None}
+    facts["worker"], facts["waited_s"] = worker, tx.now - message.created_at
+    tx.move(id, route, State.READY, Move.LEASE, facts)
+    return Lease(
+        message=message,
+        token=token,
+        worker=worker,
+        attempt=used + 1,
+        crashes=crashes,
+        leased_at=tx.now,
+        waiting_since=waiting_since,
+    )
+
+
+def message_from(id: int, route: tuple[str, str, str | None, str | None], tenant: str, columns: tuple[Any, ...]) -> Message:
+    """Make a message from its row.
+
+    Args:
+        id (int): Its number.
+        route (tuple[str, str, str | None, str | None]): Queue, agent, version and lane.
+        tenant (str): Whose it is.
+        columns (tuple[Any, ...]): `priority` to `body`, in the order of the table.
+
+    Returns:
+        Message: As it was put.
+    """
+    queue, agent, version, lane = route
+    priority, attempts, created_at, timeout_s, deadline, max_wait_s, parent, dedup_key, metadata, body = columns
+    return Message(
+        id=MessageId(id),
+        agent=agent,
+        body=body,
+        queue=queue,
+        tenant=tenant,
+        priority=priority,
+        attempts=attempts,
+        created_at=created_at,
+        timeout_s=timeout_s,
+        deadline=deadline,
+        max_wait_s=max_wait_s,
+        version=version,
+        lane=lane,
+        parent=parent,
+        metadata=_decode_metadata(metadata) if metadata else {},
+        dedup_key=dedup_key,
+    )

@@ -1,0 +1,156 @@
+"""Messages and queues, in the store."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import Sequence
+
+from perdure.clock import Moment
+from perdure.errors.base import ErrorFacts
+from perdure.messages.message import Attempt, Lease, MessageId, NewMessage, Receipt, State, View, Wait, WorkerId
+from perdure.messages.routes import Route
+from perdure.messages.store import Change, Filter, MessageStore, Page, QueueStatus, Tended
+from perdure.resources.usage import Usage
+from perdure.stores.sqlite import finish, listing, obstacles, queues, reopen, tend, views
+from perdure.stores.sqlite import lease as leasing
+from perdure.stores.sqlite import put as putting
+from perdure.stores.sqlite.engine import Engine
+from perdure.stores.sqlite.readers import Run
+from perdure.stores.sqlite.statements import statement
+
+__all__ = ["SqliteMessages"]
+
+_CHANGES, _LAST_CHANGE, _ALL_PAUSED = statement("change_list"), statement("sequence_last_change"), statement("all_paused")
+
+
+class SqliteMessages(MessageStore):
+    """Keeps messages until each has ended.
+
+    Args:
+        engine (Engine): Of the store.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def put(self, messages: Sequence[NewMessage]) -> builtins.list[Receipt]:
+        """Accept messages: all of them, or none."""
+        return await self._engine.write(putting.put, messages, size_bytes=putting.size_of(messages))
+
+    async def routes(self) -> builtins.list[Route]:
+        """List every route there is, with what stands against it."""
+        return await self._engine.read(obstacles.all_routes)
+
+    async def lease(self, routes: Sequence[Route], *, limit: int, worker: WorkerId) -> builtins.list[Lease]:
+        """Take the most urgent ready messages of some routes."""
+        taking = self._engine.submit(leasing.lease, routes, limit, worker)
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            taking.add_done_callback(self._give_back)
+            raise
+
+    async def done(self, lease: Lease, result: bytes, *, usage: Usage | None = None, code_version: str | None = None) -> None:
+        """End a message well."""
+        await self._engine.write(finish.done, lease, result, usage, code_version, size_bytes=len(result))
+
+    async def retry(self, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None = None, usage: Usage | None = None) -> None:
+        """Use up this attempt and try again at a moment."""
+        await self._engine.write(finish.retry, lease, error, at, step, usage)
+
+    async def bury(
+        self, lease: Lease, error: ErrorFacts, *, step: int | None = None, usage: Usage | None = None, uses_attempt: bool = True
+    ) -> None:
+        """Give a message up."""
+        await self._engine.write(finish.bury, lease, error, step, usage, uses_attempt)
+
+    async def park(self, lease: Lease, wait: Wait) -> None:
+        """Let a message wait without a worker, no attempt used."""
+        await self._engine.write(finish.park, lease, wait)
+
+    async def release(self, lease: Lease) -> None:
+        """Give a message back, ready at once."""
+        await self._engine.write(finish.release, lease)
+
+    async def cancel(self, id: MessageId, *, tenant: str | None = None) -> View:
+        """Call a message off that is not running."""
+        return await self._engine.write(reopen.cancel, id, tenant)
+
+    async def revive(self, id: MessageId, *, tenant: str | None = None) -> View:
+        """Give a dead letter another life with all its attempts, its journal kept."""
+        return await self._engine.write(reopen.revive, id, tenant)
+
+    async def get(self, id: MessageId, *, tenant: str | None = None) -> View:
+        """Look at one message."""
+        return await self._engine.read(_view, id, tenant, self._engine.clock.now())
+
+    async def list(self, filter: Filter, *, limit: int = 50, cursor: str | None = None) -> Page:
+        """List messages, those put last first."""
+        return await self._engine.read(listing.page, filter, limit, cursor, self._engine.clock.now())
+
+    async def attempts(self, id: MessageId) -> builtins.list[Attempt]:
+        """List what went wrong with a message so far, oldest first."""
+        return await self._engine.read(views.attempts, id)
+
+    async def queues(self) -> builtins.list[QueueStatus]:
+        """List queues that ever had a message or were paused, by name."""
+        return await self._engine.read(queues.statuses)
+
+    async def pause(self, queue: str | None) -> None:
+        """Stop leasing from a queue, or from all."""
+        await self._engine.write(queues.pause, queue, True)
+
+    async def resume(self, queue: str | None) -> None:
+        """Lift a pause."""
+        await self._engine.write(queues.pause, queue, False)
+
+    async def paused(self) -> bool:
+        """Tell whether everything is paused."""
+        return bool(await self._engine.read(_one, _ALL_PAUSED))
+
+    async def close_lane(self, lane: str, *, until: Moment, why: str) -> None:
+        """Let nothing of a lane start before a moment."""
+        await self._engine.write(queues.close_lane, lane, until, why)
+
+    async def tend(self) -> Tended:
+        """Do what time demands."""
+        needed, next_due_at = await self._engine.read(tend.look, self._engine.clock.now())
+        return await self._engine.write(tend.tend) if needed else Tended(next_due_at=next_due_at)
+
+    async def changes(self, after: int, *, limit: int = 1000, tenant: str | None = None) -> builtins.list[Change]:
+        """Read the change sequence."""
+        return await self._engine.read(_changes, after, limit, tenant)
+
+    async def last_change(self) -> int:
+        """Tell the number of the newest change."""
+        return int(await self._engine.read(_one, _LAST_CHANGE))
+
+    async def changed(self, after: int, *, timeout_s: float) -> int:
+        """Wait until something changes, in whichever process."""
+        return await self._engine.news.changed(after, timeout_s)
+
+    async def counters(self) -> dict[str, int]:
+        """Read the kept totals of the installation."""
+        return await self._engine.read(queues.counters)
+
+    def _give_back(self, taking: asyncio.Future[builtins.list[Lease]]) -> None:
+        """Whoever asked was cancelled meanwhile: nobody would work on what it got."""
+        if not taking.cancelled() and taking.exception() is None and taking.result():
+            giving = self._engine.submit(leasing.give_back, taking.result(), finish.release)
+            giving.add_done_callback(lambda given: given.cancelled() or given.exception())
+
+
+def _view(run: Run, id: MessageId, tenant: str | None, now: Moment) -> View:
+    return views.Viewer(run, now).view(id, tenant=tenant)
+
+
+def _one(run: Run, sql: str) -> int:
+    return int(run(sql).get)
+
+
+def _changes(run: Run, after: int, limit: int, tenant: str | None) -> list[Change]:
+    return [
+        Change(seq=seq, id=MessageId(id), tenant=whose, queue=queue, agent=agent, state=State(state), at=at)
+        for seq, id, whose, queue, agent, state, at in run(_CHANGES, (after, tenant, limit))
+    ]

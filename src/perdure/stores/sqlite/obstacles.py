@@ -1,0 +1,110 @@
+"""What stands against routes now: pauses, closed lanes, and that no living worker can serve them."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import msgspec
+
+from perdure.clock import Moment
+from perdure.messages.routes import Route, blocked_by
+from perdure.stores.sqlite.readers import Run
+from perdure.stores.sqlite.statements import statement
+
+__all__ = ["Obstacles", "all_routes"]
+
+_ALL_PAUSED, _ROUTES, _ROUTE = statement("all_paused"), statement("route_list"), statement("route_now")
+_WORKERS, _ABLE, _OCCUPIED = statement("worker_living"), statement("worker_agents"), statement("route_occupied")
+_decode_queues = msgspec.json.Decoder(list[str]).decode
+
+
+class Obstacles:
+    """As of one read or transaction; each part is read once, when it is first needed.
+
+    Args:
+        run (Run): Of a reader or a transaction.
+        now (Moment): The store's time.
+    """
+
+    def __init__(self, run: Run, now: Moment) -> None:
+        self._run, self._now = run, now
+        self._reasons: dict[int, str | None] = {}
+
+    @cached_property
+    def all_paused(self) -> bool:
+        """Whether everything is paused."""
+        return bool(self._run(_ALL_PAUSED).get)
+
+    def of(self, route: Route) -> str | None:
+        """Say why nothing of a route can start now.
+
+        Args:
+            route (Route): Which.
+
+        Returns:
+            str | None: As in `View.blocked_by`.
+        """
+        if route.id not in self._reasons:
+            self._reasons[route.id] = self._reason(route)
+        return self._reasons[route.id]
+
+    def of_id(self, id: int) -> str | None:
+        """Say why nothing of a route can start now.
+
+        Args:
+            id (int): Its number.
+
+        Returns:
+            str | None: As in `View.blocked_by`.
+        """
+        if id not in self._reasons:
+            self._reasons[id] = self._reason(_route(self._run(_ROUTE, (id,)).fetchone(), self.all_paused))
+        return self._reasons[id]
+
+    def _reason(self, route: Route) -> str | None:
+        known = {
+            able
+            for quarantine, queues, agents in self._living
+            if quarantine == route.quarantine and (queues is None or route.queue in queues)
+            for able in agents
+            if able[0] == route.agent
+        }
+        reason = blocked_by(route, known=known, all_paused=self.all_paused, now=self._now)
+        return "quarantine" if reason == "no-worker" and route.quarantine else reason
+
+    @cached_property
+    def _living(self) -> list[tuple[bool, list[str] | None, list[tuple[str, str]]]]:
+        return [
+            (bool(quarantine), None if queues is None else _decode_queues(queues), list(self._run(_ABLE, (worker,))))
+            for worker, quarantine, queues in self._run(_WORKERS).fetchall()
+        ]
+
+
+def all_routes(run: Run) -> list[Route]:
+    """List every route with what stands against it.
+
+    Args:
+        run (Run): Of a reader or a transaction.
+
+    Returns:
+        list[Route]: In the order they came to be.
+    """
+    all_paused = bool(run(_ALL_PAUSED).get)
+    routes = [_route(row, all_paused) for row in run(_ROUTES)]
+    return [
+        msgspec.structs.replace(route, occupied=True) if route.quarantine and run(_OCCUPIED, (route.id,)).get else route for route in routes
+    ]
+
+
+def _route(row: tuple[int, str, str, str | None, str | None, int, int | None, Moment | None], all_paused: bool) -> Route:
+    id, queue, agent, version, lane, quarantine, paused, closed_until = row
+    return Route(
+        id=id,
+        queue=queue,
+        agent=agent,
+        version=version,
+        lane=lane,
+        quarantine=bool(quarantine),
+        paused=all_paused or bool(paused),
+        lane_closed_until=closed_until,
+    )

@@ -1,0 +1,326 @@
+"""Where a message can lie, and how it gets in and out of there.
+
+Each state but the ends has a table, and a message has its row in exactly one of them. Functions here
+write that row and nothing else but the moments at which somebody must look at the message again; that
+it moved, and what that means, their callers note with `Transaction.move`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+
+from perdure.clock import Moment
+from perdure.errors.base import ErrorFacts, LeaseLost, NotFound
+from perdure.messages.dead import QUARANTINE_AT
+from perdure.messages.ids import write
+from perdure.messages.message import Lease, MessageId, Move, State, Wait
+from perdure.resources.usage import Usage
+from perdure.stores.sqlite.names import RouteRow
+from perdure.stores.sqlite.readers import Run
+from perdure.stores.sqlite.statements import statement
+from perdure.stores.sqlite.transaction import Transaction
+
+__all__ = [
+    "Held",
+    "Place",
+    "Progress",
+    "end",
+    "enter_ready",
+    "enter_wait",
+    "find",
+    "leave",
+    "place_of",
+    "progress_of",
+    "state_of",
+    "take_back",
+]
+
+_PLACE, _PROGRESS, _KEEP = statement("place_get"), statement("progress_get"), statement("progress_set")
+_READY, _LATER, _WAITING, _OUTCOME = (statement(f"{name}_add") for name in ("ready", "later", "waiting", "outcome"))
+_LEAVE = {
+    State.READY: statement("ready_leave"),
+    State.LATER: statement("later_leave"),
+    State.WAITING: statement("waiting_leave"),
+    State.DEAD: statement("outcome_leave"),
+}
+_STATE, _WATCH, _TAKE_BACK = statement("state_get"), statement("expiry_add"), statement("lease_take_back")
+
+
+class Place(NamedTuple):
+    """What has to be known of a message to move it."""
+
+    id: int
+    route: RouteRow
+    """The route it was put on; where it lies ready may be that one's quarantine."""
+    tenant: int
+    priority: int
+    deadline: Moment | None
+    max_wait_s: float
+
+
+class Progress(NamedTuple):
+    """How far a message has come, if it ever came back from a worker."""
+
+    used: int = 0
+    crashes: int = 0
+    results: int = 0
+    revived: int = 0
+    started_at: Moment | None = None
+    waiting_since: Moment | None = None
+    usage: bytes | None = None
+
+
+class Held(NamedTuple):
+    """What the store knew of a lease that has just been taken back."""
+
+    route: int
+    tenant: int
+    attempt: int
+    crashes: int
+    started_at: Moment
+
+
+def find(tx: Transaction, id: MessageId, tenant: str | None) -> tuple[Place, State]:
+    """Find a message and where it lies.
+
+    Args:
+        tx (Transaction): What is being committed.
+        id (MessageId): Which.
+        tenant (str | None): Only if it is this tenant's.
+
+    Returns:
+        tuple[Place, State]: It.
+
+    Raises:
+        NotFound: No such message (of this tenant).
+    """
+    place = place_of(tx, id)
+    if place is None or tenant not in (None, tx.names.tenant_name(place.tenant)):
+        raise NotFound(f"there is no message {write(id)!r}", hint="Ids are shown by `perdure messages`.")
+    return place, state_of(tx.run, id)
+
+
+def place_of(tx: Transaction, id: int) -> Place | None:
+    """Read what has to be known to move a message.
+
+    Args:
+        tx (Transaction): What is being committed.
+        id (int): Which.
+
+    Returns:
+        Place | None: None if there is no such message.
+    """
+    row = tx.run(_PLACE, (id,)).fetchone()
+    return None if row is None else Place(id, tx.names.route_by_id(row[0]), *row[1:])
+
+
+def state_of(run: Run, id: int) -> State:
+    """Tell where a message lies that exists.
+
+    Args:
+        run (Run): Of a reader or a transaction.
+        id (int): Which.
+
+    Returns:
+        State: Where.
+    """
+    return State(run(_STATE, (id,)).get)
+
+
+def take_back(tx: Transaction, lease: Lease) -> Held:
+    """End a lease, if it still holds.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to a message.
+
+    Returns:
+        Held: What was known of it.
+
+    Raises:
+        LeaseLost: It is stale. That is counted, and nothing else written.
+    """
+    row = tx.run(_TAKE_BACK, (lease.message.id, lease.token)).fetchone()
+    if row is None:
+        raise lost(tx, lease)
+    return Held(*row)
+
+
+def lost(tx: Transaction, lease: Lease) -> LeaseLost:
+    """Count a refused write.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The stale right.
+
+    Returns:
+        LeaseLost: To be raised.
+    """
+    tx.count("refused_stale")
+    return LeaseLost(
+        f"message {write(lease.message.id)!r} is no longer held by worker {lease.worker}",
+        hint="Stop working on it: whoever holds it now goes on from the journal.",
+    )
+
+
+def leave(tx: Transaction, place: Place, state: State, crashes: int) -> None:
+    """Take a message out of where it lies.
+
+    Args:
+        tx (Transaction): What is being committed.
+        place (Place): The message.
+        state (State): Where it lies: ready, later, waiting or dead.
+        crashes (int): Its crashes, which say on which route it lies ready.
+    """
+    if state is State.READY:
+        tx.run(_LEAVE[state], (_entry(tx, place, crashes).id, place.id))
+    else:
+        tx.run(_LEAVE[state], (place.id,))
+
+
+def enter_ready(tx: Transaction, place: Place, crashes: int) -> None:
+    """Let a message lie ready, behind all of its priority.
+
+    Args:
+        tx (Transaction): What is being committed.
+        place (Place): The message.
+        crashes (int): Two or more send it into quarantine.
+    """
+    tx.run(_READY, (_entry(tx, place, crashes).id, place.priority, tx.number(), place.id, place.tenant, tx.now))
+    _watch_deadline(tx, place)
+
+
+def enter_wait(tx: Transaction, place: Place, wait: Wait, waiting_since: Moment | None) -> None:
+    """Let a message wait, for a moment or for what it says.
+
+    Args:
+        tx (Transaction): What is being committed.
+        place (Place): The message.
+        wait (Wait): For what.
+        waiting_since (Moment | None): Since when it has been in waits without a stated end.
+    """
+    text = msgspec.json.encode(wait)
+    if wait.until is None:
+        tx.run(_WAITING, (place.id, place.route.id, place.tenant, text))
+    else:
+        tx.run(_LATER, (place.id, place.route.id, place.tenant, wait.until, text))
+    if waiting_since is not None:
+        tx.run(_WATCH, ("patience", waiting_since + place.max_wait_s, place.id))
+    _watch_deadline(tx, place)
+
+
+def end(
+    tx: Transaction,
+    place: Place,
+    state: State,
+    *,
+    used: int,
+    started_at: Moment | None,
+    usage: bytes | None,
+    error: ErrorFacts | None = None,
+    result: bytes | None = None,
+    code_version: str | None = None,
+) -> None:
+    """Write down how a message ended.
+
+    Args:
+        tx (Transaction): What is being committed.
+        place (Place): The message.
+        state (State): `done`, `dead` or `cancelled`.
+        used (int): Attempts used.
+        started_at (Moment | None): When it was first leased.
+        usage (bytes | None): What it used, as JSON.
+        error (ErrorFacts | None): Why it is dead.
+        result (bytes | None): What it is done with.
+        code_version (str | None): The agent's code that did it.
+    """
+    code, facts = (None, None) if error is None else (error.code, msgspec.json.encode(error))
+    head = (place.id, state, place.route.id, place.tenant, code, used, started_at, tx.now, code_version)
+    tx.run(_OUTCOME, (*head, usage, facts, result))
+
+
+def progress_of(run: Run, id: int) -> Progress:
+    """Read how far a message has come.
+
+    Args:
+        run (Run): Of a reader or a transaction.
+        id (int): Which.
+
+    Returns:
+        Progress: All zero if it never came back from a worker.
+    """
+    row = run(_PROGRESS, (id,)).fetchone()
+    return Progress() if row is None else Progress(*row)
+
+
+def keep_progress(tx: Transaction, id: int, progress: Progress) -> None:
+    """Write down how far a message has come.
+
+    Args:
+        tx (Transaction): What is being committed.
+        id (int): Which.
+        progress (Progress): All of it.
+    """
+    tx.run(_KEEP, (id, *progress))
+
+
+def usage_text(usage: Usage | None) -> bytes | None:
+    """Write usage as it is kept.
+
+    Args:
+        usage (Usage | None): What was used.
+
+    Returns:
+        bytes | None: JSON.
+    """
+    return None if usage is None else msgspec.json.encode(usage)
+
+
+def facts_of(tx: Transaction, place: Place, attempt: int, error: ErrorFacts | None = None) -> dict[str, Any]:
+    """Say what is told of a message that moves.
+
+    Args:
+        tx (Transaction): What is being committed.
+        place (Place): The message.
+        attempt (int): Attempts used, the one under way included.
+        error (ErrorFacts | None): What it has to do with.
+
+    Returns:
+        dict[str, Any]: The facts of the event.
+    """
+    return {
+        "message": place.id,
+        "agent": place.route.agent,
+        "queue": place.route.queue,
+        "tenant": tx.names.tenant_name(place.tenant),
+        "attempt": attempt,
+        "code": None if error is None else error.code,
+    }
+
+
+def bury(tx: Transaction, place: Place, state: State, error: ErrorFacts) -> None:
+    """Give up a message that nobody holds; no attempt is used.
+
+    Args:
+        tx (Transaction): What is being committed.
+        place (Place): The message.
+        state (State): Where it lies.
+        error (ErrorFacts): Why.
+    """
+    progress = progress_of(tx.run, place.id)
+    new = tx.move(place.id, place.route, state, Move.BURY, facts_of(tx, place, progress.used, error))
+    leave(tx, place, state, progress.crashes)
+    end(tx, place, new, used=progress.used, started_at=progress.started_at, usage=progress.usage, error=error)
+
+
+def _entry(tx: Transaction, place: Place, crashes: int) -> RouteRow:
+    if crashes < QUARANTINE_AT:
+        return place.route
+    return tx.names.route((*place.route[1:5], 1), patience_s=place.max_wait_s, now=tx.now)
+
+
+def _watch_deadline(tx: Transaction, place: Place) -> None:
+    if place.deadline is not None:
+        tx.run(_WATCH, ("deadline", place.deadline, place.id))

@@ -1,0 +1,86 @@
+"""Queues and lanes: pausing, closing, and what they hold in kept numbers."""
+
+from __future__ import annotations
+
+from perdure.clock import Moment
+from perdure.messages.store import QueueStatus
+from perdure.stores.sqlite.readers import Run
+from perdure.stores.sqlite.statements import statement
+from perdure.stores.sqlite.transaction import Transaction
+
+__all__ = ["close_lane", "counters", "pause", "statuses"]
+
+_SET, _PAUSED, _CLOSE = statement("queue_set"), statement("queue_list"), statement("lane_close")
+_TALLIES, _COUNTERS, _OLDEST, _ROUTES = (statement(n) for n in ("tally_list", "counter_list", "ready_oldest_since", "route_ids"))
+_PRIORITIES = range(10)
+
+
+def pause(tx: Transaction, queue: str | None, paused: bool) -> None:
+    """Stop or go on leasing.
+
+    Args:
+        tx (Transaction): What is being committed.
+        queue (str | None): From which queue; None for everything.
+        paused (bool): Whether to stop.
+    """
+    if queue is None:
+        tx.all_paused = int(paused)
+    else:
+        tx.run(_SET, (queue, int(paused)))
+
+
+def close_lane(tx: Transaction, lane: str, until: Moment, why: str) -> None:
+    """Let nothing of a lane start before a moment.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lane (str): Which.
+        until (Moment): When it opens; an earlier one than stands is ignored.
+        why (str): Error code.
+    """
+    tx.run(_CLOSE, (lane, until, why))
+
+
+def counters(run: Run) -> dict[str, int]:
+    """Read the totals of the installation.
+
+    Args:
+        run (Run): Of a reader.
+
+    Returns:
+        dict[str, int]: By name.
+    """
+    return dict(run(_COUNTERS).fetchall())
+
+
+def statuses(run: Run) -> list[QueueStatus]:
+    """Describe every queue.
+
+    Args:
+        run (Run): Of a reader.
+
+    Returns:
+        list[QueueStatus]: By name.
+    """
+    paused = dict(run(_PAUSED).fetchall())
+    numbers: dict[str, dict[str, dict[str, int]]] = {name: {"now": {}, "ever": {}} for name in paused}
+    for queue, kind, name, n in run(_TALLIES):
+        if n:
+            numbers.setdefault(queue, {"now": {}, "ever": {}})[kind][name] = n
+    return [
+        QueueStatus(
+            name=name,
+            paused=bool(paused.get(name)),
+            counts=numbers[name]["now"],
+            totals=numbers[name]["ever"],
+            oldest_ready_at=_oldest(run, name) if "ready" in numbers[name]["now"] else None,
+        )
+        for name in sorted(numbers)
+    ]
+
+
+def _oldest(run: Run, queue: str) -> Moment | None:
+    """Within a route and priority the order of leasing is the order of getting ready: ten looks a route."""
+    routes = [route for (route,) in run(_ROUTES, (queue,)).fetchall()]
+    heads = [run(_OLDEST, (route, priority)).get for route in routes for priority in _PRIORITIES]
+    return min((since for since in heads if since is not None), default=None)

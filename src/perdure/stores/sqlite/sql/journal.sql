@@ -1,0 +1,43 @@
+-- name: step_find
+SELECT id, state, usage FROM step WHERE message = ? AND number = ?;
+
+-- name: step_add
+INSERT INTO step (message, number, scope, kind, name, fingerprint, n, tries,
+                  state, attempt, ambiguous, began_at, ended_at, until, idempotent, diverged, tool_version, result)
+VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+RETURNING id;
+
+-- name: step_begin
+-- Made once more: what was used so far stays, so that a run's sum counts every try.
+UPDATE step
+   SET scope = ?2, kind = ?3, name = ?4, fingerprint = ?5, n = ?6,
+       state = ?7, attempt = ?8, ambiguous = ambiguous + ?9, began_at = ?10, ended_at = ?11, until = ?12,
+       idempotent = ?13, diverged = max(diverged, ?14), tool_version = ?15, result = ?16,
+       tries = tries + 1, error = NULL, handle = NULL, decided_by = NULL
+ WHERE id = ?1;
+
+-- name: step_end
+UPDATE step SET state = ?2, ended_at = ?3, usage = ?4, error = ?5, result = ?6 WHERE id = ?1;
+
+-- name: step_decide
+UPDATE step SET state = ?2, ended_at = ?3, result = ?4, error = CASE WHEN ?2 = 'done' THEN NULL ELSE error END, decided_by = ?5 WHERE id = ?1;
+
+-- name: step_decided_by
+UPDATE step SET decided_by = ?2 WHERE id = ?1;
+
+-- name: step_list
+SELECT s.number, s.scope, s.kind, s.name, s.fingerprint, s.n, s.state, s.attempt, s.tries, s.ambiguous,
+       s.began_at, s.ended_at, s.until, s.idempotent, s.diverged, s.tool_version, s.handle, s.decided_by,
+       s.usage, s.error, s.result, q.data
+  FROM step s LEFT JOIN request q ON q.step = s.id
+ WHERE s.message = ?
+ ORDER BY s.number;
+
+-- name: step_count_done
+SELECT count(*) FROM step WHERE message = ? AND state = 'done';
+
+-- name: request_set
+INSERT OR REPLACE INTO request (step, data) VALUES (?, ?);
+
+-- name: request_drop
+DELETE FROM request WHERE step = ?;

@@ -1,0 +1,27 @@
+-- name: ready_most_urgent
+-- The primary key of `ready` is this order; rows are read one at a time, as far as they are taken.
+SELECT priority, tag, id, route FROM ready WHERE route = ? ORDER BY priority, tag, id;
+
+-- name: ready_earliest
+-- Against starvation: ids grow with the time of putting.
+SELECT priority, tag, id, route FROM ready WHERE route = ? ORDER BY id;
+
+-- name: ready_take
+DELETE FROM ready WHERE route = ? AND priority = ? AND tag = ? AND id = ?;
+
+-- name: message_to_run
+SELECT m.id, m.route, m.tenant,
+       m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.dedup_key, m.metadata, m.body,
+       ifnull(p.used, 0), ifnull(p.crashes, 0), p.started_at, p.waiting_since
+  FROM message m LEFT JOIN progress p ON p.id = m.id
+ WHERE m.id = ?;
+
+-- name: lease_add
+INSERT INTO lease (id, token, worker, route, tenant, attempt, crashes, leased_at, started_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: queue_paused
+SELECT name FROM queue WHERE paused = 1;
+
+-- name: lane_closed
+SELECT name FROM lane WHERE closed_until > ?;

@@ -1,0 +1,43 @@
+-- name: all_paused
+SELECT all_paused FROM sequence WHERE one = 1;
+
+-- name: queue_set
+INSERT INTO queue (name, paused) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET paused = excluded.paused;
+
+-- name: queue_list
+SELECT name, paused FROM queue;
+
+-- name: lane_close
+-- An account that needs a person closes a lane for long; a rate limit met meanwhile must not open it earlier.
+INSERT INTO lane (name, closed_until, why) VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET closed_until = excluded.closed_until, why = excluded.why
+ WHERE excluded.closed_until > closed_until;
+
+-- name: route_list
+SELECT r.id, r.queue, r.agent, r.version, r.lane, r.quarantine, q.paused, l.closed_until
+  FROM route r LEFT JOIN queue q ON q.name = r.queue LEFT JOIN lane l ON l.name = r.lane
+ ORDER BY r.id;
+
+-- name: route_now
+SELECT r.id, r.queue, r.agent, r.version, r.lane, r.quarantine, q.paused, l.closed_until
+  FROM route r LEFT JOIN queue q ON q.name = r.queue LEFT JOIN lane l ON l.name = r.lane
+ WHERE r.id = ?;
+
+-- name: route_ids
+-- There are few routes; this is not worth an index.
+SELECT id FROM route WHERE queue = ?;
+
+-- name: route_occupied
+SELECT 1 FROM ready WHERE route = ? LIMIT 1;
+
+-- name: ready_oldest_since
+SELECT since FROM ready WHERE route = ? AND priority = ? ORDER BY tag LIMIT 1;
+
+-- name: worker_living
+SELECT id, quarantine, queues FROM worker WHERE ended_at IS NULL;
+
+-- name: worker_agents
+SELECT agent, version FROM worker_agent WHERE worker = ?;
+
+-- name: worker_is_alive
+SELECT id FROM worker WHERE id = ? AND ended_at IS NULL;

@@ -1,0 +1,42 @@
+-- name: sequence_get
+SELECT last, change, taken, worker, all_paused FROM sequence WHERE one = 1;
+
+-- name: sequence_set
+UPDATE sequence SET last = ?, change = ?, taken = ?, worker = ?, all_paused = ? WHERE one = 1;
+
+-- name: sequence_last_change
+SELECT change FROM sequence WHERE one = 1;
+
+-- name: change_add
+INSERT INTO change (seq, id, state, at) VALUES (?, ?, ?, ?);
+
+-- name: change_list
+-- Tenant, queue and agent of a message never change, so they are looked up instead of written each time.
+SELECT c.seq, c.id, t.name, r.queue, r.agent, c.state, c.at
+  FROM change c
+  JOIN message m ON m.id = c.id
+  JOIN route r ON r.id = m.route
+  JOIN tenant t ON t.id = m.tenant
+ WHERE c.seq > ?1 AND (?2 IS NULL OR t.name = ?2)
+ ORDER BY c.seq
+ LIMIT ?3;
+
+-- name: change_oldest
+SELECT at FROM change ORDER BY seq LIMIT 1;
+
+-- name: change_forget
+-- A bounded bite of the oldest ones: the writer is never held up for long.
+DELETE FROM change WHERE seq IN (SELECT seq FROM change ORDER BY seq LIMIT 10000) AND at < ?;
+
+-- name: tally_add
+INSERT INTO tally (queue, kind, name, n) VALUES (?, ?, ?, ?)
+ON CONFLICT (queue, kind, name) DO UPDATE SET n = n + excluded.n;
+
+-- name: tally_list
+SELECT queue, kind, name, n FROM tally ORDER BY queue;
+
+-- name: counter_add
+INSERT INTO counter (name, n) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET n = n + excluded.n;
+
+-- name: counter_list
+SELECT name, n FROM counter;

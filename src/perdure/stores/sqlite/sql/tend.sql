@@ -1,0 +1,39 @@
+-- name: tend_look
+-- Each look is at the first entry of an index; `route` and `change` have one that is theirs by nature.
+SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1)
+    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'deadline' AND at <= ?1)
+    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'patience' AND at <= ?1)
+    OR EXISTS (SELECT 1 FROM route WHERE sweep_at <= ?1)
+    OR ifnull((SELECT at FROM change ORDER BY seq LIMIT 1) < ?2, 0);
+
+-- name: later_next
+SELECT min(at) FROM later;
+
+-- name: later_due
+SELECT id FROM later WHERE at <= ? ORDER BY at, id LIMIT ?;
+
+-- name: expiry_due
+SELECT at, id FROM expiry WHERE kind = ? AND at <= ? ORDER BY at, id LIMIT ?;
+
+-- name: expiry_seen
+DELETE FROM expiry WHERE kind = ? AND at = ? AND id = ?;
+
+-- name: route_blocks
+SELECT id, blocked_since FROM route;
+
+-- name: route_block
+-- NULL plus anything is NULL: a route that is open again is not looked through.
+UPDATE route SET blocked_since = ?2, sweep_at = ?2 + patience_s, swept = 0, sweep_next = NULL WHERE id = ?1;
+
+-- name: sweep_due
+SELECT id, blocked_since, patience_s, swept, sweep_next FROM route WHERE sweep_at <= ? ORDER BY id;
+
+-- name: sweep_bite
+SELECT y.id, y.since, m.max_wait_s
+  FROM ready y JOIN message m ON m.id = y.id
+ WHERE y.route = ? AND y.id > ?
+ ORDER BY y.id
+ LIMIT ?;
+
+-- name: sweep_done
+UPDATE route SET swept = ?2, sweep_next = ?3, sweep_at = ?4 WHERE id = ?1;

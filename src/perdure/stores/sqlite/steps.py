@@ -1,0 +1,197 @@
+"""Writing and reading steps. Every write checks the lease's fence first, then writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from perdure.agents.journal import Intent, MemoryWrite, Step, StepKey, StepKind, StepState
+from perdure.errors.base import Conflict, ErrorFacts
+from perdure.messages.ids import write
+from perdure.messages.message import Lease, MessageId
+from perdure.resources.usage import Usage
+from perdure.stores.sqlite import memory as memories
+from perdure.stores.sqlite.places import lost, usage_text
+from perdure.stores.sqlite.readers import Run
+from perdure.stores.sqlite.statements import statement
+from perdure.stores.sqlite.transaction import Transaction
+
+__all__ = ["all_steps", "defer", "fail", "intend", "record", "settle"]
+
+_CHECK, _FIND, _ADD, _BEGIN, _END = (statement(n) for n in ("lease_check", "step_find", "step_add", "step_begin", "step_end"))
+_KEEP_REQUEST, _DROP_REQUEST, _ALL = statement("request_set"), statement("request_drop"), statement("step_list")
+_decode_usage = msgspec.json.Decoder(Usage).decode
+_decode_error = msgspec.json.Decoder(ErrorFacts).decode
+
+
+def intend(tx: Transaction, lease: Lease, intent: Intent) -> int:
+    """Note that a step is about to be made, or made again.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to the run.
+        intent (Intent): The step.
+
+    Returns:
+        int: The row of the step.
+
+    Raises:
+        LeaseLost: The right is stale.
+        Conflict: The step is recorded already.
+    """
+    row = _begin(tx, lease, intent, StepState.INTENT, None)
+    if intent.request is not None:
+        tx.run(_KEEP_REQUEST, (row, intent.request))
+    return row
+
+
+def settle(tx: Transaction, lease: Lease, intent: Intent, result: bytes, memory: MemoryWrite | None) -> None:
+    """Note a step and its result in one go.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to the run.
+        intent (Intent): The step.
+        result (bytes): JSON.
+        memory (MemoryWrite | None): What it changed in memory.
+    """
+    row = _begin(tx, lease, intent, StepState.DONE, result)
+    if intent.request is not None:
+        tx.run(_KEEP_REQUEST, (row, intent.request))
+    _remember(tx, lease, memory)
+
+
+def record(tx: Transaction, lease: Lease, number: int, result: bytes, usage: Usage | None, memory: MemoryWrite | None) -> None:
+    """Note the result of an intended step.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to the run.
+        number (int): The step.
+        result (bytes): JSON.
+        usage (Usage | None): What it used.
+        memory (MemoryWrite | None): What it changed in memory.
+    """
+    row, before = _under_way(tx, lease, number, (StepState.INTENT,))
+    tx.run(_END, (row, StepState.DONE, tx.now, _sum(tx, before, usage), None, result))
+    _remember(tx, lease, memory)
+
+
+def fail(tx: Transaction, lease: Lease, number: int, error: ErrorFacts, usage: Usage | None) -> None:
+    """Note that an intended step failed.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to the run.
+        number (int): The step.
+        error (ErrorFacts): How.
+        usage (Usage | None): What it used all the same.
+    """
+    row, before = _under_way(tx, lease, number, (StepState.INTENT,))
+    tx.run(_END, (row, StepState.FAILED, tx.now, _sum(tx, before, usage), msgspec.json.encode(error), None))
+
+
+def defer(tx: Transaction, lease: Lease, number: int, error: ErrorFacts) -> None:
+    """Note that a step will be made again: it did not happen, or its failure does not count.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to the run.
+        number (int): The step.
+        error (ErrorFacts): Why.
+    """
+    row, before = _under_way(tx, lease, number, (StepState.INTENT, StepState.FAILED))
+    tx.run(_END, (row, StepState.AGAIN, tx.now, before, msgspec.json.encode(error), None))
+
+
+def all_steps(run: Run, id: MessageId) -> list[Step]:
+    """Read all steps of a run.
+
+    Args:
+        run (Run): Of a reader.
+        id (MessageId): Which run.
+
+    Returns:
+        list[Step]: By number.
+    """
+    return [_step(*row) for row in run(_ALL, (id,))]
+
+
+def _step(number: int, scope: str, kind: str, name: str, fingerprint: str, n: int, *rest: Any) -> Step:
+    state, attempt, tries, ambiguous, began_at, ended_at, until, idempotent, diverged, tool_version, handle, decided_by = rest[:12]
+    usage, error, result, request = rest[12:]
+    return Step(
+        number=number,
+        key=StepKey(scope, StepKind(kind), name, fingerprint, n),
+        state=StepState(state),
+        attempt=attempt,
+        tries=tries,
+        ambiguous=ambiguous,
+        began_at=began_at,
+        ended_at=ended_at,
+        until=until,
+        idempotent=bool(idempotent),
+        diverged=bool(diverged),
+        tool_version=tool_version,
+        request=request,
+        result=result,
+        error=None if error is None else _decode_error(error),
+        usage=None if usage is None else _decode_usage(usage),
+        handle=handle,
+        decided_by=decided_by,
+    )
+
+
+def _begin(tx: Transaction, lease: Lease, intent: Intent, state: StepState, result: bytes | None) -> int:
+    _check_fence(tx, lease)
+    before = tx.run(_FIND, (lease.message.id, intent.number)).fetchone()
+    key = intent.key
+    tx.count("divergences", int(intent.diverged))
+    tx.count("possibly_paid_twice", int(intent.ambiguous and key.kind is StepKind.LLM))
+    ended_at = tx.now if state is StepState.DONE else None
+    common = (state, lease.attempt, int(intent.ambiguous), tx.now, ended_at, intent.until, int(intent.idempotent), int(intent.diverged))
+    key_columns = (key.scope, key.kind, key.name, key.fingerprint, key.n)
+    if before is None:
+        head = (lease.message.id, intent.number, *key_columns)
+        return int(tx.run(_ADD, (*head, *common, intent.tool_version, result)).get)
+    row, was = before[0], before[1]
+    if was == StepState.DONE:
+        raise Conflict(
+            f"step {intent.number} of message {write(lease.message.id)!r} is recorded and is never made again",
+            hint="Return the recorded result.",
+        )
+    tx.run(_BEGIN, (row, *key_columns, *common, intent.tool_version, result))
+    if intent.request is None:
+        tx.run(_DROP_REQUEST, (row,))
+    return int(row)
+
+
+def _under_way(tx: Transaction, lease: Lease, number: int, states: tuple[StepState, ...]) -> tuple[int, bytes | None]:
+    _check_fence(tx, lease)
+    found = tx.run(_FIND, (lease.message.id, number)).fetchone()
+    if found is None or found[1] not in states:
+        raise Conflict(
+            f"step {number} of message {write(lease.message.id)!r} is not under way",
+            hint="`intend` comes first, and each intent has one outcome.",
+        )
+    return found[0], found[2]
+
+
+def _check_fence(tx: Transaction, lease: Lease) -> None:
+    if tx.run(_CHECK, (lease.message.id, lease.token)).fetchone() is None:
+        raise lost(tx, lease)
+
+
+def _sum(tx: Transaction, before: bytes | None, usage: Usage | None) -> bytes | None:
+    if usage is None:
+        return before
+    tx.count("calls", usage.calls)
+    tx.count("input_tokens", usage.input_tokens or 0)
+    tx.count("output_tokens", usage.output_tokens or 0)
+    return usage_text(usage if before is None else _decode_usage(before) + usage)
+
+
+def _remember(tx: Transaction, lease: Lease, memory: MemoryWrite | None) -> None:
+    if memory is not None:
+        memories.change(tx, lease.message.tenant, memory.space, memory.key, memory.value)

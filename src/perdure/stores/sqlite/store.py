@@ -1,0 +1,111 @@
+"""The store in one SQLite file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from perdure.clock import Clock, SystemClock
+from perdure.stores.sqlite.connection import Synchronous
+from perdure.stores.sqlite.engine import Engine
+from perdure.stores.sqlite.journal import SqliteJournal
+from perdure.stores.sqlite.keys import SqliteKeys
+from perdure.stores.sqlite.memory import SqliteMemory
+from perdure.stores.sqlite.messages import SqliteMessages
+from perdure.stores.sqlite.readers import Run
+from perdure.stores.sqlite.statements import statement
+from perdure.stores.sqlite.workers import SqliteWorkers
+
+__all__ = ["SqliteStore"]
+
+_CHECK = statement("sequence_get")
+
+
+class SqliteStore:
+    """Keeps everything in one file, for any number of processes of one machine.
+
+    Args:
+        path (Path | str): The file; made when it is not there.
+        clock (Clock | None): The store's only source of time; None is the machine's.
+        synchronous (Synchronous): `full` waits for the disk at each commit and survives a power cut;
+            `normal` survives the death of any process, but may lose the last moments to a power cut.
+        wait_s (float): How long a call waits for a database that another process holds.
+        run_dir (Path | str | None): Where locks and doorbells go, the same for all processes; None is
+            `run` beside the file.
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        clock: Clock | None = None,
+        synchronous: Synchronous = "full",
+        wait_s: float = 5.0,
+        run_dir: Path | str | None = None,
+    ) -> None:
+        path = Path(path).absolute()
+        self._engine = Engine(
+            path,
+            clock or SystemClock(),
+            synchronous=synchronous,
+            wait_s=wait_s,
+            run_dir=path.parent / "run" if run_dir is None else Path(run_dir).absolute(),
+        )
+        self._messages = SqliteMessages(self._engine)
+        self._workers = SqliteWorkers(self._engine)
+        self._journal = SqliteJournal(self._engine)
+        self._memory = SqliteMemory(self._engine)
+        self._keys = SqliteKeys(self._engine)
+
+    @property
+    def messages(self) -> SqliteMessages:
+        """Messages and queues."""
+        return self._messages
+
+    @property
+    def workers(self) -> SqliteWorkers:
+        """Workers, agents and schemas."""
+        return self._workers
+
+    @property
+    def journal(self) -> SqliteJournal:
+        """The steps of runs."""
+        return self._journal
+
+    @property
+    def memory(self) -> SqliteMemory:
+        """What agents keep between runs."""
+        return self._memory
+
+    @property
+    def keys(self) -> SqliteKeys:
+        """API keys."""
+        return self._keys
+
+    async def __aenter__(self) -> Self:
+        """Open it, creating or upgrading what is there.
+
+        Returns:
+            Self: The same store, open.
+        """
+        await self._engine.open()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close it: what was accepted is on disk.
+
+        Args:
+            kind (type[BaseException] | None): As Python gives it.
+            error (BaseException | None): As Python gives it.
+            trace (TracebackType | None): As Python gives it.
+        """
+        await self._engine.close()
+
+    async def check(self) -> None:
+        """Make sure that it answers."""
+        await self._engine.read(_check)
+
+
+def _check(run: Run) -> None:
+    run(_CHECK).fetchone()

@@ -1,0 +1,128 @@
+"""What time demands: deadlines first, then waits that took too long, then what is due.
+
+A reader looks first; only when something is to be done does the writer do it, a thousand messages of a
+kind at a time. Deadlines and the end of patience lie in `expiry`, one row for each message that has one.
+Messages that lie ready on a blocked route have none, since blocking a route moves no rows: the route
+itself knows when the first of them could give up, and is then looked through in bites.
+"""
+
+from __future__ import annotations
+
+from perdure.clock import Moment
+from perdure.messages.dead import deadline_passed, waited_too_long
+from perdure.messages.message import MessageId, Move, State
+from perdure.messages.store import Tended
+from perdure.stores.sqlite.obstacles import Obstacles, all_routes
+from perdure.stores.sqlite.places import bury, enter_ready, leave, place_of, progress_of, state_of
+from perdure.stores.sqlite.readers import Run
+from perdure.stores.sqlite.statements import statement
+from perdure.stores.sqlite.transaction import Transaction
+from perdure.stores.sqlite.views import Viewer
+
+__all__ = ["look", "tend"]
+
+_LOOK, _NEXT, _BLOCKED = statement("tend_look"), statement("later_next"), statement("route_blocks")
+_BLOCK, _SWEEPS, _SWEEP, _SWEPT = (statement(n) for n in ("route_block", "sweep_due", "sweep_bite", "sweep_done"))
+_EXPIRED, _SEEN, _DUE, _FORGET = (statement(n) for n in ("expiry_due", "expiry_seen", "later_due", "change_forget"))
+_AT_ONCE = 1000
+_CHANGES_KEPT_S = 24 * 3600.0
+_UNHELD = (State.READY, State.LATER, State.WAITING)
+
+
+def look(run: Run, now: Moment) -> tuple[bool, Moment | None]:
+    """See whether there is anything to do.
+
+    Args:
+        run (Run): Of a reader.
+        now (Moment): The store's time.
+
+    Returns:
+        tuple[bool, Moment | None]: Whether there is, and when the next message becomes due.
+    """
+    due = run(_LOOK, (now, now - _CHANGES_KEPT_S)).get
+    return bool(due) or bool(_changed_blocks(run, now)), run(_NEXT).get
+
+
+def tend(tx: Transaction) -> Tended:
+    """Do what is to be done.
+
+    Args:
+        tx (Transaction): What is being committed.
+
+    Returns:
+        Tended: What it was.
+    """
+    for route, blocked in _changed_blocks(tx.run, tx.now):
+        tx.run(_BLOCK, (route, tx.now if blocked else None))
+    tx.run(_FORGET, (tx.now - _CHANGES_KEPT_S,))
+    expired, gave_up = _expire(tx), _give_up(tx)
+    return Tended(expired=expired, gave_up=gave_up + _sweep(tx, _AT_ONCE - gave_up), due=_make_ready(tx), next_due_at=tx.run(_NEXT).get)
+
+
+def _changed_blocks(run: Run, now: Moment) -> list[tuple[int, bool]]:
+    """Routes that are blocked now and were not when somebody last looked, or the other way round."""
+    known = dict(run(_BLOCKED).fetchall())
+    obstacles = Obstacles(run, now)
+    found = [(route.id, obstacles.of(route) is not None) for route in all_routes(run)]
+    return [(id, blocked) for id, blocked in found if blocked != (known[id] is not None)]
+
+
+def _expire(tx: Transaction) -> int:
+    expired = 0
+    for at, id in tx.run(_EXPIRED, ("deadline", tx.now, _AT_ONCE)).fetchall():
+        tx.run(_SEEN, ("deadline", at, id))
+        place, state = place_of(tx, id), state_of(tx.run, id)
+        if place is not None and state in _UNHELD:  # who is leased now is entered again when it comes back
+            bury(tx, place, state, deadline_passed(place.deadline))
+            expired += 1
+    return expired
+
+
+def _give_up(tx: Transaction) -> int:
+    gave_up = 0
+    for at, id in tx.run(_EXPIRED, ("patience", tx.now, _AT_ONCE)).fetchall():
+        tx.run(_SEEN, ("patience", at, id))
+        since = progress_of(tx.run, id).waiting_since
+        state = state_of(tx.run, id)
+        if since is not None and state in {State.LATER, State.WAITING}:
+            gave_up += _has_given_up(tx, id, since, None)
+    return gave_up
+
+
+def _has_given_up(tx: Transaction, id: int, since: Moment, blocked_by: str | None) -> bool:
+    view = Viewer(tx.run, tx.now).view(MessageId(id))
+    place = place_of(tx, id)
+    if place is None or since + place.max_wait_s > tx.now:
+        return False
+    bury(tx, place, view.state, waited_too_long(view.message, wait=view.wait, blocked_by=blocked_by))
+    return True
+
+
+def _sweep(tx: Transaction, room: int) -> int:
+    gave_up = 0
+    for route, blocked_since, patience_s, swept, found in tx.run(_SWEEPS, (tx.now,)).fetchall():
+        if gave_up >= room:
+            break
+        next_at = tx.now + patience_s if swept == 0 else found
+        rows = tx.run(_SWEEP, (route, swept, room - gave_up)).fetchall()
+        reason = Obstacles(tx.run, tx.now).of_id(route)
+        for id, since, max_wait_s in rows:
+            ends_at = max(blocked_since, since) + max_wait_s
+            if ends_at <= tx.now:
+                gave_up += _has_given_up(tx, id, ends_at - max_wait_s, reason)
+            else:
+                next_at = min(next_at, ends_at)
+        whole = len(rows) < room
+        tx.run(_SWEPT, (route, 0 if whole else rows[-1][0], next_at, next_at if whole else tx.now))
+    return gave_up
+
+
+def _make_ready(tx: Transaction) -> int:
+    due = [id for (id,) in tx.run(_DUE, (tx.now, _AT_ONCE)).fetchall()]
+    for id in due:
+        place, crashes = place_of(tx, id), progress_of(tx.run, id).crashes
+        if place is not None:
+            tx.move(id, place.route, State.LATER, Move.DUE)
+            leave(tx, place, State.LATER, crashes)
+            enter_ready(tx, place, crashes)
+    return len(due)

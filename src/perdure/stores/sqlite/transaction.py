@@ -1,0 +1,175 @@
+"""One write transaction, in which the calls of many callers are committed together.
+
+What every call would write again and again - numbers drawn, changes, kept counts - is gathered here and
+written once, just before the commit. Events are kept until after it.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import apsw
+
+from perdure.clock import Moment
+from perdure.messages.message import Move, State, after
+from perdure.stores.sqlite.names import Names, RouteRow
+from perdure.stores.sqlite.statements import statement
+
+__all__ = ["Transaction"]
+
+_SEQUENCE, _ADVANCE, _CHANGE = statement("sequence_get"), statement("sequence_set"), statement("change_add")
+_TALLY, _COUNT = statement("tally_add"), statement("counter_add")
+_TOTALS = {
+    Move.FINISH: "done",
+    Move.BURY: "dead",
+    Move.CANCEL: "cancelled",
+    Move.RETRY: "retried",
+    Move.REVIVE: "revived",
+}
+_TOLD = {
+    Move.LEASE: "message.leased",
+    Move.FINISH: "message.done",
+    Move.RETRY: "message.retried",
+    Move.PARK: "message.parked",
+    Move.ASK: "message.parked",
+    Move.RELEASE: "message.released",
+    Move.BURY: "message.dead",
+    Move.CANCEL: "message.cancelled",
+    Move.REVIVE: "message.revived",
+}
+_Marks = tuple[Any, ...]
+
+
+class Transaction:
+    """What is being committed. Used by the writer's thread alone.
+
+    Args:
+        connection (apsw.Connection): The writer's, inside `BEGIN IMMEDIATE`.
+        names (Names): Its routes and tenants.
+        now (Moment): The store's time, the same for all that is committed together.
+    """
+
+    def __init__(self, connection: apsw.Connection, names: Names, now: Moment) -> None:
+        self.run = connection.execute
+        self.run_many = connection.executemany
+        self.names = names
+        self.now = now
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self._begun = connection.execute(_SEQUENCE).get
+        self.last, self.change, self.taken, self.worker, self.all_paused = self._begun
+        self._changes: list[tuple[int, int, str, Moment]] = []
+        self._tallies: dict[tuple[str, str, str], int] = {}
+        self._counts: dict[str, int] = {}
+
+    def number(self) -> int:
+        """Draw the next of the one growing sequence that ids, tags and tokens come from.
+
+        Returns:
+            int: Larger than any before, in whichever process; later times give larger ones.
+        """
+        self.last = max(self.last + 1, int(self.now * 1000) << 20)
+        return self.last
+
+    def born(self, id: int, route: RouteRow, state: State, facts: dict[str, Any]) -> None:
+        """Note that a message has come into being.
+
+        Args:
+            id (int): Which.
+            route (RouteRow): Its route.
+            state (State): Where it begins.
+            facts (dict[str, Any]): What to tell of it.
+        """
+        self.change += 1
+        self._changes.append((self.change, id, state, self.now))
+        self._tally(route.queue, "now", state, 1)
+        self._tally(route.queue, "ever", "put", 1)
+        self.events.append(("message.put", facts))
+
+    def move(self, id: int, route: RouteRow, state: State, move: Move, facts: dict[str, Any] | None = None) -> State:
+        """Note that a message moves; where to, `MOVES` says.
+
+        Args:
+            id (int): Which.
+            route (RouteRow): Its route.
+            state (State): Where it was.
+            move (Move): What happens to it.
+            facts (dict[str, Any] | None): What to tell of it; None tells nothing.
+
+        Returns:
+            State: Where it is then.
+        """
+        new = after(state, move)
+        self.change += 1
+        self._changes.append((self.change, id, new, self.now))
+        self._tally(route.queue, "now", state, -1)
+        self._tally(route.queue, "now", new, 1)
+        if move in _TOTALS:
+            self._tally(route.queue, "ever", _TOTALS[move], 1)
+        if facts is not None and move in _TOLD:
+            self.events.append((_TOLD[move], facts))
+        return new
+
+    def total(self, queue: str, name: str) -> None:
+        """Add one to a total of a queue.
+
+        Args:
+            queue (str): Which.
+            name (str): For example `crashed`.
+        """
+        self._tally(queue, "ever", name, 1)
+
+    def count(self, name: str, n: int = 1) -> None:
+        """Add to a total of the installation.
+
+        Args:
+            name (str): For example `refused_stale`.
+            n (int): How many.
+        """
+        if n:
+            self._counts[name] = self._counts.get(name, 0) + n
+
+    def tell(self, event: str, **facts: Any) -> None:
+        """Keep an event until after the commit.
+
+        Args:
+            event (str): Its name.
+            **facts (Any): What is told.
+        """
+        self.events.append((event, facts))
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        if self._changes:
+            self.run_many(_CHANGE, self._changes)
+        for key, n in self._tallies.items():
+            if n:
+                self.run(_TALLY, (*key, n))
+        for name, n in self._counts.items():
+            self.run(_COUNT, (name, n))
+        now = (self.last, self.change, self.taken, self.worker, self.all_paused)
+        if now != self._begun:
+            self.run(_ADVANCE, now)
+
+    def marks(self) -> _Marks:
+        """Remember what is gathered so far, before a call that may have to be taken back alone.
+
+        Returns:
+            _Marks: For `back_to`.
+        """
+        numbers = (self.last, self.change, self.taken, self.worker, self.all_paused)
+        return numbers, len(self.events), len(self._changes), copy.copy(self._tallies), copy.copy(self._counts)
+
+    def back_to(self, marks: _Marks) -> None:
+        """Forget what a call that failed had gathered.
+
+        Args:
+            marks (_Marks): From before it.
+        """
+        numbers, events, changes, self._tallies, self._counts = marks
+        self.last, self.change, self.taken, self.worker, self.all_paused = numbers
+        del self.events[events:], self._changes[changes:]
+
+    def _tally(self, queue: str, kind: str, name: str, n: int) -> None:
+        key = (queue, kind, name)
+        self._tallies[key] = self._tallies.get(key, 0) + n

@@ -1,0 +1,119 @@
+"""How a message looks from outside, put together from where it lies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from perdure.clock import Moment
+from perdure.errors.base import ErrorFacts, NotFound
+from perdure.messages.dead import QUARANTINE_AT
+from perdure.messages.ids import write
+from perdure.messages.message import Attempt, Message, MessageId, State, View, Wait, WorkerId
+from perdure.resources.usage import Usage
+from perdure.stores.sqlite.lease import message_from
+from perdure.stores.sqlite.obstacles import Obstacles
+from perdure.stores.sqlite.places import Progress, state_of
+from perdure.stores.sqlite.readers import Run
+from perdure.stores.sqlite.statements import statement
+
+__all__ = ["Viewer", "attempts"]
+
+_MESSAGE, _LEASE, _OUTCOME = statement("view_message"), statement("view_lease"), statement("view_outcome")
+_LATER, _WAITING, _QUARANTINE = statement("view_later"), statement("view_waiting"), statement("route_quarantine_of")
+_ATTEMPTS = statement("attempt_list")
+_decode_wait = msgspec.json.Decoder(Wait).decode
+_decode_usage = msgspec.json.Decoder(Usage).decode
+_decode_error = msgspec.json.Decoder(ErrorFacts).decode
+
+
+class Viewer:
+    """Looks at messages as of one read or transaction.
+
+    Args:
+        run (Run): Of a reader or a transaction.
+        now (Moment): The store's time.
+    """
+
+    def __init__(self, run: Run, now: Moment) -> None:
+        self._run = run
+        self._obstacles = Obstacles(run, now)
+
+    def view(self, id: MessageId, *, tenant: str | None = None) -> View:
+        """Look at one message.
+
+        Args:
+            id (MessageId): Which.
+            tenant (str | None): Only if it is this tenant's.
+
+        Returns:
+            View: It.
+
+        Raises:
+            NotFound: No such message (of this tenant).
+        """
+        row = self._run(_MESSAGE, (id,)).fetchone()
+        if row is None or tenant not in (None, row[2]):
+            raise NotFound(f"there is no message {write(id)!r}", hint="Ids are shown by `perdure messages`.")
+        message = message_from(id, row[3:7], row[2], row[7:17])
+        progress = Progress(*(ours if kept is None else kept for ours, kept in zip(Progress(), row[17:], strict=True)))
+        return self._view(message, row[1], progress, state_of(self._run, id))
+
+    def _view(self, message: Message, route: int, progress: Progress, state: State) -> View:
+        fields: dict[str, Any] = {
+            "attempt": progress.used,
+            "started_at": progress.started_at,
+            "usage": None if progress.usage is None else _decode_usage(progress.usage),
+        }
+        if state is State.READY:
+            fields["blocked_by"] = self._obstacles.of_id(self._lies_on(route, progress))
+        elif state is State.LATER:
+            fields["wait"] = self._later(message.id)
+        elif state is State.WAITING:
+            fields["wait"] = _decode_wait(self._run(_WAITING, (message.id,)).get)
+        elif state is State.LEASED:
+            worker, attempt, started_at = self._run(_LEASE, (message.id,)).fetchone()
+            fields |= {"worker": WorkerId(worker), "attempt": attempt, "started_at": started_at}
+        else:
+            fields |= self._ended(message.id)
+        return View(message=message, state=state, crashes=progress.crashes, revived=progress.revived, **fields)
+
+    def _lies_on(self, route: int, progress: Progress) -> int:
+        return route if progress.crashes < QUARANTINE_AT else int(self._run(_QUARANTINE, (route,)).get)
+
+    def _later(self, id: int) -> Wait:
+        at, text = self._run(_LATER, (id,)).fetchone()
+        return Wait(why="delay", until=at) if text is None else _decode_wait(text)
+
+    def _ended(self, id: int) -> dict[str, Any]:
+        used, started_at, ended_at, code_version, usage, error, result = self._run(_OUTCOME, (id,)).fetchone()
+        return {
+            "attempt": used,
+            "started_at": started_at,
+            "ended_at": ended_at,
+            "code_version": code_version,
+            "usage": None if usage is None else _decode_usage(usage),
+            "error": None if error is None else _decode_error(error),
+            "result": result,
+        }
+
+
+def attempts(run: Run, id: MessageId) -> list[Attempt]:
+    """List what went wrong with a message.
+
+    Args:
+        run (Run): Of a reader.
+        id (MessageId): Which.
+
+    Returns:
+        list[Attempt]: Oldest first.
+
+    Raises:
+        NotFound: No such message.
+    """
+    if run(_MESSAGE, (id,)).fetchone() is None:
+        raise NotFound(f"there is no message {write(id)!r}", hint="Ids are shown by `perdure messages`.")
+    return [
+        Attempt(n=n, kind=kind, error=_decode_error(error), at=at, worker=worker) for n, kind, error, at, worker in run(_ATTEMPTS, (id,))
+    ]
