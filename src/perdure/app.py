@@ -1,1 +1,205 @@
 """Wiring: settings in, running parts out. The only file below cli/ and testing/ that names concrete classes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from perdure.agents.agent import Agent
+from perdure.agents.chat import chat
+from perdure.agents.registry import App
+from perdure.clock import Clock, SystemClock
+from perdure.config.secrets import reveal
+from perdure.config.settings import ProviderSettings, Settings
+from perdure.errors.base import ConfigError, NotYetBuilt
+from perdure.messages.retry import Backoff
+from perdure.providers.generic import GenericProvider
+from perdure.providers.local import LocalProvider
+from perdure.providers.models import Models
+from perdure.providers.protocol import ChatProvider
+from perdure.providers.qwen import QwenProvider
+from perdure.stores.sqlite.store import SqliteStore
+from perdure.stores.store import Store
+from perdure.worker.worker import Worker
+
+__all__ = ["build_models", "build_worker", "load_app", "open_store"]
+
+_SQLITE = "sqlite:///"
+
+
+def open_store(settings: Settings, *, clock: Clock | None = None) -> Store:
+    """Make the store that the settings name; `async with` opens it.
+
+    Args:
+        settings (Settings): Its address, or the data folder.
+        clock (Clock | None): The store's time; None for the machine's.
+
+    Returns:
+        Store: Not yet open.
+
+    Raises:
+        ConfigError: The address is none.
+        NotYetBuilt: It is the address of another database.
+    """
+    path = _database(settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return SqliteStore(
+        path,
+        clock=clock or SystemClock(),
+        synchronous=settings.store.synchronous,
+        wait_s=settings.store.wait_s,
+        run_dir=settings.data / "run",
+    )
+
+
+def build_models(settings: Settings) -> Models:
+    """Make the providers, and the table that finds one for a model's name.
+
+    The embedded model is always among them, as `local`.
+
+    Args:
+        settings (Settings): Its `providers`, `models` and `default_model`.
+
+    Returns:
+        Models: Close it at the end.
+
+    Raises:
+        ConfigError: A provider lacks its address, or its key cannot be found.
+    """
+    rows = {"local": ProviderSettings(kind="local"), **settings.providers}
+    providers = {name: _provider(name, row, settings) for name, row in rows.items()}
+    aliases = {name: (alias.provider, alias.model) for name, alias in settings.models.items()}
+    return Models(providers, aliases, settings.default_model)
+
+
+def load_app(spec: str | None) -> App:
+    """Find the user's agents, and add the built-in one, `chat`.
+
+    Args:
+        spec (str | None): `my_module:app` or `path/to/agents.py:app`; the name after the colon is that
+            of an `App`, or of a single agent, and `app` if there is none. None for no agents of the user's.
+
+    Returns:
+        App: A worker's agents.
+
+    Raises:
+        ConfigError: It cannot be imported, or there is no such thing in it.
+    """
+    users = App(name="perdure") if spec is None else _imported(spec)
+    app = App(users.agents.values(), name=users.name)
+    if chat.name not in app.agents:
+        app.add(chat)
+    return app
+
+
+def build_worker(
+    settings: Settings,
+    store: Store,
+    models: Models,
+    app: App,
+    *,
+    quarantine: bool = False,
+    isolate: Sequence[str] | None = None,
+    clock: Clock | None = None,
+) -> Worker:
+    """Make a worker.
+
+    Args:
+        settings (Settings): Its `worker` and `queue`.
+        store (Store): Open.
+        models (Models): Who answers prompts.
+        app (App): The agents.
+        quarantine (bool): Work quarantined messages only, and end when none is left.
+        isolate (Sequence[str] | None): The command that starts a quarantine process.
+        clock (Clock | None): The store's time; None for the machine's.
+
+    Returns:
+        Worker: `run` lets it live.
+    """
+    wanted = settings.worker
+    return Worker(
+        store,
+        app,
+        models,
+        slots=wanted.slots,
+        threads=wanted.threads,
+        grace_s=wanted.grace_s,
+        park_after_s=wanted.park_after_s,
+        dead_after_s=wanted.dead_after_s,
+        queues=wanted.queues,
+        quarantine=quarantine,
+        isolate=isolate,
+        backoff=Backoff(base_s=settings.queue.backoff_base_s, cap_s=settings.queue.backoff_cap_s),
+        clock=clock,
+    )
+
+
+def _database(settings: Settings) -> Path:
+    url = settings.store.url
+    if url is None:
+        return settings.data / "perdure.db"
+    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
+        return Path(url.removeprefix(_SQLITE))
+    scheme = url.partition(":")[0]
+    if scheme in {"postgres", "postgresql"}:
+        raise NotYetBuilt("PostgreSQL comes later; SQLite is what there is now", hint="Leave `store.url` out, or write `sqlite:///path`.")
+    raise ConfigError(f"`store.url` begins with {scheme!r}, which is no store", hint="Write `sqlite:///path/to/perdure.db`.")
+
+
+def _provider(name: str, row: ProviderSettings, settings: Settings) -> ChatProvider:
+    if row.kind == "local":
+        return LocalProvider(name, data=settings.data, timeout_s=row.timeout_s)
+    if row.kind == "qwen":
+        return QwenProvider(
+            name,
+            api_key=reveal(row.api_key),
+            region=row.region or "intl",
+            workspace=row.workspace,
+            base_url=row.base_url,
+            timeout_s=row.timeout_s,
+            models=row.models,
+            headers=row.headers,
+            native_tools=row.native_tools,
+        )
+    if row.kind == "fake":
+        raise ConfigError(f"`providers.{name}.kind` is 'fake', which is for tests", hint="Hand `perdure.testing.FakeProvider` to `Models`.")
+    if row.base_url is None:
+        raise ConfigError(f"`providers.{name}.base_url` is missing", hint="For example `https://api.openai.com/v1`.")
+    return GenericProvider(
+        name,
+        base_url=row.base_url,
+        api_key=reveal(row.api_key),
+        timeout_s=row.timeout_s,
+        native_tools=row.native_tools,
+        headers=row.headers,
+        models=row.models,
+    )
+
+
+def _imported(spec: str) -> App:
+    place, _, attribute = spec.partition(":")
+    module = _module_name(place)
+    try:
+        found = getattr(importlib.import_module(module), attribute or "app", None)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module == error.name or module.startswith(error.name + ".")):
+            raise ConfigError(f"{place!r} imports {error.name!r}, which is not installed") from error
+        raise ConfigError(f"there is no module {place!r}", hint=f"Looked in {Path.cwd()} and the installed packages.") from error
+    except Exception as error:
+        what = f"{place!r} cannot be imported: {type(error).__name__}: {error}"
+        raise ConfigError(what, hint="Import it in Python to see where.") from error
+    if isinstance(found, Agent):
+        return App([found], name=module)
+    if isinstance(found, App):
+        return found
+    raise ConfigError(f"{place!r} has no app called {attribute or 'app'!r}", hint="Write `app = App(agents=[...])` in it.")
+
+
+def _module_name(place: str) -> str:
+    """A file is imported as a module from its folder, so that it is found by the same name in every process."""
+    folder, name = (Path(place).resolve().parent, Path(place).stem) if place.endswith(".py") else (Path.cwd(), place)
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    return name

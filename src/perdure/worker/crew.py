@@ -52,7 +52,7 @@ class Crew:
     async def drain(self, grace_s: float) -> None:
         """Give running messages their grace, then take them back from their last step.
 
-        A fenced worker gives none: it drops everything at once. Neither does one that is cancelled.
+        A fenced worker gives none: it drops everything at once.
 
         Args:
             grace_s (float): How long they may go on.

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -65,7 +65,7 @@ class Executor:
     """
 
     def __init__(self, lease: Lease, agent: Agent, place: Workplace, *, on_free: Callable[[], None]) -> None:
-        self.lease = lease
+        self.lease: Lease = lease
         self._agent = agent
         self._place = place
         self._on_free = on_free
@@ -102,8 +102,9 @@ class Executor:
         if self._why is not None:
             return None
         work = asyncio.create_task(perform(self._agent, self.lease, self._place.parts))
+        either: set[asyncio.Future[Any]] = {work, self._off}
         try:
-            await asyncio.wait({work, self._off}, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
             if not work.done():
                 self.call_off(CalledOff.DEADLINE)  # unless somebody called it off for another reason
                 work.cancel()

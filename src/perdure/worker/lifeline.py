@@ -22,6 +22,7 @@ class Lifeline:
     """The parent's side; made for one child, open until it is closed or the parent dies."""
 
     def __init__(self) -> None:
+        self.reading: int
         self.reading, self._writing = os.pipe()
 
     def environ(self, base: Mapping[str, str]) -> dict[str, str]:

@@ -31,7 +31,7 @@ class Slots:
         self._in_threads = 0
         self._settling = 0
         self._wanted = False
-        self.freed = asyncio.Event()
+        self.freed: asyncio.Event = asyncio.Event()
         """Set when room was made that somebody wanted."""
 
     @property

@@ -84,8 +84,8 @@ class Worker:
         queues (Collection[str] | None): The queues it serves; None for all.
         quarantine (bool): Work quarantined messages only, one at a time, and end when none is left.
         isolate (Sequence[str] | None): The command that starts a quarantine process; None starts none.
-        backoff (Backoff): How far attempts lie apart.
-        clock (Clock): The store's time.
+        backoff (Backoff | None): How far attempts lie apart; None for the defaults.
+        clock (Clock | None): The store's time; None for the machine's.
     """
 
     def __init__(
@@ -121,8 +121,24 @@ class Worker:
         self._duties = Duties(store.messages, store.workers, self._clock, dead_after_s=dead_after_s)
         self._lanes = Lanes(store.messages, self._clock)
         self._last_call = LastCall()
-        self.ready = asyncio.Event()
+        self.ready: asyncio.Event = asyncio.Event()
         """Set once it is registered and takes messages."""
+
+    @property
+    def card(self) -> WorkerCard:
+        """What it says of itself.
+
+        Raises:
+            UnknownModel: An agent names a model that nobody has.
+        """
+        return WorkerCard(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            slots=self._slot_count,
+            agents=[agent.card(self._lane_of(agent.model)) for agent in self._app.agents.values()],
+            queues=None if self._queues is None else sorted(self._queues),
+            quarantine=self._quarantine,
+        )
 
     async def run(self, stop: asyncio.Event) -> WorkerEnd:
         """Live: take messages until asked to stop, and end in good order.
@@ -139,17 +155,21 @@ class Worker:
         async with self._registered() as worker, self._beating(worker) as heartbeat, self._background(stop):
             crew = self._crew(heartbeat)
             await self._begin(worker)
+            grace_s = self._grace_s
             try:
                 await self._leases(worker, crew).run()
+            except asyncio.CancelledError:
+                grace_s = 0.0  # asked twice
+                raise
             finally:
-                await crew.drain(self._grace_s)
+                await crew.drain(grace_s)
         return self._end(worker)
 
     # Its life, in order of telling ------------------------------------------------------------------
 
     @asynccontextmanager
     async def _registered(self) -> AsyncIterator[WorkerId]:
-        worker = await self._store.workers.register(self._card())
+        worker = await self._store.workers.register(self.card)
         try:
             yield worker
         finally:
@@ -221,16 +241,6 @@ class Worker:
         return HUNG_LOOK_S
 
     # What it is made of -----------------------------------------------------------------------------
-
-    def _card(self) -> WorkerCard:
-        return WorkerCard(
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            slots=self._slot_count,
-            agents=[agent.card(self._lane_of(agent.model)) for agent in self._app.agents.values()],
-            queues=None if self._queues is None else sorted(self._queues),
-            quarantine=self._quarantine,
-        )
 
     def _lane_of(self, model: str | None) -> str | None:
         return None if model is None else self._models.resolve(model).lane

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from perdure.app import build_models, build_worker, load_app, open_store
+from perdure.config.settings import Settings
+from perdure.errors.base import ConfigError, NotYetBuilt
+from perdure.providers.generic import GenericProvider
+from perdure.providers.local import LocalProvider
+from perdure.providers.qwen import QwenProvider
+from perdure.stores.inmemory import InMemoryStore
+from perdure.stores.sqlite.store import SqliteStore
+
+
+def settings(**parts: Any) -> Settings:
+    return Settings.model_validate(parts)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A current folder of the test's own, whose modules are forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    known = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - known:
+        del sys.modules[name]
+
+
+async def test_the_store_lies_in_the_data_folder(tmp_path: Path) -> None:
+    async with open_store(settings(data=tmp_path / "data")) as store:
+        assert isinstance(store, SqliteStore)
+        await store.check()
+    assert (tmp_path / "data" / "perdure.db").exists()
+
+
+async def test_the_store_lies_where_its_address_says(tmp_path: Path) -> None:
+    async with open_store(settings(data=tmp_path, store={"url": f"sqlite:///{tmp_path}/elsewhere/x.db"})):
+        assert (tmp_path / "elsewhere" / "x.db").exists()
+
+
+def test_postgresql_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(NotYetBuilt, match="PostgreSQL"):
+        open_store(settings(data=tmp_path, store={"url": "postgresql://localhost/perdure"}))
+
+
+@pytest.mark.parametrize("url", ["mysql://localhost/perdure", "sqlite:///", "perdure.db"])
+def test_an_address_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match=r"store\.url"):
+        open_store(settings(data=tmp_path, store={"url": url}))
+
+
+async def test_the_embedded_model_is_always_there(tmp_path: Path) -> None:
+    models = build_models(settings(data=tmp_path))
+    assert isinstance(models.resolve(None).provider, LocalProvider)
+    await models.aclose()
+
+
+async def test_each_kind_of_provider_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THE_KEY", "sk-secret")
+    rows = {
+        "up": {"base_url": "http://127.0.0.1:1/v1", "models": ["m"]},
+        "qwen": {"kind": "qwen", "api_key": "env:THE_KEY", "region": "cn"},
+    }
+    models = build_models(settings(data=tmp_path, providers=rows, models={"fast": {"provider": "up", "model": "m"}}, default_model="fast"))
+    assert isinstance(models.resolve(None).provider, GenericProvider)
+    assert models.resolve(None).lane == "up/m"
+    assert isinstance(models.resolve("qwen/qwen-max").provider, QwenProvider)
+    await models.aclose()
+
+
+@pytest.mark.parametrize(
+    ("row", "match"),
+    [
+        ({"kind": "generic"}, "base_url"),
+        ({"kind": "generic", "base_url": "http://x/v1", "api_key": "env:NO_SUCH_VARIABLE"}, "NO_SUCH_VARIABLE"),
+    ],
+)
+def test_a_provider_that_lacks_something_is_refused(tmp_path: Path, row: dict[str, str], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        build_models(settings(data=tmp_path, providers={"up": row}))
+
+
+def test_without_agents_of_the_users_there_is_chat() -> None:
+    assert list(load_app(None).agents) == ["chat"]
+
+
+AGENTS = "from perdure import App, Run, agent\n@agent\nasync def one(run: Run) -> int:\n    return 1\napp = App([one])\n"
+
+
+def test_agents_are_found_in_a_module_of_the_current_folder(folder: Path) -> None:
+    (folder / "mine_one.py").write_text(AGENTS)
+    assert sorted(load_app("mine_one:app").agents) == ["chat", "one"]
+    assert sorted(load_app("mine_one").agents) == ["chat", "one"]
+
+
+def test_agents_are_found_in_a_file(folder: Path) -> None:
+    (folder / "deep").mkdir()
+    (folder / "deep" / "mine_two.py").write_text(AGENTS)
+    assert sorted(load_app("deep/mine_two.py:app").agents) == ["chat", "one"]
+
+
+def test_a_single_agent_is_an_app_too(folder: Path) -> None:
+    (folder / "mine_three.py").write_text(AGENTS)
+    assert sorted(load_app("mine_three:one").agents) == ["chat", "one"]
+
+
+def test_a_users_own_chat_stands(folder: Path) -> None:
+    (folder / "mine_four.py").write_text(AGENTS.replace("one", "chat"))
+    assert load_app("mine_four").agents["chat"].description == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "spec", "match"),
+    [
+        (None, "no_such_module_here:app", "no module"),
+        ("import no_such_package_at_all", "mine_five", "no_such_package_at_all"),
+        ("app = 1 / 0", "mine_six", "ZeroDivisionError"),
+        ("def broken(:", "mine_seven", "SyntaxError"),
+        ("app = 5", "mine_eight", "no app called 'app'"),
+        ("", "mine_nine:agents", "no app called 'agents'"),
+    ],
+)
+def test_agents_that_cannot_be_had_are_refused_with_a_reason(folder: Path, source: str | None, spec: str, match: str) -> None:
+    if source is not None:
+        (folder / f"{spec.partition(':')[0]}.py").write_text(source)
+    with pytest.raises(ConfigError, match=match):
+        load_app(spec)
+
+
+async def test_a_worker_is_made_as_the_settings_say(tmp_path: Path) -> None:
+    async with InMemoryStore() as store:
+        models = build_models(settings(data=tmp_path))
+        worker = build_worker(settings(data=tmp_path, worker={"slots": 3, "queues": ["mail"]}), store, models, load_app(None))
+        assert (worker.card.slots, worker.card.queues) == (3, ["mail"])
+        await models.aclose()
