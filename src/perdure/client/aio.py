@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
-from urllib.parse import quote
 
 from perdure.client.address import find_address
 from perdure.client.answers import AttemptJson, ChangesJson, MessageJson, MessagesPage, StepJson
@@ -13,7 +12,7 @@ from perdure.client.follow import ENDED, follow
 from perdure.client.new import Named, NewMessageJson, PutOptions, as_json, brought_own_key, chunks, new_message
 from perdure.client.operating import Operating
 from perdure.client.problems import error_of_message
-from perdure.client.transport import Transport
+from perdure.client.transport import Transport, segment
 from perdure.clock import awake
 from perdure.errors.base import Conflict, InvalidInput, PerdureError
 
@@ -114,7 +113,7 @@ class AsyncClient(Operating):
             NotFound: There is none, or it is not yours.
         """
         query = {"wait": f"{min(wait_s, 60):g}"} if wait_s else None
-        message: MessageJson = await self._wire.get(f"/api/v1/messages/{quote(id, safe='')}", query, wait_s=wait_s)
+        message: MessageJson = await self._wire.get(f"/api/v1/messages/{segment(id)}", query, wait_s=wait_s)
         return message
 
     async def ended(self, id: str, *, timeout_s: float | None = None) -> MessageJson:
@@ -206,7 +205,7 @@ class AsyncClient(Operating):
         Returns:
             MessageJson: As it is now.
         """
-        message: MessageJson = await self._wire.ask("POST", f"/api/v1/messages/{quote(id, safe='')}/cancel", repeatable=True)
+        message: MessageJson = await self._wire.ask("POST", f"/api/v1/messages/{segment(id)}/cancel", repeatable=True)
         return message
 
     async def steps(self, id: str) -> list[StepJson]:
@@ -218,7 +217,7 @@ class AsyncClient(Operating):
         Returns:
             list[StepJson]: In the order in which they were first begun.
         """
-        steps: list[StepJson] = (await self._wire.get(f"/api/v1/messages/{quote(id, safe='')}/steps"))["data"]
+        steps: list[StepJson] = (await self._wire.get(f"/api/v1/messages/{segment(id)}/steps"))["data"]
         return steps
 
     async def attempts(self, id: str) -> list[AttemptJson]:
@@ -230,7 +229,7 @@ class AsyncClient(Operating):
         Returns:
             list[AttemptJson]: Oldest first.
         """
-        attempts: list[AttemptJson] = (await self._wire.get(f"/api/v1/messages/{quote(id, safe='')}/attempts"))["data"]
+        attempts: list[AttemptJson] = (await self._wire.get(f"/api/v1/messages/{segment(id)}/attempts"))["data"]
         return attempts
 
     async def decide(self, id: str, step: int, decision: Literal["happened", "run-again", "bury"], *, result: Any = None) -> None:
@@ -243,7 +242,7 @@ class AsyncClient(Operating):
             result (Any): For `happened`: what the step returned.
         """
         said = {"decision": decision} | ({"result": result} if decision == "happened" else {})
-        await self._wire.ask("POST", f"/api/v1/messages/{quote(id, safe='')}/steps/{step}/decision", body=as_json(said, "the decision"))
+        await self._wire.ask("POST", f"/api/v1/messages/{segment(id)}/steps/{step}/decision", body=as_json(said, "the decision"))
 
     async def chat(self, messages: Sequence[Mapping[str, Any]], *, model: str | None = None, **params: Any) -> dict[str, Any]:
         """Ask a model at once, without a message.

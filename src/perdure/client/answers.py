@@ -161,6 +161,7 @@ class QueueJson(TypedDict):
 class KeyJson(TypedDict):
     """A key as kept: never the key itself."""
 
+    object: Literal["key"]
     id: str
     name: str
     tenant: str
@@ -180,6 +181,7 @@ class NewKeyJson(KeyJson):
 class AgentJson(TypedDict):
     """An agent as registered last."""
 
+    object: Literal["agent"]
     name: str
     version: str
     queue: str
@@ -194,12 +196,16 @@ class AgentJson(TypedDict):
 class WorkerJson(TypedDict):
     """A worker as others see it."""
 
+    object: Literal["worker"]
     id: int
     host: str
     pid: int
     slots: int
     alive: bool
     quarantine: bool
+    queues: list[str] | None
+    agents: dict[str, str]
+    """Name to code version."""
     leases: int
     started_at: str
     beat_at: str

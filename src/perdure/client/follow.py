@@ -36,7 +36,7 @@ async def follow(client: AsyncClient, ids: Iterable[str], *, look_at: Iterable[s
     """
     still_open = dict.fromkeys(ids)
     last = (await client.changes())["last"] if after is None else after
-    looks = [id for id in look_at if id in still_open]
+    looks = [one for one in look_at if one in still_open]
     while still_open:
         for start in range(0, len(looks), _LOOKS_AT_ONCE):
             for message in await asyncio.gather(*map(client.message, looks[start : start + _LOOKS_AT_ONCE])):
@@ -54,6 +54,6 @@ async def follow(client: AsyncClient, ids: Iterable[str], *, look_at: Iterable[s
 def _some(still_open: dict[str, None]) -> list[str]:
     """The first of those still open; they move to the end, so that each has its turn."""
     chosen = list(still_open)[:_LOOKS_A_ROUND]
-    for id in chosen:
-        still_open[id] = still_open.pop(id)
+    for one in chosen:
+        still_open[one] = still_open.pop(one)
     return chosen

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 from perdure.client.answers import AgentJson, DeadLetterJson, KeyJson, MessageJson, MessagesPage, NewKeyJson, QueueJson, WorkerJson
 from perdure.client.new import as_json
-from perdure.client.transport import Transport
+from perdure.client.transport import Transport, segment
 
 __all__ = ["Operating"]
 
@@ -47,7 +46,7 @@ class Operating:
         Returns:
             DeadLetterJson: As it is now.
         """
-        letter: DeadLetterJson = await self._wire.get(f"/api/v1/dead-letters/{quote(id, safe='')}")
+        letter: DeadLetterJson = await self._wire.get(f"/api/v1/dead-letters/{segment(id)}")
         return letter
 
     async def revive(self, id: str) -> MessageJson:
@@ -59,7 +58,7 @@ class Operating:
         Returns:
             MessageJson: As it is now.
         """
-        message: MessageJson = await self._wire.ask("POST", f"/api/v1/dead-letters/{quote(id, safe='')}/revive")
+        message: MessageJson = await self._wire.ask("POST", f"/api/v1/dead-letters/{segment(id)}/revive")
         return message
 
     async def queues(self) -> list[QueueJson]:
@@ -125,7 +124,7 @@ class Operating:
         Returns:
             KeyJson | None: As it is now, if the server tells.
         """
-        key: KeyJson | None = await self._wire.ask("DELETE", f"/api/v1/keys/{quote(id, safe='')}", repeatable=True)
+        key: KeyJson | None = await self._wire.ask("DELETE", f"/api/v1/keys/{segment(id)}", repeatable=True)
         return key
 
     async def agents(self) -> list[AgentJson]:
@@ -157,4 +156,4 @@ class Operating:
 
 
 def _switch(queue: str | None, verb: str) -> str:
-    return f"/api/v1/{verb}" if queue is None else f"/api/v1/queues/{quote(queue, safe='')}/{verb}"
+    return f"/api/v1/{verb}" if queue is None else f"/api/v1/queues/{segment(queue)}/{verb}"

@@ -10,19 +10,33 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from perdure.client.address import Address
 from perdure.client.problems import error_of_answer
 from perdure.clock import awake, chance, now
-from perdure.errors.base import PerdureError, ServerUnreachable, StoreError
+from perdure.errors.base import InvalidInput, PerdureError, ServerUnreachable, StoreError
 
 MOST_CONNECTIONS = 500
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 
-__all__ = ["Transport"]
+__all__ = ["Transport", "segment"]
+
+
+def segment(text: str) -> str:
+    """Write an id or a name as one part of a path, whatever it holds.
+
+    Args:
+        text (str): Perhaps from a command line.
+
+    Returns:
+        str: Without `/`, `.` alone or anything that would lead elsewhere.
+    """
+    return quote(text, safe="", errors="replace").replace(".", "%2E")
 
 
 class Transport:
@@ -99,11 +113,12 @@ class Transport:
 
     async def _once(self, method: str, path: str, body: bytes | None, query: Mapping[str, Any] | None, timeout_s: float) -> Any:
         headers = {"content-type": "application/json"} if body is not None else None
-        params = {name: str(value) for name, value in (query or {}).items() if value is not None}
+        params = {name: _text(value) for name, value in (query or {}).items() if value is not None}
         timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, 10.0))
+        url = URL(self._address.url + path, encoded=True)
         try:
             async with self._open_session().request(
-                method, self._address.url + path, data=body, headers=headers, params=params, timeout=timeout, allow_redirects=False
+                method, url, data=body, headers=headers, params=params, timeout=timeout, allow_redirects=False
             ) as answer:
                 content = await answer.read()
                 status, retry_after = answer.status, answer.headers.get("Retry-After")
@@ -136,6 +151,16 @@ class Transport:
         if isinstance(error, TimeoutError):
             return ServerUnreachable(f"{url} did not answer within {timeout_s:.0f} s")
         return ServerUnreachable(f"the connection to {url} broke: {str(error) or type(error).__name__}")
+
+
+def _text(value: object) -> str:
+    text = str(value)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInput(f"{text[:60]!r} is no text: {error.reason}") from error
+    return text
 
 
 def _never_arrived(error: PerdureError) -> bool:
