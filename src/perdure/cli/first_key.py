@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 
 from perdure.cli.private_files import write_private
-from perdure.cli.words import say
 from perdure.client.address import key_file
 from perdure.clock import now
 from perdure.errors.base import ConfigError
@@ -47,7 +46,7 @@ async def ensure_first_key(keys: KeyStore, data: Path) -> FirstKey:
     if any(key.revoked_at is None for key in await keys.list()):
         if given:
             return FirstKey("the variable PERDURE_API_KEY")
-        return FirstKey(str(file) if file.exists() else "not here; `perdure keys create NAME` makes one")
+        return FirstKey(str(file) if file.exists() else "nobody's file here; `perdure keys create NAME` makes another")
     if given:
         await _keep(keys, given, "PERDURE_API_KEY")
         return FirstKey("the variable PERDURE_API_KEY")
@@ -66,12 +65,3 @@ async def _keep(keys: KeyStore, secret: str, origin: str) -> None:
         raise ConfigError(f"what {origin} holds is no key", hint="A key looks like pdr_… with a checksum; `perdure keys create` makes one.")
     key = Key(id="key_" + secrets.token_hex(8), name="first", tenant=OPERATOR, scopes=("*",), last4=secret[-4:], created_at=now())
     await keys.add(key, digest(secret))
-
-
-def show_once(secret: str) -> None:
-    """Show a new key to the person at the terminal.
-
-    Args:
-        secret (str): The key.
-    """
-    say(f"\n  {secret}\n  This is shown once.\n")

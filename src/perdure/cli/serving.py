@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import secrets
 import socket
 import sys
@@ -12,12 +14,13 @@ from contextlib import asynccontextmanager
 import uvicorn
 
 from perdure.app import build_models, open_store
-from perdure.cli.first_key import FirstKey, ensure_first_key, show_once
+from perdure.cli.first_key import FirstKey, ensure_first_key
 from perdure.cli.listening import address_written, url_of
 from perdure.cli.private_files import data_folder_for, read_or_make
 from perdure.cli.words import say
 from perdure.config.settings import Settings
 from perdure.errors.base import PerdureError
+from perdure.messages.registry import WorkerRegistry
 from perdure.server.app import make_server
 from perdure.server.listen import listener
 from perdure.server.parts import ServerParts
@@ -42,6 +45,7 @@ async def serve_until(
     Raises:
         PerdureError: The server ended by itself, or what ran beside it did with an error.
     """
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     data = data_folder_for(settings.data)
     url = url_of(taken)
     async with open_store(settings) as store:
@@ -59,8 +63,9 @@ async def serve_until(
             server = listener(make_server(parts), host=settings.server.host, port=settings.server.port)
             async with _doors_open(server, taken) as doors:
                 with address_written(data, url):
-                    _announce(url, key)
+                    saying = asyncio.create_task(_announce(url, key, store.workers if beside else None))
                     await _until_one_ends(stop, doors, beside)
+                    saying.cancel()
         finally:
             await models.aclose()
 
@@ -100,11 +105,22 @@ async def _wait(stop: asyncio.Event) -> None:
     await stop.wait()
 
 
-def _announce(url: str, key: FirstKey) -> None:
-    say(f"Perdure is at {url}")
+async def _announce(url: str, key: FirstKey, workers: WorkerRegistry | None) -> None:
+    """Say where everything is, once it can be used."""
     if key.made and sys.stderr.isatty():
-        show_once(key.made)
-    say(f"the key is in {key.where}" if key.where.startswith(("/", ".")) else f"the key: {key.where}")
+        say(f"\nyour key, shown this once:\n\n  {key.made}\n")
+    if workers is not None and not await _first_worker(workers):
+        say(f"no worker has come up within {START_LIMIT_S:g} s; the server takes messages meanwhile")
+    say(f"Perdure is at {url}; the key is in {key.where}")
     say('try:  perdure send chat --prompt "Say hello." --wait')
     say("      perdure messages list")
-    say("      perdure --help")
+    say("      perdure dead list")
+
+
+async def _first_worker(workers: WorkerRegistry) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(START_LIMIT_S):
+            while not any(worker.alive for worker in await workers.workers()):  # noqa: ASYNC110 - a worker of another process tells nobody here
+                await asyncio.sleep(0.1)
+            return True
+    return False
