@@ -16,6 +16,7 @@ from perdure.server import refusals
 from perdure.server.answer import Answer
 from perdure.server.api.doors import DOORS as API_DOORS
 from perdure.server.core import Core
+from perdure.server.dashboard.pages import page_routes
 from perdure.server.door import Door
 from perdure.server.entry import Doors, Nowhere, Refuse
 from perdure.server.frame import Frame
@@ -50,6 +51,7 @@ def make_server(parts: ServerParts) -> Starlette:
             *_routes(core, ours, _problem),
             Route("/v1/{rest:path}", Nowhere(core, openai_refusals.refuse, nothing_here)),
             Route("/api/{rest:path}", Nowhere(core, _problem, _nothing)),
+            *page_routes(core),
         ],
         middleware=[Middleware(Frame)],
         lifespan=_living(core, metrics),

@@ -1,0 +1,56 @@
+"""`/messages/{id}`: one message, what its run did, and what a person can do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from perdure.agents.journal import Step
+from perdure.messages import ids
+from perdure.messages.message import ENDS, State, View
+from perdure.resources.usage import Usage
+from perdure.server.answer import Answer
+from perdure.server.dashboard.timeline import WIDTH, bars
+from perdure.server.dashboard.visit import Visit
+
+__all__ = ["message"]
+
+
+async def message(visit: Visit) -> Answer:
+    """Show the page.
+
+    Args:
+        visit (Visit): Who looks.
+
+    Returns:
+        Answer: The whole page.
+    """
+    store = visit.core.store
+    view = await store.messages.get(ids.read(visit.path["id"]), tenant=visit.tenant)
+    steps = await store.journal.steps(view.message.id) if visit.may("steps:read") else ()
+    now = visit.core.clock.now()
+    return visit.renderer.page(
+        "message",
+        visit=visit,
+        now=now,
+        view=view,
+        bars=bars(steps, now=now),
+        width=WIDTH,
+        asked=_asked(view, steps) if visit.may("steps:decide") else None,
+        attempts=await store.messages.attempts(view.message.id),
+        usage=view.usage or _summed(steps),
+        can_cancel=visit.may("messages:write") and view.state not in ENDS and view.state is not State.LEASED,
+        can_revive=visit.may("dead-letters:write") and view.state is State.DEAD,
+        sees_steps=visit.may("steps:read"),
+    )
+
+
+def _asked(view: View, steps: Sequence[Step]) -> Step | None:
+    """Find the step that waits for a person's word."""
+    if view.wait is None or view.wait.why != "outcome-unknown" or view.state is not State.WAITING:
+        return None
+    return next((step for step in steps if step.number == view.wait.step), None)
+
+
+def _summed(steps: Sequence[Step]) -> Usage | None:
+    found = [step.usage for step in steps if step.usage is not None]
+    return sum(found[1:], found[0]) if found else None

@@ -1,0 +1,76 @@
+"""All routes of the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
+
+from perdure.server.answer import Answer
+from perdure.server.core import Core
+from perdure.server.dashboard import actions
+from perdure.server.dashboard.live import live
+from perdure.server.dashboard.login import Login, leave
+from perdure.server.dashboard.message import message
+from perdure.server.dashboard.overview import overview
+from perdure.server.dashboard.render import Renderer
+from perdure.server.dashboard.visit import Page, Visit, Visited
+from perdure.server.frame import trace_of
+
+__all__ = ["page_routes"]
+
+_PAGES: tuple[tuple[str, Visited, str], ...] = (
+    ("/", overview, "messages:read"),
+    ("/messages/{id}", message, "messages:read"),
+    ("/live", live, "messages:read"),
+)
+_ACTIONS: tuple[tuple[str, Visited, str], ...] = (
+    ("/messages/{id}/cancel", actions.cancel, "messages:write"),
+    ("/messages/{id}/revive", actions.revive, "dead-letters:write"),
+    ("/messages/{id}/steps/{number}/decision", actions.decide, "steps:decide"),
+    ("/queues/{name}/pause", actions.pause, "queues:write"),
+    ("/queues/{name}/resume", actions.resume, "queues:write"),
+    ("/pause", actions.pause_all, "queues:write"),
+    ("/resume", actions.resume_all, "queues:write"),
+    ("/logout", leave, ""),
+)
+
+
+def page_routes(core: Core) -> Sequence[BaseRoute]:
+    """List the dashboard's routes.
+
+    Args:
+        core (Core): What all doors share.
+
+    Returns:
+        Sequence[BaseRoute]: For the application.
+    """
+    renderer = Renderer()
+    return [
+        Route("/login", Login(core, renderer)),
+        Route("/session", Page(core, renderer, _here, route="/session", scope="")),
+        Route("/static/{name}", _Files(renderer)),
+        *(Route(path, Page(core, renderer, handle, route=path, scope=scope)) for path, handle, scope in _PAGES),
+        *(Route(path, Page(core, renderer, handle, route=path, scope=scope, method="POST")) for path, handle, scope in _ACTIONS),
+    ]
+
+
+async def _here(_: Visit) -> Answer:
+    """Tell the login page's script that its visitor is logged in after all.
+
+    A strict cookie is not sent when somebody follows a link from elsewhere; a request of our own page is.
+    """
+    return Answer(204)
+
+
+class _Files:
+    """The stylesheet, the script and the icon: part of the login page, so they ask for no key."""
+
+    def __init__(self, renderer: Renderer) -> None:
+        self._renderer = renderer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        trace_of(scope).route = "/static/{name}"
+        found = self._renderer.file(scope["path_params"]["name"])
+        await (found or Answer(404, b"not found", "text/plain; charset=utf-8")).send(receive, send)
