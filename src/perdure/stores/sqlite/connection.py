@@ -53,7 +53,7 @@ def open_reader(path: Path) -> apsw.Connection:
     """
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE, statementcachesize=_KEPT_STATEMENTS)
     connection.set_busy_timeout(_READ_WAIT_MS)
-    connection.pragma("query_only", True)
+    connection.pragma("query_only", "on")
     connection.pragma("cache_size", -_READER_CACHE_KIB)
     connection.pragma("temp_store", "memory")
     return connection

@@ -9,7 +9,8 @@ from perdure.errors.base import Conflict, NotFound
 from perdure.messages.dead import after_decision
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, Move, State, Wait
-from perdure.stores.sqlite.places import Place, bury, enter_ready, facts_of, find, keep_progress, leave, progress_of
+from perdure.stores.sqlite.places import Place, bury, enter_ready, facts_of, find, leave
+from perdure.stores.sqlite.progress import keep_progress, progress_of
 from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.transaction import Transaction
 
@@ -20,7 +21,7 @@ _DECIDE, _DECIDED_BY = statement("step_decide"), statement("step_decided_by")
 _decode_wait = msgspec.json.Decoder(Wait).decode
 
 
-def decide(tx: Transaction, id: MessageId, number: int, decision: Decision, by: str, result: bytes | None, tenant: str | None) -> None:
+def decide(tx: Transaction, id: MessageId, number: int, decision: Decision, *, by: str, result: bytes | None, tenant: str | None) -> None:
     """Let the message go on, or bury it.
 
     Args:

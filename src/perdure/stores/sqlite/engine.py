@@ -71,31 +71,33 @@ class Engine:
         """What has changed."""
         return self._parts()[2]
 
-    async def write(self, fn: Callable[..., T], *given: Any, size_bytes: int = 0) -> T:
+    async def write(self, fn: Callable[..., T], *given: Any, size_bytes: int = 0, **named: Any) -> T:
         """Make a call in a transaction, shared with whatever else is being written.
 
         Args:
             fn (Callable[..., T]): Called as `fn(transaction, *given)` in the writer's thread; may be called again.
             *given (Any): What it is given.
             size_bytes (int): Roughly how much it writes.
+            **named (Any): What else it is given.
 
         Returns:
             T: Its result, once that is on disk.
         """
-        return await self.submit(fn, *given, size_bytes=size_bytes)
+        return await self.submit(fn, *given, size_bytes=size_bytes, **named)
 
-    def submit(self, fn: Callable[..., T], *given: Any, size_bytes: int = 0) -> asyncio.Future[T]:
+    def submit(self, fn: Callable[..., T], *given: Any, size_bytes: int = 0, **named: Any) -> asyncio.Future[T]:
         """Do as `write`, without waiting.
 
         Args:
             fn (Callable[..., T]): As for `write`.
             *given (Any): As for `write`.
             size_bytes (int): As for `write`.
+            **named (Any): As for `write`.
 
         Returns:
             asyncio.Future[T]: Its result.
         """
-        return self._parts()[0].submit(fn, *given, size_bytes=size_bytes)
+        return self._parts()[0].submit(lambda transaction: fn(transaction, *given, **named), size_bytes=size_bytes)
 
     async def read(self, fn: Callable[..., T], *given: Any) -> T:
         """Make a call that reads, as of one moment.

@@ -6,20 +6,10 @@ import msgspec
 
 from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts
-from perdure.messages.message import Lease, Move, State, Wait
+from perdure.messages.message import Attempt, Lease, Move, State, Wait
 from perdure.resources.usage import Usage
-from perdure.stores.sqlite.places import (
-    Held,
-    Place,
-    end,
-    enter_ready,
-    enter_wait,
-    facts_of,
-    keep_progress,
-    progress_of,
-    take_back,
-    usage_text,
-)
+from perdure.stores.sqlite.places import Held, Place, end, enter_ready, enter_wait, facts_of, take_back
+from perdure.stores.sqlite.progress import keep_progress, progress_of, usage_text
 from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.transaction import Transaction
 
@@ -28,7 +18,7 @@ __all__ = ["bury", "done", "log_attempt", "park", "release", "retry"]
 _ATTEMPT, _AGAIN = statement("attempt_add"), statement("step_again")
 
 
-def done(tx: Transaction, lease: Lease, result: bytes, usage: Usage | None, code_version: str | None) -> None:
+def done(tx: Transaction, lease: Lease, result: bytes, *, usage: Usage | None, code_version: str | None) -> None:
     """End a message well.
 
     Args:
@@ -47,7 +37,7 @@ def done(tx: Transaction, lease: Lease, result: bytes, usage: Usage | None, code
     end(tx, place, state, used=held.attempt, started_at=held.started_at, usage=used, result=result, code_version=code_version)
 
 
-def retry(tx: Transaction, lease: Lease, error: ErrorFacts, at: Moment, step: int | None, usage: Usage | None) -> None:
+def retry(tx: Transaction, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None, usage: Usage | None) -> None:
     """Use up this attempt and try again at a moment.
 
     Args:
@@ -71,7 +61,7 @@ def retry(tx: Transaction, lease: Lease, error: ErrorFacts, at: Moment, step: in
     enter_wait(tx, place, Wait(why="backoff", until=at, step=step, error=error), None)
 
 
-def bury(tx: Transaction, lease: Lease, error: ErrorFacts, step: int | None, usage: Usage | None, uses_attempt: bool) -> None:
+def bury(tx: Transaction, lease: Lease, error: ErrorFacts, *, step: int | None, usage: Usage | None, uses_attempt: bool) -> None:
     """Give a message up.
 
     Args:
@@ -136,18 +126,15 @@ def release_held(tx: Transaction, place: Place, held: Held) -> None:
     enter_ready(tx, place, held.crashes)
 
 
-def log_attempt(tx: Transaction, id: int, n: int, kind: str, worker: int, error: ErrorFacts) -> None:
+def log_attempt(tx: Transaction, id: int, attempt: Attempt) -> None:
     """Keep what went wrong with a message.
 
     Args:
         tx (Transaction): What is being committed.
         id (int): Which.
-        n (int): Number of the attempt.
-        kind (str): `retry`, `bury` or `crash`.
-        worker (int): Whose attempt it was.
-        error (ErrorFacts): What went wrong.
+        attempt (Attempt): What went wrong in it.
     """
-    tx.run(_ATTEMPT, (id, n, kind, tx.now, worker, msgspec.json.encode(error)))
+    tx.run(_ATTEMPT, (id, attempt.n, attempt.kind, attempt.at, attempt.worker, msgspec.json.encode(attempt.error)))
 
 
 def _place(tx: Transaction, lease: Lease, held: Held) -> Place:
@@ -156,6 +143,6 @@ def _place(tx: Transaction, lease: Lease, held: Held) -> Place:
 
 
 def _failed(tx: Transaction, lease: Lease, kind: str, error: ErrorFacts, step: int | None) -> None:
-    log_attempt(tx, lease.message.id, lease.attempt, kind, lease.worker, error)
+    log_attempt(tx, lease.message.id, Attempt(n=lease.attempt, kind=kind, error=error, at=tx.now, worker=lease.worker))
     if step is not None:
         tx.run(_AGAIN, (lease.message.id, step))

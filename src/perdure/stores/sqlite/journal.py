@@ -36,7 +36,7 @@ class SqliteJournal(Journal):
         self, lease: Lease, number: int, result: bytes, *, usage: Usage | None = None, memory: MemoryWrite | None = None
     ) -> None:
         """Commit a step's result."""
-        await self._engine.write(steps.record, lease, number, result, usage, memory, size_bytes=len(result))
+        await self._engine.write(steps.record, lease, number, result, usage=usage, memory=memory, size_bytes=len(result))
 
     async def settle(self, lease: Lease, intent: Intent, result: bytes, *, memory: MemoryWrite | None = None) -> None:
         """Commit a step that has no outside effect in one go."""
@@ -54,4 +54,4 @@ class SqliteJournal(Journal):
         self, id: MessageId, number: int, decision: Decision, *, by: str, result: bytes | None = None, tenant: str | None = None
     ) -> None:
         """Say what became of a step whose outcome is unknown."""
-        await self._engine.write(decide.decide, id, number, decision, by, result, tenant)
+        await self._engine.write(decide.decide, id, number, decision, by=by, result=result, tenant=tenant)

@@ -49,7 +49,7 @@ def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId
     if tx.run(_ALIVE, (worker,)).get is None:
         raise WorkerFenced(f"worker {worker} is not alive", hint="It must stop; whatever it still writes is refused.")
     heads = _choose(tx, [route.id for route in _open(tx, routes)], limit)
-    tx.run_many(_LEAVE, [(route, priority, tag, id) for priority, tag, id, route in heads])
+    tx.run_many(_LEAVE, [(head[_ROUTE], *head[:_ROUTE]) for head in heads])
     return [_take(tx, head[_ID], worker) for head in heads]
 
 

@@ -52,7 +52,7 @@ def page(run: Run, filter: Filter, limit: int, cursor: str | None, now: Moment) 
     with ExitStack() as cursors:
         ids = list(islice(_ids(run, filter, below, cursors), limit + 1))
     viewer = Viewer(run, now)
-    views = [viewer.view(MessageId(id)) for id in ids[:limit]]
+    views = [viewer.view(MessageId(one)) for one in ids[:limit]]
     return Page(views, str(ids[limit - 1]) if len(ids) > limit else None)
 
 
@@ -71,11 +71,11 @@ def _ids(run: Run, filter: Filter, below: int, cursors: ExitStack) -> Iterator[i
             return iter(())
 
     def ids(name: str, *given: Any) -> Iterator[int]:
-        return (id for (id,) in cursors.enter_context(closing(run(RANGES[name], (*given, below)))))
+        return (one for (one,) in cursors.enter_context(closing(run(RANGES[name], (*given, below)))))
 
     if filter == Filter():
         return ids("list_all")
-    routes = [id for id, queue, agent, *_ in run(_ROUTES) if filter.queue in (None, queue) and filter.agent in (None, agent)]
+    routes = [route for route, queue, agent, *_ in run(_ROUTES) if filter.queue in (None, queue) and filter.agent in (None, agent)]
     ranges: list[Iterator[int]] = []
     for state in _states(filter):
         if state is State.LEASED:
@@ -110,4 +110,4 @@ def _range(ids: Any, state: State, code: str | None, tenant: int | None, route: 
 
 
 def _of_these(leased: Iterable[tuple[int, int, int]], routes: set[int], tenant: int | None) -> Iterator[int]:
-    return (id for id, route, whose in leased if route in routes and tenant in (None, whose))
+    return (one for one, route, whose in leased if route in routes and tenant in (None, whose))

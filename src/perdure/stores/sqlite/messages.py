@@ -53,17 +53,17 @@ class SqliteMessages(MessageStore):
 
     async def done(self, lease: Lease, result: bytes, *, usage: Usage | None = None, code_version: str | None = None) -> None:
         """End a message well."""
-        await self._engine.write(finish.done, lease, result, usage, code_version, size_bytes=len(result))
+        await self._engine.write(finish.done, lease, result, usage=usage, code_version=code_version, size_bytes=len(result))
 
     async def retry(self, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None = None, usage: Usage | None = None) -> None:
         """Use up this attempt and try again at a moment."""
-        await self._engine.write(finish.retry, lease, error, at, step, usage)
+        await self._engine.write(finish.retry, lease, error, at=at, step=step, usage=usage)
 
     async def bury(
         self, lease: Lease, error: ErrorFacts, *, step: int | None = None, usage: Usage | None = None, uses_attempt: bool = True
     ) -> None:
         """Give a message up."""
-        await self._engine.write(finish.bury, lease, error, step, usage, uses_attempt)
+        await self._engine.write(finish.bury, lease, error, step=step, usage=usage, uses_attempt=uses_attempt)
 
     async def park(self, lease: Lease, wait: Wait) -> None:
         """Let a message wait without a worker, no attempt used."""
@@ -99,11 +99,11 @@ class SqliteMessages(MessageStore):
 
     async def pause(self, queue: str | None) -> None:
         """Stop leasing from a queue, or from all."""
-        await self._engine.write(queues.pause, queue, True)
+        await self._engine.write(queues.pause, queue, paused=True)
 
     async def resume(self, queue: str | None) -> None:
         """Lift a pause."""
-        await self._engine.write(queues.pause, queue, False)
+        await self._engine.write(queues.pause, queue, paused=False)
 
     async def paused(self) -> bool:
         """Tell whether everything is paused."""
@@ -151,6 +151,6 @@ def _one(run: Run, sql: str) -> int:
 
 def _changes(run: Run, after: int, limit: int, tenant: str | None) -> list[Change]:
     return [
-        Change(seq=seq, id=MessageId(id), tenant=whose, queue=queue, agent=agent, state=State(state), at=at)
-        for seq, id, whose, queue, agent, state, at in run(_CHANGES, (after, tenant, limit))
+        Change(seq=seq, id=message, tenant=whose, queue=queue, agent=agent, state=State(state), at=at)
+        for seq, message, whose, queue, agent, state, at in run(_CHANGES, (after, tenant, limit))
     ]

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import apsw
 
+from perdure.stores.sqlite.readers import Run
 from perdure.stores.sqlite.statements import statement
 
 __all__ = ["Names", "RouteRow"]
@@ -41,7 +42,7 @@ class Names:
     """
 
     def __init__(self, connection: apsw.Connection) -> None:
-        self._run = connection.execute
+        self._run: Run = connection.execute
         self.forget()
 
     def forget(self) -> None:
@@ -82,7 +83,7 @@ class Names:
             RouteRow: It.
         """
         row = self._by_id.get(id)
-        return self._know(RouteRow(*self._run(_ROUTE, (id,)).get)) if row is None else row
+        return self._know(RouteRow(*self._run(_ROUTE, (id,)).fetchone())) if row is None else row
 
     def tenant(self, name: str) -> int:
         """Find or make a tenant's number.

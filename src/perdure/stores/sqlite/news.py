@@ -18,6 +18,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+import apsw
+
 from perdure.stores.sqlite.border import border
 from perdure.stores.sqlite.connection import open_reader
 from perdure.stores.sqlite.statements import statement
@@ -122,7 +124,7 @@ class News:
             now = connection.pragma("data_version")
             if now != version:
                 version = now
-                newest = connection.execute(_LAST_CHANGE).get
+                newest = _newest(connection)
                 if newest > self.newest:
                     with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
                         self._loop.call_soon_threadsafe(self._hear, newest)
@@ -140,7 +142,7 @@ class _Bells:
         self._others: list[str] = []
         self._listed_at = -1
         self._own = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._own.setblocking(False)
+        self._own.settimeout(0)
         with suppress(OSError):  # a file system without sockets: looking is enough
             self._own.bind(self._address(self._name))
 
@@ -185,3 +187,7 @@ class _Bells:
         if len(os.fsencode(address)) > _LONGEST_ADDRESS and sys.platform == "linux":
             return f"/proc/self/fd/{self._descriptor}/{name}"
         return address
+
+
+def _newest(connection: apsw.Connection) -> int:
+    return int(connection.execute(_LAST_CHANGE).get or 0)

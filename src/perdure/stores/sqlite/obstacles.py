@@ -31,8 +31,7 @@ class Obstacles:
         self._reasons: dict[int, str | None] = {}
 
     @cached_property
-    def all_paused(self) -> bool:
-        """Whether everything is paused."""
+    def _all_paused(self) -> bool:
         return bool(self._run(_ALL_PAUSED).get)
 
     def of(self, route: Route) -> str | None:
@@ -58,7 +57,7 @@ class Obstacles:
             str | None: As in `View.blocked_by`.
         """
         if id not in self._reasons:
-            self._reasons[id] = self._reason(_route(self._run(_ROUTE, (id,)).fetchone(), self.all_paused))
+            self._reasons[id] = self._reason(_route(self._run(_ROUTE, (id,)).fetchone(), all_paused=self._all_paused))
         return self._reasons[id]
 
     def _reason(self, route: Route) -> str | None:
@@ -69,7 +68,7 @@ class Obstacles:
             for able in agents
             if able[0] == route.agent
         }
-        reason = blocked_by(route, known=known, all_paused=self.all_paused, now=self._now)
+        reason = blocked_by(route, known=known, all_paused=self._all_paused, now=self._now)
         return "quarantine" if reason == "no-worker" and route.quarantine else reason
 
     @cached_property
@@ -90,16 +89,16 @@ def all_routes(run: Run) -> list[Route]:
         list[Route]: In the order they came to be.
     """
     all_paused = bool(run(_ALL_PAUSED).get)
-    routes = [_route(row, all_paused) for row in run(_ROUTES)]
+    routes = [_route(row, all_paused=all_paused) for row in run(_ROUTES)]
     return [
         msgspec.structs.replace(route, occupied=True) if route.quarantine and run(_OCCUPIED, (route.id,)).get else route for route in routes
     ]
 
 
-def _route(row: tuple[int, str, str, str | None, str | None, int, int | None, Moment | None], all_paused: bool) -> Route:
-    id, queue, agent, version, lane, quarantine, paused, closed_until = row
+def _route(row: tuple[int, str, str, str | None, str | None, int, int | None, Moment | None], *, all_paused: bool) -> Route:
+    number, queue, agent, version, lane, quarantine, paused, closed_until = row
     return Route(
-        id=id,
+        id=number,
         queue=queue,
         agent=agent,
         version=version,

@@ -16,8 +16,8 @@ from perdure.errors.base import ErrorFacts, LeaseLost, NotFound
 from perdure.messages.dead import QUARANTINE_AT
 from perdure.messages.ids import write
 from perdure.messages.message import Lease, MessageId, Move, State, Wait
-from perdure.resources.usage import Usage
 from perdure.stores.sqlite.names import RouteRow
+from perdure.stores.sqlite.progress import progress_of
 from perdure.stores.sqlite.readers import Run
 from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.transaction import Transaction
@@ -25,19 +25,20 @@ from perdure.stores.sqlite.transaction import Transaction
 __all__ = [
     "Held",
     "Place",
-    "Progress",
+    "bury",
     "end",
     "enter_ready",
     "enter_wait",
+    "facts_of",
     "find",
     "leave",
+    "lost",
     "place_of",
-    "progress_of",
     "state_of",
     "take_back",
 ]
 
-_PLACE, _PROGRESS, _KEEP = statement("place_get"), statement("progress_get"), statement("progress_set")
+_PLACE = statement("place_get")
 _READY, _LATER, _WAITING, _OUTCOME = (statement(f"{name}_add") for name in ("ready", "later", "waiting", "outcome"))
 _LEAVE = {
     State.READY: statement("ready_leave"),
@@ -58,18 +59,6 @@ class Place(NamedTuple):
     priority: int
     deadline: Moment | None
     max_wait_s: float
-
-
-class Progress(NamedTuple):
-    """How far a message has come, if it ever came back from a worker."""
-
-    used: int = 0
-    crashes: int = 0
-    results: int = 0
-    revived: int = 0
-    started_at: Moment | None = None
-    waiting_since: Moment | None = None
-    usage: bytes | None = None
 
 
 class Held(NamedTuple):
@@ -239,43 +228,6 @@ def end(
     code, facts = (None, None) if error is None else (error.code, msgspec.json.encode(error))
     head = (place.id, state, place.route.id, place.tenant, code, used, started_at, tx.now, code_version)
     tx.run(_OUTCOME, (*head, usage, facts, result))
-
-
-def progress_of(run: Run, id: int) -> Progress:
-    """Read how far a message has come.
-
-    Args:
-        run (Run): Of a reader or a transaction.
-        id (int): Which.
-
-    Returns:
-        Progress: All zero if it never came back from a worker.
-    """
-    row = run(_PROGRESS, (id,)).fetchone()
-    return Progress() if row is None else Progress(*row)
-
-
-def keep_progress(tx: Transaction, id: int, progress: Progress) -> None:
-    """Write down how far a message has come.
-
-    Args:
-        tx (Transaction): What is being committed.
-        id (int): Which.
-        progress (Progress): All of it.
-    """
-    tx.run(_KEEP, (id, *progress))
-
-
-def usage_text(usage: Usage | None) -> bytes | None:
-    """Write usage as it is kept.
-
-    Args:
-        usage (Usage | None): What was used.
-
-    Returns:
-        bytes | None: JSON.
-    """
-    return None if usage is None else msgspec.json.encode(usage)
 
 
 def facts_of(tx: Transaction, place: Place, attempt: int, error: ErrorFacts | None = None) -> dict[str, Any]:

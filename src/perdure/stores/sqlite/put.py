@@ -53,11 +53,11 @@ def _accept(tx: Transaction, new: NewMessage) -> Receipt:
         known = tx.run(_KNOWN, (tenant, new.dedup_key)).fetchone()
         if known is not None:
             return _again(new, *known)
-    id = tx.number()
+    number = tx.number()
     if new.dedup_key is not None:
-        tx.run(_DEDUP, (tenant, new.dedup_key, id))
-    _lay_down(tx, new, id, tenant)
-    return Receipt(MessageId(id))
+        tx.run(_DEDUP, (tenant, new.dedup_key, number))
+    _lay_down(tx, new, number, tenant)
+    return Receipt(MessageId(number))
 
 
 def _again(new: NewMessage, id: int, agent: str, body: bytes) -> Receipt:

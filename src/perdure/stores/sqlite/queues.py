@@ -15,7 +15,7 @@ _TALLIES, _COUNTERS, _OLDEST, _ROUTES = (statement(n) for n in ("tally_list", "c
 _PRIORITIES = range(10)
 
 
-def pause(tx: Transaction, queue: str | None, paused: bool) -> None:
+def pause(tx: Transaction, queue: str | None, *, paused: bool) -> None:
     """Stop or go on leasing.
 
     Args:

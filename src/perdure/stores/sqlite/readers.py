@@ -21,8 +21,8 @@ from perdure.stores.sqlite.connection import open_reader
 __all__ = ["Readers", "Run"]
 
 T = TypeVar("T")
-Run: TypeAlias = Callable[..., apsw.Cursor]
-"""`connection.execute`, of a reader or inside a transaction."""
+Run: TypeAlias = Callable[..., Any]
+"""`connection.execute`, of a reader or inside a transaction; what rows hold the statements say."""
 _THREADS = 2
 
 

@@ -8,11 +8,12 @@ import msgspec
 
 from perdure.clock import Moment
 from perdure.messages.dead import POISON_AT, QUARANTINE_AT, count_crash, poison, worker_died
-from perdure.messages.message import MessageId, Move, State, WorkerId
+from perdure.messages.message import Attempt, MessageId, Move, State, WorkerId
 from perdure.messages.registry import Reaped, WorkerCard
 from perdure.stores.sqlite.finish import log_attempt
 from perdure.stores.sqlite.locks import WorkerLocks
-from perdure.stores.sqlite.places import Held, Place, end, enter_ready, facts_of, keep_progress, place_of, progress_of
+from perdure.stores.sqlite.places import Held, Place, end, enter_ready, facts_of, place_of
+from perdure.stores.sqlite.progress import keep_progress, progress_of
 from perdure.stores.sqlite.readers import Run
 from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.transaction import Transaction
@@ -43,7 +44,7 @@ def look(run: Run, locks: WorkerLocks, silent_since: Moment | None) -> list[Susp
     Returns:
         list[Suspect]: Whom to declare dead.
     """
-    living = [Suspect(WorkerId(id), beat_at) for id, beat_at in run(_BEATS)]
+    living = [Suspect(*row) for row in run(_BEATS)]
     return [one for one in living if (silent_since is not None and one.beat_at < silent_since) or locks.is_free(one.id)]
 
 
@@ -79,7 +80,7 @@ def take_all(tx: Transaction, worker: WorkerId) -> list[tuple[Place, Held, int]]
         list[tuple[Place, Held, int]]: Each message, what was known of its lease, and the worker.
     """
     rows = sorted(tx.run(_TAKE_ALL, (worker,)).fetchall())
-    places = [(place_of(tx, id), Held(*held)) for id, *held in rows]
+    places = [(place_of(tx, message), Held(*held)) for message, *held in rows]
     return [(place, held, worker) for place, held in places if place is not None]
 
 
@@ -96,7 +97,7 @@ def _crash(tx: Transaction, place: Place, held: Held, worker: WorkerId) -> str:
     results = tx.run(_RESULTS, (place.id,)).get
     crashes = count_crash(before.crashes, results_before=before.results, results_now=results)
     error = worker_died(worker)
-    log_attempt(tx, place.id, held.attempt, "crash", worker, error)
+    log_attempt(tx, place.id, Attempt(n=held.attempt, kind="crash", error=error, at=tx.now, worker=worker))
     tx.count("crashes")
     tx.total(place.route.queue, "crashed")
     keep_progress(tx, place.id, before._replace(crashes=crashes, results=results, started_at=held.started_at))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from perdure.errors.base import Conflict, NotYetBuilt
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, Move, State, View
-from perdure.stores.sqlite.places import end, enter_ready, facts_of, find, keep_progress, leave, progress_of
+from perdure.stores.sqlite.places import end, enter_ready, facts_of, find, leave
+from perdure.stores.sqlite.progress import keep_progress, progress_of
 from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.transaction import Transaction
 from perdure.stores.sqlite.views import Viewer

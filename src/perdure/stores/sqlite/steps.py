@@ -12,7 +12,8 @@ from perdure.messages.ids import write
 from perdure.messages.message import Lease, MessageId
 from perdure.resources.usage import Usage
 from perdure.stores.sqlite import memory as memories
-from perdure.stores.sqlite.places import lost, usage_text
+from perdure.stores.sqlite.places import lost
+from perdure.stores.sqlite.progress import usage_text
 from perdure.stores.sqlite.readers import Run
 from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.transaction import Transaction
@@ -62,7 +63,7 @@ def settle(tx: Transaction, lease: Lease, intent: Intent, result: bytes, memory:
     _remember(tx, lease, memory)
 
 
-def record(tx: Transaction, lease: Lease, number: int, result: bytes, usage: Usage | None, memory: MemoryWrite | None) -> None:
+def record(tx: Transaction, lease: Lease, number: int, result: bytes, *, usage: Usage | None, memory: MemoryWrite | None) -> None:
     """Note the result of an intended step.
 
     Args:
@@ -115,10 +116,11 @@ def all_steps(run: Run, id: MessageId) -> list[Step]:
     Returns:
         list[Step]: By number.
     """
-    return [_step(*row) for row in run(_ALL, (id,))]
+    return [_step(row) for row in run(_ALL, (id,))]
 
 
-def _step(number: int, scope: str, kind: str, name: str, fingerprint: str, n: int, *rest: Any) -> Step:
+def _step(row: tuple[Any, ...]) -> Step:
+    number, scope, kind, name, fingerprint, n, *rest = row
     state, attempt, tries, ambiguous, began_at, ended_at, until, idempotent, diverged, tool_version, handle, decided_by = rest[:12]
     usage, error, result, request = rest[12:]
     return Step(

@@ -13,7 +13,8 @@ from perdure.messages.dead import deadline_passed, waited_too_long
 from perdure.messages.message import MessageId, Move, State
 from perdure.messages.store import Tended
 from perdure.stores.sqlite.obstacles import Obstacles, all_routes
-from perdure.stores.sqlite.places import bury, enter_ready, leave, place_of, progress_of, state_of
+from perdure.stores.sqlite.places import bury, enter_ready, leave, place_of, state_of
+from perdure.stores.sqlite.progress import progress_of
 from perdure.stores.sqlite.readers import Run
 from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.transaction import Transaction
@@ -64,14 +65,14 @@ def _changed_blocks(run: Run, now: Moment) -> list[tuple[int, bool]]:
     known = dict(run(_BLOCKED).fetchall())
     obstacles = Obstacles(run, now)
     found = [(route.id, obstacles.of(route) is not None) for route in all_routes(run)]
-    return [(id, blocked) for id, blocked in found if blocked != (known[id] is not None)]
+    return [(route, blocked) for route, blocked in found if blocked != (known[route] is not None)]
 
 
 def _expire(tx: Transaction) -> int:
     expired = 0
-    for at, id in tx.run(_EXPIRED, ("deadline", tx.now, _AT_ONCE)).fetchall():
-        tx.run(_SEEN, ("deadline", at, id))
-        place, state = place_of(tx, id), state_of(tx.run, id)
+    for at, message in tx.run(_EXPIRED, ("deadline", tx.now, _AT_ONCE)).fetchall():
+        tx.run(_SEEN, ("deadline", at, message))
+        place, state = place_of(tx, message), state_of(tx.run, message)
         if place is not None and state in _UNHELD:  # who is leased now is entered again when it comes back
             bury(tx, place, state, deadline_passed(place.deadline))
             expired += 1
@@ -80,12 +81,12 @@ def _expire(tx: Transaction) -> int:
 
 def _give_up(tx: Transaction) -> int:
     gave_up = 0
-    for at, id in tx.run(_EXPIRED, ("patience", tx.now, _AT_ONCE)).fetchall():
-        tx.run(_SEEN, ("patience", at, id))
-        since = progress_of(tx.run, id).waiting_since
-        state = state_of(tx.run, id)
+    for at, message in tx.run(_EXPIRED, ("patience", tx.now, _AT_ONCE)).fetchall():
+        tx.run(_SEEN, ("patience", at, message))
+        since = progress_of(tx.run, message).waiting_since
+        state = state_of(tx.run, message)
         if since is not None and state in {State.LATER, State.WAITING}:
-            gave_up += _has_given_up(tx, id, since, None)
+            gave_up += _has_given_up(tx, message, since, None)
     return gave_up
 
 
@@ -106,10 +107,10 @@ def _sweep(tx: Transaction, room: int) -> int:
         next_at = tx.now + patience_s if swept == 0 else found
         rows = tx.run(_SWEEP, (route, swept, room - gave_up)).fetchall()
         reason = Obstacles(tx.run, tx.now).of_id(route)
-        for id, since, max_wait_s in rows:
+        for message, since, max_wait_s in rows:
             ends_at = max(blocked_since, since) + max_wait_s
             if ends_at <= tx.now:
-                gave_up += _has_given_up(tx, id, ends_at - max_wait_s, reason)
+                gave_up += _has_given_up(tx, message, ends_at - max_wait_s, reason)
             else:
                 next_at = min(next_at, ends_at)
         whole = len(rows) < room
@@ -118,11 +119,11 @@ def _sweep(tx: Transaction, room: int) -> int:
 
 
 def _make_ready(tx: Transaction) -> int:
-    due = [id for (id,) in tx.run(_DUE, (tx.now, _AT_ONCE)).fetchall()]
-    for id in due:
-        place, crashes = place_of(tx, id), progress_of(tx.run, id).crashes
+    due = [message for (message,) in tx.run(_DUE, (tx.now, _AT_ONCE)).fetchall()]
+    for message in due:
+        place, crashes = place_of(tx, message), progress_of(tx.run, message).crashes
         if place is not None:
-            tx.move(id, place.route, State.LATER, Move.DUE)
+            tx.move(message, place.route, State.LATER, Move.DUE)
             leave(tx, place, State.LATER, crashes)
             enter_ready(tx, place, crashes)
     return len(due)

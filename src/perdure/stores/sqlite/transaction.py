@@ -14,6 +14,7 @@ import apsw
 from perdure.clock import Moment
 from perdure.messages.message import Move, State, after
 from perdure.stores.sqlite.names import Names, RouteRow
+from perdure.stores.sqlite.readers import Run
 from perdure.stores.sqlite.statements import statement
 
 __all__ = ["Transaction"]
@@ -51,12 +52,17 @@ class Transaction:
     """
 
     def __init__(self, connection: apsw.Connection, names: Names, now: Moment) -> None:
-        self.run = connection.execute
-        self.run_many = connection.executemany
+        self.run: Run = connection.execute
+        self.run_many: Run = connection.executemany
         self.names = names
         self.now = now
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self._begun = connection.execute(_SEQUENCE).get
+        self._begun: tuple[int, int, int, int, int] = self.run(_SEQUENCE).get
+        self.last: int
+        self.change: int
+        self.taken: int
+        self.worker: int
+        self.all_paused: int
         self.last, self.change, self.taken, self.worker, self.all_paused = self._begun
         self._changes: list[tuple[int, int, str, Moment]] = []
         self._tallies: dict[tuple[str, str, str], int] = {}

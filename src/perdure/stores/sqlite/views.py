@@ -14,7 +14,8 @@ from perdure.messages.message import Attempt, Message, MessageId, State, View, W
 from perdure.resources.usage import Usage
 from perdure.stores.sqlite.lease import message_from
 from perdure.stores.sqlite.obstacles import Obstacles
-from perdure.stores.sqlite.places import Progress, state_of
+from perdure.stores.sqlite.places import state_of
+from perdure.stores.sqlite.progress import Progress
 from perdure.stores.sqlite.readers import Run
 from perdure.stores.sqlite.statements import statement
 
@@ -57,7 +58,7 @@ class Viewer:
         if row is None or tenant not in (None, row[2]):
             raise NotFound(f"there is no message {write(id)!r}", hint="Ids are shown by `perdure messages`.")
         message = message_from(id, row[3:7], row[2], row[7:17])
-        progress = Progress(*(ours if kept is None else kept for ours, kept in zip(Progress(), row[17:], strict=True)))
+        progress = Progress(*row[17:])
         return self._view(message, row[1], progress, state_of(self._run, id))
 
     def _view(self, message: Message, route: int, progress: Progress, state: State) -> View:

@@ -117,10 +117,8 @@ def _bow_out(tx: Transaction, worker: WorkerId) -> None:
 
 def _shown(run: Run, since: Moment) -> list[WorkerStatus]:
     return [
-        WorkerStatus(
-            id=WorkerId(id), card=_decode_worker(card), started_at=started_at, beat_at=beat_at, alive=ended_at is None, leases=leases
-        )
-        for id, card, started_at, beat_at, ended_at, leases in run(_SHOWN, (since,))
+        WorkerStatus(id=worker, card=_decode_worker(card), started_at=started_at, beat_at=beat_at, alive=ended_at is None, leases=leases)
+        for worker, card, started_at, beat_at, ended_at, leases in run(_SHOWN, (since,))
     ]
 
 

@@ -36,10 +36,10 @@ _log = logging.getLogger("perdure.stores")
 
 
 class _Call:
-    __slots__ = ("error", "fn", "future", "given", "size_bytes", "value")
+    __slots__ = ("error", "future", "make", "size_bytes", "value")
 
-    def __init__(self, fn: Callable[..., Any], given: tuple[Any, ...], future: asyncio.Future[Any], size_bytes: int) -> None:
-        self.fn, self.given, self.future, self.size_bytes = fn, given, future, size_bytes
+    def __init__(self, make: Callable[[Transaction], Any], future: asyncio.Future[Any], size_bytes: int) -> None:
+        self.make, self.future, self.size_bytes = make, future, size_bytes
         self.value: Any = None
         self.error: BaseException | None = None
 
@@ -63,12 +63,11 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="perdure-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, fn: Callable[..., T], *given: Any, size_bytes: int = 0) -> asyncio.Future[T]:
+    def submit(self, make: Callable[[Transaction], T], *, size_bytes: int = 0) -> asyncio.Future[T]:
         """Have a call made inside a transaction.
 
         Args:
-            fn (Callable[..., T]): Called in the writer's thread as `fn(transaction, *given)`; may be called again.
-            *given (Any): What it is given.
+            make (Callable[[Transaction], T]): Called in the writer's thread; may be called again.
             size_bytes (int): Roughly how much it writes.
 
         Returns:
@@ -80,7 +79,7 @@ class Writer:
         if self._closing:
             raise StoreClosed("the store is closed", hint="Use it inside its `async with` block.")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Call(fn, given, future, size_bytes))
+        self._queue.put(_Call(make, future, size_bytes))
         return future
 
     def close(self) -> None:
@@ -142,7 +141,7 @@ class Writer:
         for call in calls:
             before = self._connection.total_changes()
             try:
-                call.value, call.error = call.fn(transaction, *call.given), None
+                call.value, call.error = call.make(transaction), None
             except FATAL:
                 raise
             except Exception as error:  # the caller's to handle, whatever it is
@@ -156,7 +155,7 @@ class Writer:
             marks = transaction.marks()
             self._connection.execute("SAVEPOINT call")
             try:
-                call.value, call.error = call.fn(transaction, *call.given), None
+                call.value, call.error = call.make(transaction), None
             except FATAL:
                 raise
             except Exception as error:  # the caller's to handle, whatever it is

@@ -1,7 +1,7 @@
 -- name: view_message
 SELECT m.id, m.route, t.name, r.queue, r.agent, r.version, r.lane,
        m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.dedup_key, m.metadata, m.body,
-       p.used, p.crashes, p.results, p.revived, p.started_at, p.waiting_since, p.usage
+       ifnull(p.used, 0), ifnull(p.crashes, 0), ifnull(p.results, 0), ifnull(p.revived, 0), p.started_at, p.waiting_since, p.usage
   FROM message m
   JOIN route r ON r.id = m.route
   JOIN tenant t ON t.id = m.tenant

@@ -1,0 +1,66 @@
+"""How far a message has come: kept only for those that came back from a worker, or were revived."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from perdure.clock import Moment
+from perdure.resources.usage import Usage
+from perdure.stores.sqlite.readers import Run
+from perdure.stores.sqlite.statements import statement
+from perdure.stores.sqlite.transaction import Transaction
+
+__all__ = ["Progress", "keep_progress", "progress_of", "usage_text"]
+
+_PROGRESS, _KEEP = statement("progress_get"), statement("progress_set")
+
+
+class Progress(NamedTuple):
+    """How far a message has come, if it ever came back from a worker."""
+
+    used: int = 0
+    crashes: int = 0
+    results: int = 0
+    revived: int = 0
+    started_at: Moment | None = None
+    waiting_since: Moment | None = None
+    usage: bytes | None = None
+
+
+def progress_of(run: Run, id: int) -> Progress:
+    """Read how far a message has come.
+
+    Args:
+        run (Run): Of a reader or a transaction.
+        id (int): Which.
+
+    Returns:
+        Progress: All zero if it never came back from a worker.
+    """
+    row = run(_PROGRESS, (id,)).fetchone()
+    return Progress() if row is None else Progress(*row)
+
+
+def keep_progress(tx: Transaction, id: int, progress: Progress) -> None:
+    """Write down how far a message has come.
+
+    Args:
+        tx (Transaction): What is being committed.
+        id (int): Which.
+        progress (Progress): All of it.
+    """
+    tx.run(_KEEP, (id, *progress))
+
+
+def usage_text(usage: Usage | None) -> bytes | None:
+    """Write usage as it is kept.
+
+    Args:
+        usage (Usage | None): What was used.
+
+    Returns:
+        bytes | None: JSON.
+    """
+    return None if usage is None else msgspec.json.encode(usage)
