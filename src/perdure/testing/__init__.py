@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from perdure.testing.memory import MemoryKit
     from perdure.testing.messages import MessageStoreKit
     from perdure.testing.provider import FakeProvider
-    from perdure.testing.run_agent import run_agent
+    from perdure.testing.trial import run_agent
     from perdure.testing.upstream import Upstream
     from perdure.testing.workers import WorkerRegistryKit
 
@@ -47,7 +47,7 @@ _HOMES = {
     "StoreMachine": "perdure.testing.machine",
     "Upstream": "perdure.testing.upstream",
     "WorkerRegistryKit": "perdure.testing.workers",
-    "run_agent": "perdure.testing.run_agent",
+    "run_agent": "perdure.testing.trial",
 }
 
 
