@@ -31,7 +31,8 @@ class Sessions:
     def __init__(self, base_url: str) -> None:
         self._through_proxy = not _is_loopback(urlsplit(base_url).hostname or "")
         self._lock = threading.Lock()
-        self._open: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = weakref.WeakKeyDictionary()
+        self._open: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
+        weakref.finalize(self, _close_all, self._open)  # also at exit: the simple door's users close nothing
 
     def here(self, trace: aiohttp.TraceConfig) -> aiohttp.ClientSession:
         """Give the session of the running loop, making it if there is none.
@@ -44,6 +45,8 @@ class Sessions:
         """
         loop = asyncio.get_running_loop()
         with self._lock:
+            for gone in [known for known in self._open if known.is_closed()]:
+                del self._open[gone]
             session = self._open.get(loop)
             if session is None or session.closed:
                 session = self._open[loop] = self._make(trace)
@@ -69,6 +72,12 @@ class Sessions:
                 await session.close()
             elif loop.is_running():
                 asyncio.run_coroutine_threadsafe(session.close(), loop)
+
+
+def _close_all(sessions: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession]) -> None:
+    for loop, session in sessions.items():
+        if loop.is_running() and not session.closed:
+            asyncio.run_coroutine_threadsafe(session.close(), loop)
 
 
 def _is_loopback(host: str) -> bool:
