@@ -78,7 +78,10 @@ class DecisionKit(Kit, standard=True):
         sleeping = await runs(store)
         await store.journal.intend(sleeping, intent(1, kind=StepKind.SLEEP))
         await store.messages.park(sleeping, Wait(why="sleep", until=soon(clock), step=1))
-        for lease in (running, sleeping):
+        elsewhere = await runs(store)
+        await store.journal.intend(elsewhere, intent(1))
+        await store.messages.park(elsewhere, Wait(why="approval", step=1))
+        for lease in (running, sleeping, elsewhere):
             with pytest.raises(Conflict):
                 await store.journal.decide(lease.message.id, 1, Decision.HAPPENED, by="key_1")
 

@@ -143,6 +143,15 @@ class RecordKit(Kit, standard=True):
             await store.journal.record(lease, 1, b"1")
         assert list(await store.journal.steps(lease.message.id)) == []
 
+    async def test_each_intent_has_one_outcome(self, store: Store) -> None:
+        lease = await runs(store)
+        for number, end in ((1, store.journal.fail), (2, store.journal.defer)):
+            await store.journal.intend(lease, intent(number))
+            await end(lease, number, BROKE)
+            with pytest.raises(Conflict):
+                await store.journal.record(lease, number, b"1")
+        assert await step_states(store, lease.message.id) == [StepState.FAILED, StepState.AGAIN]
+
     async def test_a_step_made_again_counts_its_tries_and_adds_up_what_it_used(self, store: Store, clock: FakeClock) -> None:
         lease = await runs(store)
         await store.journal.intend(lease, intent())

@@ -65,6 +65,12 @@ class TendingKit(Kit, standard=True):
         assert (view.state, view.error and view.error.code, view.ended_at) == (State.DEAD, "deadline-passed", clock.now())
         assert (view.attempt, view.wait) == (0, None)
 
+    async def test_what_is_due_at_its_deadline_is_too_late(self, store: Store, clock: FakeClock) -> None:
+        id = await put(store, due_at=soon(clock, 60), deadline=soon(clock, 60))
+        clock.pass_by(seconds=60)
+        assert await store.messages.tend() == Tended(expired=1)
+        assert await state(store, id) is State.DEAD
+
     async def test_a_deadline_does_not_take_a_message_from_its_worker(self, store: Store, clock: FakeClock) -> None:
         lease = await runs(store, deadline=soon(clock, 5))
         clock.pass_by(seconds=6)
@@ -167,6 +173,19 @@ class TendingKit(Kit, standard=True):
         clock.pass_by(seconds=21)
         await store.messages.tend()
         assert await state(store, late) is State.DEAD
+
+    async def test_who_comes_back_to_a_blocked_route_waits_from_then_on(self, store: Store, clock: FakeClock) -> None:
+        lease = await runs(store, max_wait_s=100.0)
+        await store.messages.pause("default")
+        await store.messages.tend()
+        clock.pass_by(seconds=80)
+        await store.messages.release(lease)
+        clock.pass_by(seconds=80)
+        await store.messages.tend()
+        assert await state(store, lease.message.id) is State.READY
+        clock.pass_by(seconds=20)
+        await store.messages.tend()
+        assert await state(store, lease.message.id) is State.DEAD
 
     async def test_a_long_line_is_no_wait_without_an_end(self, store: Store, clock: FakeClock) -> None:
         await alive(store)

@@ -109,9 +109,9 @@ class LivenessKit(Kit, standard=True):
 
     async def test_who_is_silent_too_long_is_dead(self, store: Store, clock: FakeClock) -> None:
         worker = await alive(store)
-        clock.pass_by(seconds=9)
+        clock.pass_by(seconds=10)
         assert list(await store.workers.reap()) == []
-        clock.pass_by(seconds=2)
+        clock.pass_by(seconds=1)
         [reaped] = await store.workers.reap()
         assert reaped.worker == worker
         [status] = await store.workers.workers()
