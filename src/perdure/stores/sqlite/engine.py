@@ -71,7 +71,7 @@ class Engine:
         """What has changed."""
         return self._parts()[2]
 
-    async def write(self, fn: Callable[..., T], *given: Any, size_bytes: int = 0, **named: Any) -> T:
+    def write(self, fn: Callable[..., T], *given: Any, size_bytes: int = 0, **named: Any) -> asyncio.Future[T]:
         """Make a call in a transaction, shared with whatever else is being written.
 
         Args:
@@ -81,25 +81,12 @@ class Engine:
             **named (Any): What else it is given.
 
         Returns:
-            T: Its result, once that is on disk.
-        """
-        return await self.submit(fn, *given, size_bytes=size_bytes, **named)
-
-    def submit(self, fn: Callable[..., T], *given: Any, size_bytes: int = 0, **named: Any) -> asyncio.Future[T]:
-        """Do as `write`, without waiting.
-
-        Args:
-            fn (Callable[..., T]): As for `write`.
-            *given (Any): As for `write`.
-            size_bytes (int): As for `write`.
-            **named (Any): As for `write`.
-
-        Returns:
-            asyncio.Future[T]: Its result.
+            asyncio.Future[T]: Its result, once that is on disk. To be awaited; a future and no coroutine, since
+            this is done for every message.
         """
         return self._parts()[0].submit(lambda transaction: fn(transaction, *given, **named), size_bytes=size_bytes)
 
-    async def read(self, fn: Callable[..., T], *given: Any) -> T:
+    def read(self, fn: Callable[..., T], *given: Any) -> asyncio.Future[T]:
         """Make a call that reads, as of one moment.
 
         Args:
@@ -107,9 +94,9 @@ class Engine:
             *given (Any): What it is given.
 
         Returns:
-            T: Its result.
+            asyncio.Future[T]: Its result.
         """
-        return await self._parts()[1].submit(fn, *given)
+        return self._parts()[1].submit(fn, *given)
 
     def _parts(self) -> tuple[Writer, Readers, News, Checkpoints]:
         if self._open is None:

@@ -44,7 +44,7 @@ class SqliteMessages(MessageStore):
 
     async def lease(self, routes: Sequence[Route], *, limit: int, worker: WorkerId) -> builtins.list[Lease]:
         """Take the most urgent ready messages of some routes."""
-        taking = self._engine.submit(leasing.lease, routes, limit, worker)
+        taking = self._engine.write(leasing.lease, routes, limit, worker)
         try:
             return await asyncio.shield(taking)
         except asyncio.CancelledError:
@@ -137,7 +137,7 @@ class SqliteMessages(MessageStore):
     def _give_back(self, taking: asyncio.Future[builtins.list[Lease]]) -> None:
         """Whoever asked was cancelled meanwhile: nobody would work on what it got."""
         if not taking.cancelled() and taking.exception() is None and taking.result():
-            giving = self._engine.submit(leasing.give_back, taking.result(), finish.release)
+            giving = self._engine.write(leasing.give_back, taking.result(), finish.release)
             giving.add_done_callback(lambda given: given.cancelled() or given.exception())
 
 

@@ -7,6 +7,7 @@ written once, just before the commit. Events are kept until after it.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from typing import Any
 
 import apsw
@@ -40,6 +41,8 @@ _TOLD = {
     Move.REVIVE: "message.revived",
 }
 _Marks = tuple[Any, ...]
+_Kind = tuple[str, State | None, State | None, str | None]
+"""A kind of move: in which queue, from where, to where, and which total it adds to."""
 
 
 class Transaction:
@@ -65,7 +68,8 @@ class Transaction:
         self.all_paused: int
         self.last, self.change, self.taken, self.worker, self.all_paused = self._begun
         self._changes: list[tuple[int, int, str, Moment]] = []
-        self._tallies: dict[tuple[str, str, str], int] = {}
+        self._moves: dict[_Kind, int] = {}
+        self._floor = int(now * 1000) << 20
         self._counts: dict[str, int] = {}
 
     def number(self) -> int:
@@ -74,7 +78,7 @@ class Transaction:
         Returns:
             int: Larger than any before, in whichever process; later times give larger ones.
         """
-        self.last = max(self.last + 1, int(self.now * 1000) << 20)
+        self.last = max(self.last + 1, self._floor)
         return self.last
 
     def born(self, id: int, route: RouteRow, state: State, facts: dict[str, Any]) -> None:
@@ -88,8 +92,7 @@ class Transaction:
         """
         self.change += 1
         self._changes.append((self.change, id, state, self.now))
-        self._tally(route.queue, "now", state, 1)
-        self._tally(route.queue, "ever", "put", 1)
+        self._moved(route.queue, None, state, "put")
         self.events.append(("message.put", facts))
 
     def move(self, id: int, route: RouteRow, state: State, move: Move, facts: dict[str, Any] | None = None) -> State:
@@ -108,10 +111,7 @@ class Transaction:
         new = after(state, move)
         self.change += 1
         self._changes.append((self.change, id, new, self.now))
-        self._tally(route.queue, "now", state, -1)
-        self._tally(route.queue, "now", new, 1)
-        if move in _TOTALS:
-            self._tally(route.queue, "ever", _TOTALS[move], 1)
+        self._moved(route.queue, state, new, _TOTALS.get(move))
         if facts is not None and move in _TOLD:
             self.events.append((_TOLD[move], facts))
         return new
@@ -123,7 +123,7 @@ class Transaction:
             queue (str): Which.
             name (str): For example `crashed`.
         """
-        self._tally(queue, "ever", name, 1)
+        self._moved(queue, None, None, name)
 
     def count(self, name: str, n: int = 1) -> None:
         """Add to a total of the installation.
@@ -148,9 +148,9 @@ class Transaction:
         """Write what was gathered."""
         if self._changes:
             self.run_many(_CHANGE, self._changes)
-        for key, n in self._tallies.items():
+        for tally, n in self._tallies().items():
             if n:
-                self.run(_TALLY, (*key, n))
+                self.run(_TALLY, (*tally, n))
         for name, n in self._counts.items():
             self.run(_COUNT, (name, n))
         now = (self.last, self.change, self.taken, self.worker, self.all_paused)
@@ -164,7 +164,7 @@ class Transaction:
             _Marks: For `back_to`.
         """
         numbers = (self.last, self.change, self.taken, self.worker, self.all_paused)
-        return numbers, len(self.events), len(self._changes), copy.copy(self._tallies), copy.copy(self._counts)
+        return numbers, len(self.events), len(self._changes), copy.copy(self._moves), copy.copy(self._counts)
 
     def back_to(self, marks: _Marks) -> None:
         """Forget what a call that failed had gathered.
@@ -172,10 +172,21 @@ class Transaction:
         Args:
             marks (_Marks): From before it.
         """
-        numbers, events, changes, self._tallies, self._counts = marks
+        numbers, events, changes, self._moves, self._counts = marks
         self.last, self.change, self.taken, self.worker, self.all_paused = numbers
         del self.events[events:], self._changes[changes:]
 
-    def _tally(self, queue: str, kind: str, name: str, n: int) -> None:
-        key = (queue, kind, name)
-        self._tallies[key] = self._tallies.get(key, 0) + n
+    def _moved(self, queue: str, state: State | None, new: State | None, total: str | None) -> None:
+        kind = (queue, state, new, total)
+        self._moves[kind] = self._moves.get(kind, 0) + 1
+
+    def _tallies(self) -> Counter[tuple[str, str, str]]:
+        tallies: Counter[tuple[str, str, str]] = Counter()
+        for (queue, state, new, total), n in self._moves.items():
+            if state is not None:
+                tallies[queue, "now", state] -= n
+            if new is not None:
+                tallies[queue, "now", new] += n
+            if total is not None:
+                tallies[queue, "ever", total] += n
+        return tallies
