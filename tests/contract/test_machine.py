@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import HealthCheck, settings
 
+from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.store import Store
 from perdure.testing import FakeClock, InMemoryStore, StoreMachine
 
@@ -15,11 +16,26 @@ class InMemoryMachine(StoreMachine):
         return InMemoryStore(clock=clock)
 
 
+class SqliteMachine(StoreMachine):
+    def open_store(self, clock: FakeClock) -> Store:
+        return SqliteStore(self.folder / "perdure.db", clock=clock, synchronous="normal")  # no power is cut here
+
+
 class TestInMemory(InMemoryMachine.TestCase):
+    settings = SHORT
+
+
+class TestSqlite(SqliteMachine.TestCase):
     settings = SHORT
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 class TestInMemoryForLong(InMemoryMachine.TestCase):
+    settings = LONG
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+class TestSqliteForLong(SqliteMachine.TestCase):
     settings = LONG

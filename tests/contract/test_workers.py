@@ -1,9 +1,11 @@
 """Every engine keeps the promises of `WorkerRegistry`."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.store import Store
 from perdure.testing import FakeClock, InMemoryStore, WorkerRegistryKit
 
@@ -12,4 +14,11 @@ class TestInMemory(WorkerRegistryKit):
     @pytest.fixture
     async def store(self, clock: FakeClock) -> AsyncIterator[Store]:
         async with InMemoryStore(clock=clock) as opened:
+            yield opened
+
+
+class TestSqlite(WorkerRegistryKit):
+    @pytest.fixture
+    async def store(self, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
+        async with SqliteStore(tmp_path / "perdure.db", clock=clock) as opened:
             yield opened
