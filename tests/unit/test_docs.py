@@ -16,6 +16,7 @@ from typer.main import get_command
 
 import perdure
 from perdure.cli.verbs import VERBS
+from perdure.testing import FakeProvider, run_agent
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -43,7 +44,11 @@ SNIPPETS = {f"{name_of(page)}:{n}": text for page in PAGES for n, text in enumer
 
 
 def diagrams() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("diagrams", ROOT / "scripts" / "diagrams.py")
+    return module_at(ROOT / "scripts" / "diagrams.py")
+
+
+def module_at(file: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(file.stem, file)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -101,6 +106,46 @@ def test_snippets_import_only_what_is_public_and_there(text: str) -> None:
             assert node.module in doors, "users import from `perdure` and `perdure.testing` alone"
             for alias in node.names:
                 assert hasattr(doors[node.module], alias.name), alias.name
+
+
+def imported(snippet: str, folder: Path) -> ModuleType:
+    """A snippet of a page, saved and imported as its reader would."""
+    file = folder / "from_a_page.py"
+    file.write_text(SNIPPETS[snippet], "utf-8")
+    return module_at(file)
+
+
+async def test_the_agent_on_the_front_page_does_what_the_page_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    agent = imported("README.md:1", tmp_path).triage
+    provider = FakeProvider(replies=["billing"])
+    outcome = await run_agent(agent, {"ticket": "T-17"}, provider=provider, crash_after=2)
+    assert outcome.result == {"ticket": "T-17", "team": "billing"}
+    assert provider.count == 1, "killed after `choose`, it was asked once all the same"
+    assert capsys.readouterr().out.count("T-17 belongs to billing") == 1
+
+
+async def test_killed_during_assign_it_waits_for_a_person(tmp_path: Path) -> None:
+    agent = imported("README.md:1", tmp_path).triage
+    outcome = await run_agent(agent, {"ticket": "T-17"}, provider=FakeProvider(replies=["billing"]), crash_during=3)
+    assert outcome.state == "waiting"
+    assert outcome.wait is not None
+    assert outcome.wait.why == "outcome-unknown"
+
+
+async def test_the_agents_of_the_guide_run(tmp_path: Path) -> None:
+    triage = imported("docs/guide/agents.md:1", tmp_path).triage
+    outcome = await run_agent(triage, {"ticket": "T-17"}, provider=FakeProvider(replies=["Billing."]))
+    assert outcome.result == {"ticket": "T-17", "team": "Billing."}
+    judge = imported("docs/guide/agents.md:2", tmp_path).judge
+    outcome = await run_agent(judge, {"number": "T-1", "text": "…"}, provider=FakeProvider(replies=['{"team": "sales", "urgent": true}']))
+    assert outcome.result == {"team": "sales", "urgent": True}
+    pay = imported("docs/guide/agents.md:3", tmp_path).pay
+    outcome = await run_agent(pay, {"amount": 5}, crash_during=1)
+    assert outcome.result.startswith("charged 5 under ")
+
+
+async def test_the_test_of_the_guide_passes(tmp_path: Path) -> None:
+    await imported("docs/guide/testing.md:1", tmp_path).test_a_crash_costs_no_call_twice()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
