@@ -34,7 +34,7 @@ class Offer:
         self._provider = provider
         self._tools = _offered(provider, body, repeat=repeat)
         self._answers = body.get("tool_choice") in {None, "auto", "none"} if not isinstance(body.get("tool_choice"), Mapping) else False
-        self.request = self._plain(body)
+        self.request: dict[str, Any] = self._plain(body)
 
     def _plain(self, body: Mapping[str, Any]) -> dict[str, Any]:
         request = {name: value for name, value in body.items() if name not in _TOOL_FIELDS}

@@ -24,7 +24,8 @@ from perdure.errors.base import (
     ServerFailed,
 )
 from perdure.providers.retry_after import retry_moment
-from perdure.providers.rules import BY_STATUS, RULES, Rule
+from perdure.providers.rule import Rule
+from perdure.providers.rules import BY_STATUS, RULES
 from perdure.wire.errors import ErrorSaid
 
 __all__ = ["UNMAPPED", "Whence", "judge", "rule_for"]

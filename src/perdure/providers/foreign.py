@@ -30,7 +30,6 @@ from perdure.errors.base import (
 from perdure.providers.emulated_calls import Offer, plain_messages
 from perdure.providers.protocol import ChatAnswer, LLMProvider
 from perdure.providers.simple import SimpleDoor
-from perdure.providers.tally import Tally
 from perdure.resources.usage import Usage
 from perdure.wire.answers import chunks_of, completion
 
@@ -55,8 +54,8 @@ class ForeignProvider(SimpleDoor):
     ) -> None:
         if not isinstance(inner, LLMProvider):
             raise ConfigError(f"{type(inner).__name__} is no LLMProvider", hint="It needs `generate`, `get_metrics` and `validate`.")
-        self.name, self.timeout_s, self.declared = name, timeout_s, tuple(models)
-        self.tally = Tally(name)
+        super().__init__(name, models)
+        self.timeout_s: float = timeout_s
         self._inner, self._most_abandoned = inner, most_abandoned
         self._lock = threading.Lock()
         self._abandoned = 0
@@ -189,9 +188,7 @@ class ForeignProvider(SimpleDoor):
         return Evidence(provider=self.name, rule=rule)
 
 
-class _Call:
-    """One blocking call in its thread."""
-
+class _Call:  # one blocking call in its thread
     def __init__(self, owner: ForeignProvider, loop: asyncio.AbstractEventLoop) -> None:
         self.future: asyncio.Future[Any] = loop.create_future()
         self.returned = self.abandoned = False

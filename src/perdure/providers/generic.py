@@ -19,9 +19,8 @@ from perdure.providers.errors import Whence, judge
 from perdure.providers.http import Door, Progress
 from perdure.providers.protocol import ChatAnswer
 from perdure.providers.reading import StreamReader, as_answer, is_stream, read_models, read_whole
-from perdure.providers.rules import Rule
+from perdure.providers.rule import Rule
 from perdure.providers.simple import SimpleDoor
-from perdure.providers.tally import Tally
 from perdure.resources.usage import Usage
 from perdure.wire.answers import chunks_of
 from perdure.wire.errors import read_error
@@ -65,11 +64,11 @@ class GenericProvider(SimpleDoor):
         rules: Sequence[Rule] = (),
         repeat_tools: bool = True,
     ) -> None:
+        super().__init__(name, models)
         row = row_of(base_url)
-        self.name, self.timeout_s, self.declared = name, timeout_s, tuple(models)
-        self.native_tools = native_tools and (row is None or row.native_tools)
-        self.dialect = dialect or (row.dialect if row else None)
-        self.tally = Tally(name)
+        self.timeout_s: float = timeout_s
+        self.native_tools: bool = native_tools and (row is None or row.native_tools)
+        self.dialect: str | None = dialect or (row.dialect if row else None)
         self._door = Door(name, base_url, api_key, headers or {})
         self._include_usage = row is None or row.include_usage
         self._rules, self._repeat_tools = tuple(rules), repeat_tools

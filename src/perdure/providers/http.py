@@ -56,7 +56,9 @@ class Door:
     """
 
     def __init__(self, name: str, base_url: str, api_key: str | None, headers: Mapping[str, str]) -> None:
-        self.name, self.base_url, self.api_key = name, _checked_url(name, base_url), _checked_key(name, api_key)
+        self.name: str = name
+        self.base_url: str = _checked_url(name, base_url)
+        self.api_key: str | None = _checked_key(name, api_key)
         self._headers = {"user-agent": "perdure", **headers}
         if api_key:
             self._headers["authorization"] = f"Bearer {self.api_key}"
@@ -155,9 +157,7 @@ class Door:
         return _Mapped(self.name, urlsplit(self.base_url).netloc, progress)
 
 
-class _Mapped:
-    """Turns aiohttp's exceptions into ours; a class, since a generator cannot wrap a `yield` this tersely."""
-
+class _Mapped:  # turns aiohttp's exceptions into ours
     def __init__(self, name: str, where: str, progress: Progress) -> None:
         self._name, self._where, self._progress = name, where, progress
 

@@ -20,7 +20,6 @@ from perdure.providers.local_process import running_model, stop_model
 from perdure.providers.local_state import ModelState, Places, touch
 from perdure.providers.protocol import ChatAnswer
 from perdure.providers.simple import SimpleDoor
-from perdure.providers.tally import Tally
 
 __all__ = ["LocalProvider", "stop_model"]
 
@@ -47,8 +46,8 @@ class LocalProvider(SimpleDoor):
         models_folder: Path | None = None,
         timeout_s: float = 600.0,
     ) -> None:
-        self.name, self.declared, self.timeout_s = name, (model,), timeout_s
-        self.tally = Tally(name)
+        super().__init__(name, (model,))
+        self.timeout_s: float = timeout_s
         self._data, self._model, self._idle_s, self._models_folder = data, model, idle_s, models_folder
         self._places = Places(data)
         self._row: GenericProvider | None = None

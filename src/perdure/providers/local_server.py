@@ -16,11 +16,12 @@ import os
 import secrets
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from perdure.clock import now
 from perdure.providers.local_state import ModelState, read_state, remove_state, touch, write_state
@@ -84,19 +85,23 @@ def _serve(state: ModelState, options: argparse.Namespace, ended: threading.Even
         found = read_state(options.state)
         if found is None or found.pid != state.pid:
             return
-        if not _idle(options):
-            continue
-        with FileLock(str(options.lock), timeout=30):
-            if _idle(options) and not _busy(state):
-                # Under the lock: who comes now waits, finds no file, and starts the next one.
-                remove_state(options.state, state.pid)
-                return
+        if _idle(options) and _gone_to_rest(state, options):
+            return
+
+
+def _gone_to_rest(state: ModelState, options: argparse.Namespace) -> bool:
+    """Under the lock: who comes meanwhile waits, finds no file, and starts the next process."""
+    with suppress(Timeout), FileLock(str(options.lock), timeout=10):
+        if _idle(options) and not _busy(state):
+            remove_state(options.state, state.pid)
+            return True
         touch(options.state)
+    return False
 
 
 def _idle(options: argparse.Namespace) -> bool:
     try:
-        return now() - options.state.stat().st_mtime > float(options.idle)
+        return bool(now() - options.state.stat().st_mtime > options.idle)
     except FileNotFoundError:
         return True
 

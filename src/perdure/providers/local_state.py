@@ -39,10 +39,10 @@ class Places:
 
     def __init__(self, data: Path) -> None:
         run = data.absolute() / "run"
-        self.run = run
-        self.state = run / "local-model.json"
-        self.lock = run / "local-model.lock"
-        self.log = run / "local-model.log"
+        self.run: Path = run
+        self.state: Path = run / "local-model.json"
+        self.lock: Path = run / "local-model.lock"
+        self.log: Path = run / "local-model.log"
 
 
 def read_state(path: Path) -> ModelState | None:

@@ -56,7 +56,9 @@ class Models:
         aliases: Mapping[str, tuple[str, str]] | None = None,
         default: str = "local/smollm2",
     ) -> None:
-        self.providers, self.aliases, self.default = dict(providers), dict(aliases or {}), default
+        self.providers: dict[str, ChatProvider] = dict(providers)
+        self.aliases: dict[str, tuple[str, str]] = dict(aliases or {})
+        self.default: str = default
         for alias, (provider, _) in self.aliases.items():
             if provider not in self.providers:
                 raise ConfigError(

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 from perdure.errors.base import ConfigError, InvalidRequest, ModelNotFound, NotYetBuilt
 from perdure.providers.catalog import QWEN_REGIONS
 from perdure.providers.generic import GenericProvider
-from perdure.providers.rules import Rule
+from perdure.providers.rule import Rule
 
 __all__ = ["QwenProvider", "Region"]
 

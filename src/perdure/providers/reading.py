@@ -115,7 +115,7 @@ class StreamReader:
     def __init__(self, response: aiohttp.ClientResponse, progress: Progress, whence: Whence) -> None:
         self._response, self._progress, self._whence = response, progress, whence
         self._decoder, self._reasoning = SseDecoder(), ReasoningStream()
-        self.assembler = Assembler()
+        self.assembler: Assembler = Assembler()
         self._done = False
 
     async def chunks(self) -> AsyncIterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from perdure.errors.base import ConfigError, EmptyAnswer, PerdureError, SyncCallInAsync
@@ -27,15 +27,19 @@ _background: tuple[threading.Thread, asyncio.AbstractEventLoop] | None = None
 class SimpleDoor(ABC):
     """Gives a `ChatProvider` the three blocking methods of `LLMProvider`.
 
-    Subclasses set `name`, `tally` and `declared` (the models they were told of), and may be used from
-    many threads at once.
+    Subclasses may be used from many threads at once.
+
+    Args:
+        name (str): As in the settings.
+        declared (Sequence[str]): The models that it was told of; may be none.
     """
 
-    name: str
-    tally: Tally
-    declared: tuple[str, ...] = ()
-    problem: PerdureError | None = None
-    """Why the last `validate()` said False."""
+    def __init__(self, name: str, declared: Sequence[str]) -> None:
+        self.name: str = name
+        self.declared: tuple[str, ...] = tuple(declared)
+        self.tally: Tally = Tally(name)
+        self.problem: PerdureError | None = None
+        """Why the last `validate()` said False."""
 
     @abstractmethod
     async def chat(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> ChatAnswer:

@@ -114,7 +114,7 @@ class Call:
     def __init__(self, tally: Tally, model: str | None) -> None:
         self.model = model
         self.usage: Usage | None = None
-        self.began = awake()
+        self.began: float = awake()
         self._tally = tally
 
     def answered(self, usage: Usage) -> None:

@@ -12,7 +12,6 @@ from perdure.providers.errors import Whence
 from perdure.providers.protocol import ChatAnswer
 from perdure.providers.reading import as_answer
 from perdure.providers.simple import SimpleDoor
-from perdure.providers.tally import Tally
 from perdure.testing.replies import as_message, default_reply, words
 from perdure.wire.answers import chunks_of, completion
 
@@ -44,12 +43,12 @@ class FakeProvider(SimpleDoor):
         delay_s: float = 0.0,
         known_usage: bool = True,
     ) -> None:
-        self.name, self.declared, self.delay_s = name, tuple(models), delay_s
-        self.tally = Tally(name)
+        super().__init__(name, models)
+        self.delay_s: float = delay_s
         self.calls: list[dict[str, Any]] = []
         self._replies, self._known_usage = replies, known_usage
         self._lock = threading.Lock()
-        self.closed = False
+        self.closed: bool = False
 
     @property
     def count(self) -> int:

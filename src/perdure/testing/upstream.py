@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import sys
 import threading
 from collections import deque
@@ -27,6 +26,7 @@ import msgspec
 from aiohttp import web
 
 from perdure.clock import now
+from perdure.testing.calls import CallLog, Seen, read_log
 from perdure.testing.faults import Fault, commit
 from perdure.testing.replies import as_message, default_reply, prompt_digest, tag_of, words
 from perdure.wire.answers import chunks_of, completion
@@ -35,21 +35,6 @@ from perdure.wire.sse import DONE, encode_event
 Reply: TypeAlias = Callable[[dict[str, Any]], "str | Mapping[str, Any]"]
 
 __all__ = ["Fault", "Reply", "Seen", "Upstream", "main", "read_log"]
-
-
-class Seen(msgspec.Struct, kw_only=True):
-    """One request as it arrived."""
-
-    n: int
-    at: float
-    path: str
-    tag: str | None = None
-    model: str | None = None
-    sha: str = ""
-    """Digest of its messages."""
-    stream: bool = False
-    body: dict[str, Any] = {}
-    headers: dict[str, str] = {}
 
 
 class Upstream:
@@ -74,10 +59,13 @@ class Upstream:
         reply: Reply | None = None,
         models: tuple[str, ...] = ("fake-1",),
     ) -> None:
-        self.log, self.port, self.delay_s, self.api_key = log, port, delay_s, api_key
+        self.port: int = port
+        self.delay_s: float = delay_s
+        self.api_key: str | None = api_key
         self.reply: Reply = reply or default_reply
-        self.models = models
+        self.models: tuple[str, ...] = models
         self.requests: list[Seen] = []
+        self._log = CallLog(log)
         self._faults: deque[Fault] = deque()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -166,7 +154,7 @@ class Upstream:
         if fault is not None:
             return await commit(fault, request, answer)
         response = await _send(request, body, answer)
-        self._write({"n": seen.n, "answered": True})
+        self._log.answered(seen)
         return response
 
     def _note(self, request: web.Request, body: dict[str, Any]) -> Seen:
@@ -183,17 +171,8 @@ class Upstream:
                 headers={name.lower(): value for name, value in request.headers.items() if name.lower() != "authorization"},
             )
             self.requests.append(seen)
-        self._write({name: getattr(seen, name) for name in ("n", "at", "path", "tag", "model", "sha", "stream")})
+        self._log.arrived(seen)
         return seen
-
-    def _write(self, line: dict[str, Any]) -> None:
-        if self.log is None:
-            return
-        handle = os.open(self.log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-        try:
-            os.write(handle, json.dumps(line).encode() + b"\n")
-        finally:
-            os.close(handle)
 
     def _answer(self, body: dict[str, Any], n: int) -> dict[str, Any]:
         message = as_message(self.reply(body))
@@ -234,21 +213,6 @@ async def _send(request: web.Request, body: dict[str, Any], answer: dict[str, An
 def _refuse() -> web.Response:
     error = {"message": "Incorrect API key provided", "type": "invalid_request_error", "param": None, "code": "invalid_api_key"}
     return web.json_response({"error": error}, status=401)
-
-
-def read_log(path: Path) -> list[Seen]:
-    """Read what an upstream has written.
-
-    Args:
-        path (Path): The log; may not exist yet.
-
-    Returns:
-        list[Seen]: One for each request that arrived, in that order.
-    """
-    if not path.exists():
-        return []
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return [msgspec.convert(line, Seen) for line in lines if "path" in line]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -126,7 +126,7 @@ def chunks_of(whole: Mapping[str, Any], *, piece: int | None = None, include_usa
         index = choice.get("index", 0)
         said = [(delta, None) for delta in _deltas(choice.get("message") or {}, piece)]
         for delta, reason in (*said, ({}, choice.get("finish_reason"))):
-            pieces.append({**head, "choices": [{"index": index, "delta": delta, "finish_reason": reason}]})  # noqa: PERF401
+            pieces.append({**head, "choices": [{"index": index, "delta": delta, "finish_reason": reason}]})
     if include_usage and whole.get("usage") is not None:
         pieces.append({**head, "choices": [], "usage": whole["usage"]})
     return pieces
