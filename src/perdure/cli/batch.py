@@ -28,7 +28,7 @@ from perdure.client.new import CHUNK_MESSAGES, NewMessageJson
 LARGEST_BYTES = 200 * 1024 * 1024
 RIDE_OUT_S = 60.0
 
-app = new_app("Put a file of OpenAI batch lines, wait for the answers, and write them to a file.")
+app: typer.Typer = new_app("Put a file of OpenAI batch lines, wait for the answers, and write them to a file.")
 
 
 @app.command(

@@ -12,7 +12,7 @@ from perdure.cli.rows import MESSAGE_COLUMNS, error_line, message_row
 from perdure.cli.talk import talk
 from perdure.cli.words import print_json, say, short, table
 
-app = new_app("Dead letters: messages given up, with the reason: list, show, revive.", several=True)
+app: typer.Typer = new_app("Dead letters: messages given up, with the reason: list, show, revive.", several=True)
 
 
 @app.command("list", epilog="Example:  perdure dead list --code provider-invalid-request")

@@ -24,8 +24,8 @@ class Ending:
     """
 
     def __init__(self, grace_s: float) -> None:
-        self.stop = asyncio.Event()
-        self.forced = False
+        self.stop: asyncio.Event = asyncio.Event()
+        self.forced: bool = False
         self._grace_s = grace_s
         self._work = asyncio.current_task()
 

@@ -21,7 +21,7 @@ from perdure.errors.base import Conflict
 from perdure.security.access import OPERATOR, scope_problems
 from perdure.security.keys import Key, digest, make_key
 
-app = new_app("API keys: create, list, revoke.", several=True)
+app: typer.Typer = new_app("API keys: create, list, revoke.", several=True)
 
 
 @app.command(

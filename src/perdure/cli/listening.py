@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import json
 import os
 import socket
@@ -57,7 +58,7 @@ def url_of(taken: socket.socket) -> str:
         str: For example `http://127.0.0.1:8321`.
     """
     host, port = taken.getsockname()[:2]
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+    if ipaddress.ip_address(host.partition("%")[0]).is_unspecified:
         host = "127.0.0.1" if taken.family == socket.AF_INET else "::1"
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

@@ -6,6 +6,7 @@ verb's module is loaded when that verb is called.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from importlib import import_module
@@ -35,7 +36,7 @@ def run(arguments: list[str]) -> int:
         int: The exit code (`exits.py`).
     """
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # whatever a message holds can be shown
     first = arguments[0] if arguments else "--help"
     if first in ("--help", "-h", "help"):

@@ -16,7 +16,7 @@ from perdure.cli.words import fields, print_json, say, table
 from perdure.client.answers import MessageJson
 from perdure.messages.message import State
 
-app = new_app("Messages: list, show, steps, cancel, decide.", several=True)
+app: typer.Typer = new_app("Messages: list, show, steps, cancel, decide.", several=True)
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="`msg_…`.")]
 

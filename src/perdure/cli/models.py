@@ -18,7 +18,7 @@ from perdure.providers.fetch import ensure_model, find_model
 
 EMBEDDED = "smollm2"
 
-app = new_app("What can be asked: list, and get the embedded model.", several=True)
+app: typer.Typer = new_app("What can be asked: list, and get the embedded model.", several=True)
 
 
 @app.command("list", epilog="Example:  perdure models list --json")

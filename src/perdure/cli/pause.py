@@ -10,7 +10,7 @@ from perdure.cli.options import Url, new_app
 from perdure.cli.talk import talk
 from perdure.cli.words import say
 
-app = new_app("Let nothing of a queue start, or nothing at all. What runs goes on.")
+app: typer.Typer = new_app("Let nothing of a queue start, or nothing at all. What runs goes on.")
 
 Queue = Annotated[str | None, typer.Argument(help="The queue.", show_default=False)]
 All = Annotated[bool, typer.Option("--all", help="Everything.")]

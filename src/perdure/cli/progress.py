@@ -25,8 +25,8 @@ class HowFar:
     """
 
     def __init__(self, what: str, total: int) -> None:
-        self.ended = 0
-        self.failed = 0
+        self.ended: int = 0
+        self.failed: int = 0
         self._what = what
         self._total = total
         self._bar = _bar() if sys.stderr.isatty() else None

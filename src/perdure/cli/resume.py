@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import typer
+
 from perdure.cli.options import Url, new_app
 from perdure.cli.pause import All, Queue, chosen
 from perdure.cli.talk import talk
 from perdure.cli.words import say
 
-app = new_app("Lift a pause.")
+app: typer.Typer = new_app("Lift a pause.")
 
 
 @app.command(epilog="Examples:  perdure resume mail  |  perdure resume --all")

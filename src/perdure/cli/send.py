@@ -20,7 +20,7 @@ from perdure.client.new import PutOptions
 RIDE_OUT_S = 60.0
 """A server's restart is waited for so long."""
 
-app = new_app("Put one message.")
+app: typer.Typer = new_app("Put one message.")
 
 
 @app.command(

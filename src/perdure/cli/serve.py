@@ -13,7 +13,7 @@ from perdure.cli.serving import serve_until
 from perdure.config.settings import Settings
 from perdure.monitor.logs import set_up_logs
 
-app = new_app("The server alone; `perdure worker` takes the messages.")
+app: typer.Typer = new_app("The server alone; `perdure worker` takes the messages.")
 
 
 @app.command(epilog="Example:  perdure serve --host 0.0.0.0 --port 8321")

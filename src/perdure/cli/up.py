@@ -15,7 +15,7 @@ from perdure.config.settings import Settings
 from perdure.monitor.logs import set_up_logs
 from perdure.worker.supervisor import Supervisor
 
-app = new_app("A server and its worker processes, in one command.")
+app: typer.Typer = new_app("A server and its worker processes, in one command.")
 
 
 @app.command(

@@ -18,7 +18,7 @@ from perdure.monitor.logs import set_up_logs
 from perdure.worker.end import WorkerEnd
 from perdure.worker.lifeline import watch_lifeline
 
-app = new_app("A worker process alone: takes messages and has agents work on them.")
+app: typer.Typer = new_app("A worker process alone: takes messages and has agents work on them.")
 
 
 @app.command(

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
-from perdure.client.address import find_address
+from perdure.client.address import Address, find_address
 from perdure.client.answers import AttemptJson, ChangesJson, MessageJson, MessagesPage, StepJson
 from perdure.client.follow import ENDED, follow
 from perdure.client.new import Named, NewMessageJson, PutOptions, as_json, brought_own_key, chunks, new_message
@@ -35,7 +35,7 @@ class AsyncClient(Operating):
     def __init__(
         self, base_url: str | None = None, api_key: str | None = None, *, timeout_s: float = 30.0, retry_for_s: float = 10.0
     ) -> None:
-        self.address = find_address(base_url, api_key)
+        self.address: Address = find_address(base_url, api_key)
         self._wire = Transport(self.address, timeout_s=timeout_s, retry_for_s=retry_for_s)
 
     async def __aenter__(self) -> Self:

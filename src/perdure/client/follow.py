@@ -4,29 +4,53 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from perdure.client.answers import MessageJson
-
-if TYPE_CHECKING:
-    from perdure.client.aio import AsyncClient
+from perdure.client.answers import ChangesJson, MessageJson
 
 ENDED = frozenset({"done", "dead", "cancelled"})
 _WAIT_S = 30.0
 _LOOKS_AT_ONCE = 16
 _LOOKS_A_ROUND = 100
 
-__all__ = ["ENDED", "follow"]
+__all__ = ["ENDED", "Asking", "follow"]
 
 
-async def follow(client: AsyncClient, ids: Iterable[str], *, look_at: Iterable[str], after: int | None) -> AsyncIterator[MessageJson]:
+class Asking(Protocol):
+    """What following needs of a client."""
+
+    async def message(self, id: str) -> MessageJson:
+        """Look at a message.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            MessageJson: As it is now.
+        """
+        ...
+
+    async def changes(self, after: int | None = None, *, wait_s: float = 0) -> ChangesJson:
+        """Read which messages moved.
+
+        Args:
+            after (int | None): Where to go on; None begins now.
+            wait_s (float): How long to wait for the first.
+
+        Returns:
+            ChangesJson: In order.
+        """
+        ...
+
+
+async def follow(client: Asking, ids: Iterable[str], *, look_at: Iterable[str], after: int | None) -> AsyncIterator[MessageJson]:
     """Give each message as it ends.
 
     The change sequence says which ones have ended. Where it says nothing for a while, some of those
     still open are looked at themselves, so that nothing hangs on a change that was missed.
 
     Args:
-        client (AsyncClient): Who asks.
+        client (Asking): Who asks.
         ids (Iterable[str]): Which messages.
         look_at (Iterable[str]): Those that may have ended before `after`.
         after (int | None): From which change on; None from now on.

@@ -186,9 +186,9 @@ def _at(path: Where, value: Any, origin: str) -> list[Given]:
 
 
 def _origin(given: Sequence[Given], path: Where) -> str:
-    for one in reversed(given):
-        if one.path[: len(path)] == path or path[: len(one.path)] == one.path:
-            return one.origin
+    for where, _, origin in reversed(given):
+        if where[: len(path)] == path or path[: len(where)] == where:
+            return origin
     return "default"
 
 

@@ -80,7 +80,7 @@ class QueueSettings(_Part):
 class ProviderSettings(_Part):
     """One endpoint that answers prompts."""
 
-    kind: Literal["generic", "qwen", "local", "fake"] = "generic"
+    kind: Literal["generic", "qwen", "local"] = "generic"
     base_url: str | None = None
     api_key: SecretStr | None = Field(default=None, description="A reference such as `env:DASHSCOPE_API_KEY` or `file:/run/secrets/key`.")
     region: Literal["cn", "intl", "us", "hk"] | None = Field(default=None, description="For `qwen`: which endpoint.")
