@@ -28,12 +28,14 @@ async def message(visit: Visit) -> Answer:
     view = await store.messages.get(ids.read(visit.path["id"]), tenant=visit.tenant)
     steps = await store.journal.steps(view.message.id) if visit.may("steps:read") else ()
     now = visit.core.clock.now()
+    # What a stopped run left open is not drawn as if it still went on.
+    drawn_until = now if view.state is State.LEASED else max((step.ended_at or step.began_at for step in steps), default=now)
     return visit.renderer.page(
         "message",
         visit=visit,
         now=now,
         view=view,
-        bars=bars(steps, now=now),
+        bars=bars(steps, now=drawn_until),
         width=WIDTH,
         asked=_asked(view, steps) if visit.may("steps:decide") else None,
         attempts=await store.messages.attempts(view.message.id),

@@ -96,7 +96,7 @@ def excerpt(json: bytes | None, most: int = 120) -> str:
     """
     if json is None:
         return ""
-    text = answer_text(json) or json[: 8 * most].decode("utf-8", "replace").strip('"')
+    text = answer_text(json) or _question(json) or json[: 8 * most].decode("utf-8", "replace").strip('"')
     line = redact(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 1] + "…"
 
@@ -110,13 +110,28 @@ def answer_text(json: bytes | None) -> str | None:
     Returns:
         str | None: The text of a `chat.completion`, or a result that is a text; None for anything else.
     """
-    if json is None or json[:1] not in b'{"' or len(json) > _MOST_LETTERS:
+    found = _read(json)
+    if isinstance(found, dict) and found.get("object") == "chat.completion":
+        choices = found.get("choices")
+        first = choices[0] if isinstance(choices, list) and choices else None
+        message = first.get("message") if isinstance(first, dict) else None
+        found = message.get("content") if isinstance(message, dict) else None
+    return redact(found) if isinstance(found, str) and found else None
+
+
+def _question(json: bytes) -> str | None:
+    """Find what was asked last in the body of a chat."""
+    found = _read(json)
+    messages = found.get("messages") if isinstance(found, dict) else None
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    content = last.get("content") if isinstance(last, dict) else None
+    return content if isinstance(content, str) else None
+
+
+def _read(json: bytes | None) -> Any:
+    if json is None or json[:1] not in (b"{", b'"') or len(json) > _MOST_LETTERS:
         return None
     try:
-        found: Any = msgspec.json.decode(json)
+        return msgspec.json.decode(json)
     except msgspec.MsgspecError:
         return None
-    if isinstance(found, dict) and found.get("object") == "chat.completion":
-        choices = found.get("choices") or [{}]
-        found = (choices[0].get("message") or {}).get("content") if isinstance(choices[0], dict) else None
-    return redact(found) if isinstance(found, str) and found else None

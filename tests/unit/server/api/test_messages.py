@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from perdure.errors.base import AgentFailed
+from perdure.messages import ids
+
+
+async def test_a_message_put_is_accepted_with_an_id_and_found_again(served):
+    answer = await served.post("/api/v1/messages", {"agent": "echo", "body": {"text": "hi"}})
+    assert answer.status == 202
+    receipt = answer.json
+    assert receipt == {"object": "receipt", "id": receipt["id"], "duplicate": False}
+    assert answer.headers["location"] == f"/api/v1/messages/{receipt['id']}"
+    found = (await served.get(answer.headers["location"])).json
+    assert (found["state"], found["agent"], found["body"], found["result"]) == ("ready", "echo", {"text": "hi"}, None)
+    assert found["created_at"].endswith("Z")
+
+
+async def test_a_message_has_exactly_the_fields_of_the_wire(served):
+    message = (await served.get(f"/api/v1/messages/{await served.put()}")).json
+    assert list(message) == [
+        "object",
+        "id",
+        "agent",
+        "queue",
+        "tenant",
+        "priority",
+        "state",
+        "blocked_by",
+        "attempt",
+        "attempts",
+        "crashes",
+        "created_at",
+        "started_at",
+        "ended_at",
+        "deadline",
+        "timeout_s",
+        "max_wait_s",
+        "wait",
+        "body",
+        "result",
+        "error",
+        "usage",
+        "metadata",
+        "dedup_key",
+        "version",
+        "lane",
+        "parent",
+        "session",
+        "code_version",
+        "revived",
+    ]
+
+
+async def test_what_the_caller_leaves_open_comes_from_the_agent_then_from_the_settings(served):
+    by_agent = (await served.get(f"/api/v1/messages/{await served.put('triage', {'ticket': 'x'})}")).json
+    assert (by_agent["queue"], by_agent["attempts"], by_agent["timeout_s"], by_agent["lane"]) == ("support", 3, 30.0, "fake/fake-1")
+    by_settings = (await served.get(f"/api/v1/messages/{await served.put('echo')}")).json
+    assert (by_settings["queue"], by_settings["attempts"], by_settings["timeout_s"], by_settings["priority"]) == ("default", 5, None, 5)
+    said = {"queue": "mine", "attempts": 2, "timeout_s": 7, "priority": 0, "metadata": {"a": "b"}, "max_wait_s": 60}
+    own = (await served.get(f"/api/v1/messages/{await served.put('triage', {'ticket': 'x'}, **said)}")).json
+    assert {name: own[name] for name in said} == said
+
+
+async def test_the_lane_of_a_chat_is_that_of_the_model_in_its_body(served):
+    messages = [{"role": "user", "content": "hi"}]
+    named = await served.put("chat", {"model": "small", "messages": messages})
+    default = await served.put("chat", {"messages": messages})
+    assert [(await served.get(f"/api/v1/messages/{sent}")).json["lane"] for sent in (named, default)] == ["fake/fake-1", "fake/fake-1"]
+    unknown = await served.post("/api/v1/messages", {"agent": "chat", "body": {"model": "gpt-nope", "messages": messages}})
+    assert (unknown.status, unknown.json["code"]) == (404, "unknown-model")
+    odd = await served.post("/api/v1/messages", {"agent": "chat", "body": {"model": 7, "messages": messages}})
+    assert odd.status == 422
+
+
+async def test_a_delay_and_a_moment_make_it_wait(served):
+    late = (await served.get(f"/api/v1/messages/{await served.put(delay_s=90)}")).json
+    assert (late["state"], late["wait"]["why"]) == ("later", "delay")
+    dated = (await served.get(f"/api/v1/messages/{await served.put(due_at='2031-05-01T12:00:00+02:00')}")).json
+    assert dated["wait"]["until"] == "2031-05-01T10:00:00.000Z"
+
+
+async def test_many_are_put_at_once_all_or_none(served):
+    both = await served.post("/api/v1/messages", {"messages": [{"agent": "echo", "body": n} for n in range(3)]})
+    assert both.status == 202
+    assert [receipt["duplicate"] for receipt in both.json["data"]] == [False] * 3
+    refused = await served.post(
+        "/api/v1/messages",
+        {"messages": [{"agent": "echo", "body": 1}, {"agent": "triage", "body": {"ticket": 5}}, {"agent": "triage", "body": {}}]},
+    )
+    assert refused.status == 422
+    assert [line.partition(":")[0] for line in refused.json["errors"]] == ["messages[1].body.ticket", "messages[2].body"]
+    assert len((await served.get("/api/v1/messages")).json["data"]) == 3
+
+
+async def test_too_many_at_once_are_refused(serve):
+    served = await serve(max_batch=2)
+    answer = await served.post("/api/v1/messages", {"messages": [{"agent": "echo", "body": 1}] * 3})
+    assert (answer.status, answer.json["code"]) == (413, "input-too-large")
+    assert "max_batch" in answer.json["hint"]
+
+
+async def test_the_same_key_and_body_brings_the_same_id_and_another_body_is_refused(served):
+    first = await served.post("/api/v1/messages", {"agent": "echo", "body": {"a": 1, "b": 2}}, headers={"Idempotency-Key": "k1"})
+    again = await served.post("/api/v1/messages", raw=b'{"agent":"echo","dedup_key":"k1","body":{"a":  1,"b":2}}')
+    assert again.json == {"object": "receipt", "id": first.json["id"], "duplicate": True}
+    other = await served.post("/api/v1/messages", {"agent": "echo", "body": 2, "dedup_key": "k1"})
+    assert (other.status, other.json["code"]) == (422, "dedup-conflict")
+
+
+@pytest.mark.parametrize(
+    ("headers", "body"),
+    [
+        ({"Idempotency-Key": "one"}, {"agent": "echo", "body": 1, "dedup_key": "two"}),
+        ({"Idempotency-Key": "one"}, {"messages": [{"agent": "echo", "body": 1}]}),
+        ({"Idempotency-Key": "x" * 256}, {"agent": "echo", "body": 1}),
+        ({"Idempotency-Key": ""}, {"agent": "echo", "body": 1}),
+    ],
+)
+async def test_an_idempotency_key_that_cannot_be_meant_is_refused(served, headers, body):
+    assert (await served.post("/api/v1/messages", body, headers=headers)).status == 422
+
+
+async def test_an_unknown_agent_is_404_with_the_nearest_name(served):
+    answer = await served.post("/api/v1/messages", {"agent": "triaje", "body": {}})
+    assert (answer.status, answer.json["code"], answer.json["hint"]) == (404, "unknown-agent", "Did you mean 'triage'?")
+
+
+async def test_before_any_worker_came_the_hint_says_to_start_one(serve):
+    served = await serve(agents=False)
+    answer = await served.post("/api/v1/messages", {"agent": "echo", "body": {}})
+    assert answer.status == 404
+    assert "perdure worker" in answer.json["hint"]
+
+
+async def test_unregistered_agents_are_taken_where_the_settings_allow_it(serve):
+    served = await serve(allow_unregistered=True)
+    assert (await served.post("/api/v1/messages", {"agent": "tomorrow", "body": {}})).status == 202
+
+
+async def test_get_with_wait_answers_as_soon_as_the_message_ends(served):
+    sent = await served.put()
+    waiting = asyncio.create_task(served.get(f"/api/v1/messages/{sent}?wait=15"))
+    while not served.core.feed._listeners:
+        await asyncio.sleep(0)
+    await served.store.messages.done(await served.lease(), b'{"answer":42}')
+    answer = await asyncio.wait_for(waiting, 5)
+    assert (answer.json["state"], answer.json["result"]) == ("done", {"answer": 42})
+
+
+async def test_get_with_wait_answers_what_is_when_the_time_is_over(served):
+    answer = await served.get(f"/api/v1/messages/{await served.put()}?wait=0.05")
+    assert (answer.status, answer.json["state"]) == (200, "ready")
+
+
+async def test_many_waiting_callers_share_one_reader_of_the_store(served):
+    sent = await served.put()
+    waiting = [asyncio.create_task(served.get(f"/api/v1/messages/{sent}?wait=15")) for _ in range(20)]
+    while len(served.core.feed._listeners) < 20:
+        await asyncio.sleep(0)
+    await served.store.messages.cancel(ids.read(sent))
+    assert {answer.json["state"] for answer in await asyncio.gather(*waiting)} == {"cancelled"}
+
+    return await served.store.messages.get(ids.read(sent))
+
+
+async def test_a_stopping_server_sends_waiting_callers_home(served):
+    sent = await served.put()
+    waiting = asyncio.create_task(served.get(f"/api/v1/messages/{sent}?wait=60"))
+    while not served.core.feed._listeners:
+        await asyncio.sleep(0)
+    served.server.should_exit = True
+    answer = await asyncio.wait_for(waiting, 5)
+    assert (answer.status, answer.json["state"]) == (200, "ready")
+
+
+async def test_a_caller_who_hangs_up_is_not_waited_for(served):
+    sent = await served.put()
+    waiting = asyncio.create_task(served.get(f"/api/v1/messages/{sent}?wait=60"))
+    while not served.core.feed._listeners:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    async with asyncio.timeout(5):
+        while served.core.feed._listeners:
+            await asyncio.sleep(0.001)
+
+
+async def test_listing_filters_and_pages(served):
+    put = [await served.put("echo", n, queue="a" if n % 2 else "b") for n in range(7)]
+    page = (await served.get("/api/v1/messages?limit=3")).json
+    assert [row["id"] for row in page["data"]] == put[:-4:-1]
+    rest = (await served.get(f"/api/v1/messages?limit=100&cursor={page['next_cursor']}")).json
+    assert [row["id"] for row in rest["data"]] == put[-4::-1]
+    assert rest["next_cursor"] is None
+    only = (await served.get("/api/v1/messages?queue=a&state=ready&agent=echo")).json
+    assert {row["body"] for row in only["data"]} == {1, 3, 5}
+
+
+async def test_a_page_of_heavy_messages_ends_early_and_loses_none(served, monkeypatch):
+    monkeypatch.setattr("perdure.server.api.messages._PAGE_BYTES", 100)
+    monkeypatch.setattr("perdure.server.api.messages._AT_ONCE", 2)
+    put = [await served.put("echo", "x" * 80) for _ in range(5)]
+    found, cursor = [], ""
+    while True:
+        page = (await served.get(f"/api/v1/messages?limit=50{cursor}")).json
+        found += [row["id"] for row in page["data"]]
+        if page["next_cursor"] is None:
+            break
+        cursor = f"&cursor={page['next_cursor']}"
+    assert found == put[::-1]
+
+
+@pytest.mark.parametrize(
+    "query", ["limit=0", "limit=x", "state=gone", "cursor=nonsense", "stat=done", "limit=1&limit=2", "wait=61", "queue="]
+)
+async def test_a_query_that_makes_no_sense_is_refused_with_a_message(served, query):
+    answer = await served.get(f"/api/v1/messages?{query}")
+    assert answer.status == 422
+    assert answer.json["detail"]
+
+
+async def test_a_misspelt_query_is_refused_with_the_right_spelling(served):
+    assert "did you mean 'state'?" in (await served.get("/api/v1/messages?stat=done")).json["detail"]
+
+
+async def test_a_waiting_message_is_cancelled_and_an_ended_one_is_not(served):
+    sent = await served.put()
+    assert (await served.post(f"/api/v1/messages/{sent}/cancel")).json["state"] == "cancelled"
+    assert (await served.post(f"/api/v1/messages/{sent}/cancel")).status == 200
+    other = await served.put()
+    await served.store.messages.done(await served.lease(), b"1")
+    answer = await served.post(f"/api/v1/messages/{other}/cancel")
+    assert (answer.status, answer.json["code"]) == (409, "conflict")
+
+
+async def test_cancel_of_a_running_message_is_refused_by_name(served):
+    sent = await served.put()
+    await served.lease()
+    answer = await served.post(f"/api/v1/messages/{sent}/cancel")
+    assert (answer.status, answer.json["code"]) == (422, "not-yet-built")
+
+
+async def test_what_went_wrong_is_listed(served):
+    sent = await served.put()
+    await served.store.messages.retry(await served.lease(), AgentFailed("it broke").facts(), at=served.clock.now() + 5)
+    [attempt] = (await served.get(f"/api/v1/messages/{sent}/attempts")).json["data"]
+    assert (attempt["object"], attempt["n"], attempt["kind"], attempt["error"]["message"]) == ("attempt", 1, "retry", "it broke")
+
+
+async def test_a_body_is_kept_as_it_was_meant(served):
+    body = {"text": "ü🎈\t\n\\u0000 is fine when escaped", "n": [1, 2.5, -3, 10**20, 1e-7], "none": None, "deep": [[[{}]]]}
+    kept = (await served.get(f"/api/v1/messages/{await served.put('echo', body)}")).json["body"]
+    assert kept == json.loads(json.dumps(body))
