@@ -186,7 +186,7 @@ def _at(path: Where, value: Any, origin: str) -> list[Given]:
 
 
 def _origin(given: Sequence[Given], path: Where) -> str:
-    for where, _, origin in reversed(given):
+    for where, _, origin in given[::-1]:
         if where[: len(path)] == path or path[: len(where)] == where:
             return origin
     return "default"

@@ -52,6 +52,7 @@ class Served:
         self._loop.call_soon_threadsafe(self._down.set)
         self._thread.join(20)
         assert not self._thread.is_alive()
+        self._loop.close()
 
     def put(self, body: Any = None, *, agent: str = "echo", **more: Any) -> str:
         from perdure.messages.ids import write
