@@ -48,6 +48,7 @@ class Tally(msgspec.Struct, kw_only=True):
     poison: int = 0
     quarantined: int = 0
     attempts_used_beyond_one: int = 0
+    seconds_of_kills: float = 0.0
     seconds: float = 0.0
 
 
@@ -132,6 +133,7 @@ async def crash(ground: Any, seer: Any, *, kills: int, seed: int, call_s: float,
     await killer.put(4 * IN_FLIGHT)
     for _ in range(kills):
         await killer.kill_once()
+    killer.tally.seconds_of_kills = round(now() - began, 1)
     last = ground.worker("--slots", str(IN_FLIGHT))
     await seer.until(lambda: all_settled(seer, killer.ids), what=f"every message ends or waits: {ground.said()}", within_s=120)
 
