@@ -67,7 +67,7 @@ def chance() -> float:
     Returns:
         float: A number in [0, 1), not for secrets.
     """
-    return random.random()  # noqa: S311 - jitter, not a secret
+    return random.random()  # noqa: S311  # nosec B311 - jitter, not a secret
 
 
 def iso(moment: Moment | None) -> str | None:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ast
 import os
+import re
+import sys
 import tomllib
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,6 +175,32 @@ def test_the_clock_alone_asks_the_machine_for_the_time() -> None:
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {"time.time", "datetime.now", "datetime.utcnow", "random.random"}
     }
     assert asking <= {"perdure.clock"}
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["local"]]
+    declared = {re.split(r"[<>=;\[ ]", line)[0].lower().replace("_", "-") for line in wanted}
+    homes = packages_distributions()
+    used = set()
+    for name, file in MODULES.items():
+        tops = foreign(ast.parse(file.read_text("utf-8")))
+        if name.startswith("perdure.testing"):
+            tops -= {"pytest", "hypothesis"}  # who tests has them
+        used |= {home.lower().replace("_", "-") for top in tops for home in homes.get(top, [top])}
+    assert used - declared == set(), "imported, but not declared"
+    assert declared - used <= {"uvloop", "httptools"}, "declared, but imported nowhere; those two are taken by uvicorn"
+
+
+def foreign(tree: ast.Module) -> set[str]:
+    """Top-level names of third-party packages that a module imports."""
+    tops = set()
+    for node in ast.walk(tree):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.level == 0:
+            names = [node.module or ""]
+        tops |= {name.split(".")[0] for name in names}
+    return tops - sys.stdlib_module_names - {"perdure"}
 
 
 @pytest.mark.skipif(os.environ.get("PERDURE_SUITE") != "wheel", reason="only `make test` promises to test the wheel")
