@@ -21,8 +21,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 INSERT INTO ready (route, priority, tag, id, tenant, since) VALUES (?, ?, ?, ?, ?, ?);
 
 -- name: ready_leave
--- Finds the row by `ready_by_route`, for whoever moves a message without having leased it.
-DELETE FROM ready WHERE route = ? AND id = ?;
+-- For whoever moves a message without having leased it. Left alone, the planner walks the whole route.
+DELETE FROM ready INDEXED BY ready_by_route WHERE route = ? AND id = ?;
 
 -- name: later_add
 INSERT INTO later (id, route, tenant, at, wait) VALUES (?, ?, ?, ?, ?);

@@ -21,9 +21,6 @@ SELECT c.seq, c.id, t.name, r.queue, r.agent, c.state, c.at
  ORDER BY c.seq
  LIMIT ?3;
 
--- name: change_oldest
-SELECT at FROM change ORDER BY seq LIMIT 1;
-
 -- name: change_forget
 -- A bounded bite of the oldest ones: the writer is never held up for long.
 DELETE FROM change WHERE seq IN (SELECT seq FROM change ORDER BY seq LIMIT 10000) AND at < ?;
