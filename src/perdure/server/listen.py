@@ -42,12 +42,18 @@ class _Server(uvicorn.Server):
 
 
 class _Protocol(HttpToolsProtocol):
-    """Counts what it reads until the headers have ended."""
+    """Counts what it reads until the headers have ended.
+
+    A piece from the socket may hold the end of one request and the beginning of the next; what of it
+    belongs to which is not known, and then it is counted for neither.
+    """
 
     _head_bytes = 0
+    _piece_bytes = 0
     _in_head = True
 
     def data_received(self, data: bytes) -> None:
+        self._piece_bytes = len(data)
         if self._in_head:
             self._head_bytes += len(data)
         super().data_received(data)
@@ -56,7 +62,7 @@ class _Protocol(HttpToolsProtocol):
             self.transport.close()
 
     def on_message_begin(self) -> None:
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes = True, self._piece_bytes
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -65,7 +71,7 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_bytes, self._piece_bytes = True, 0, 0
 
 
 def listener(app: Starlette, *, host: str, port: int, grace_s: int = 10) -> uvicorn.Server:

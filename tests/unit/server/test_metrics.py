@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from perdure.errors.base import LeaseLost
+
+
+async def numbers(served):
+    answer = await served.get("/metrics")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    families = text_string_to_metric_families(answer.text)
+    return {(sample.name, *sorted(sample.labels.values())): sample.value for family in families for sample in family.samples}
+
+
+async def test_the_stores_kept_numbers_are_there_by_queue(served):
+    await served.put(queue="mail")
+    await served.put(queue="mail")
+    await served.store.messages.done(await served.lease(), b"1")
+    await served.post("/api/v1/queues/mail/pause")
+    served.clock.pass_by(seconds=7)
+    found = await numbers(served)
+    assert found["perdure_messages", "mail", "ready"] == 1
+    assert found["perdure_messages", "done", "mail"] == 1
+    assert found["perdure_messages_moved_total", "mail", "put"] == 2
+    assert found["perdure_oldest_ready_seconds", "mail"] == 7
+    assert found["perdure_queue_paused", "mail"] == 1
+    assert found["perdure_paused",] == 0
+    assert found["perdure_workers",] == 1
+    assert found["perdure_worker_slots",] == 4
+
+
+async def test_counters_of_the_installation_are_there(served):
+    await served.put()
+    lease = await served.lease()
+    await served.store.messages.done(lease, b"1")
+    with pytest.raises(LeaseLost):
+        await served.store.messages.done(lease, b"1")
+    found = await numbers(served)
+    assert found["perdure_refused_stale_total",] == 1
+
+
+async def test_requests_are_counted_by_route_and_never_by_what_callers_write(served):
+    sent = await served.put()
+    await served.get(f"/api/v1/messages/{sent}")
+    await served.get("/api/v1/secret-path-of-a-caller")
+    await served.call("PROPFIND", "/healthz")
+    found = await numbers(served)
+    assert found["perdure_http_requests_total", "/api/v1/messages/{id}", "200", "GET"] == 1
+    assert found["perdure_http_requests_total", "404", "GET", "unmatched"] == 1
+    assert found["perdure_http_requests_total", "/healthz", "405", "other"] == 1
+    assert found["perdure_http_request_seconds_count", "/api/v1/messages/{id}"] == 1
+    assert not [key for key in found if sent in key or "secret" in str(key)]
+
+
+async def test_calls_to_providers_and_their_tokens_are_counted(served):
+    await served.post("/v1/chat/completions", {"messages": [{"role": "user", "content": "hello"}]})
+    found = await numbers(served)
+    assert found["perdure_chats_total", "fake/fake-1"] == 1
+    assert found["perdure_chat_tokens_total", "fake/fake-1", "input"] > 0
