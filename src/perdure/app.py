@@ -163,8 +163,6 @@ def _provider(name: str, row: ProviderSettings, settings: Settings) -> ChatProvi
             headers=row.headers,
             native_tools=row.native_tools,
         )
-    if row.kind == "fake":
-        raise ConfigError(f"`providers.{name}.kind` is 'fake', which is for tests", hint="Hand `perdure.testing.FakeProvider` to `Models`.")
     if row.base_url is None:
         raise ConfigError(f"`providers.{name}.base_url` is missing", hint="For example `https://api.openai.com/v1`.")
     return GenericProvider(

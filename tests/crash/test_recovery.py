@@ -35,6 +35,23 @@ async def test_a_killed_workers_messages_run_again_within_two_seconds(ground: An
     second.kill()
 
 
+async def test_the_only_worker_of_a_supervisor_is_replaced_and_goes_on(ground: Any, seer: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    supervisor, stop = Supervisor(ground.command("worker", "--slots", "20"), processes=1, environ=ground.environ), asyncio.Event()
+    running = asyncio.create_task(supervisor.run(stop))
+    await seer.until(lambda: living(seer, 1), what=f"the worker lives: {ground.said()}")
+    await seer.put("slow", [{"s": 600.0}] * 20)
+    await seer.until(lambda: begun(ground, 20), what="the worker begins all")
+    killed_at = now()
+    os.kill(supervisor.pids[0], signal.SIGKILL)
+    await seer.until(lambda: begun(ground, 40), what="its successor begins all again")
+    with capsys.disabled():
+        print(f"\nrecovery: 20 messages of the only worker ran again after {now() - killed_at:.2f} s, a new process included")
+    for pid in supervisor.pids:
+        os.kill(pid, signal.SIGKILL)
+    stop.set()
+    await asyncio.wait_for(running, 30)
+
+
 @pytest.mark.timeout(180)
 async def test_a_poisoned_message_costs_those_beside_it_nothing_but_time(
     ground: Any, seer: Any, capsys: pytest.CaptureFixture[str]

@@ -12,7 +12,7 @@ from perdure.worker.lifeline import Lifeline
 
 __all__ = ["KILL_AFTER_S", "run_child"]
 
-KILL_AFTER_S = 5.0
+KILL_AFTER_S = 10.0
 """What a child gets beyond its grace before it is killed."""
 
 

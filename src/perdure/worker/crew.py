@@ -16,7 +16,7 @@ from perdure.worker.slots import Slots
 
 __all__ = ["Crew"]
 
-SETTLE_LIMIT_S = 10.0
+SETTLE_LIMIT_S = 5.0
 """What the last writes of a worker that ends may take."""
 _log = logging.getLogger("perdure.worker")
 

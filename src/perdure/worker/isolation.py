@@ -62,14 +62,17 @@ class Isolation:
         self._stop = asyncio.Event()
         self._child: asyncio.Task[None] | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether a quarantine process runs, or has just failed."""
+        return self._child is not None and not self._child.done()
+
     async def run(self) -> None:
         """Look for quarantined messages until cancelled; a quarantine process is then asked to end."""
         try:
             await rounds("isolating", self.look)
         finally:
-            self._stop.set()
-            if self._child is not None:
-                await asyncio.wait({self._child}, timeout=self._grace_s + 2 * KILL_AFTER_S)
+            await self.close()
 
     async def look(self) -> float:
         """Start a quarantine process if one is needed and none runs.
@@ -77,9 +80,15 @@ class Isolation:
         Returns:
             float: Seconds until the next look.
         """
-        if (self._child is None or self._child.done()) and await self._needed():
+        if not self.busy and not self._stop.is_set() and await self._needed():
             self._child = asyncio.create_task(self._isolate())
         return LOOK_S
+
+    async def close(self) -> None:
+        """Ask the quarantine process to end, and see it end. No other is started."""
+        self._stop.set()
+        if self._child is not None:
+            await asyncio.wait({self._child}, timeout=self._grace_s + KILL_AFTER_S + 1.0)
 
     async def _needed(self) -> bool:
         routes = servable(await self._messages.routes(), agents=self._agents, queues=self._queues, quarantine=True, now=self._clock.now())

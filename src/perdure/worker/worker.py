@@ -14,19 +14,15 @@ import os
 import socket
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Protocol
 
-from perdure.agents.journal import Journal
 from perdure.agents.parts import ModelTable, RunParts
 from perdure.agents.registry import App
 from perdure.clock import Clock, SystemClock
 from perdure.errors.base import StoreError, WorkerFenced
 from perdure.events import tell
-from perdure.memory.manager import Memory
 from perdure.messages.message import WorkerId
-from perdure.messages.registry import DEAD_AFTER_S, WorkerCard, WorkerRegistry
+from perdure.messages.registry import DEAD_AFTER_S, WorkerCard
 from perdure.messages.retry import Backoff
-from perdure.messages.store import MessageStore
 from perdure.worker.crew import Crew
 from perdure.worker.duties import Duties, rounds
 from perdure.worker.end import LastCall, WorkerEnd
@@ -37,36 +33,13 @@ from perdure.worker.lanes import Lanes
 from perdure.worker.leases import Leases
 from perdure.worker.settle import Settler
 from perdure.worker.slots import Slots
+from perdure.worker.store import WorkerStore
 from perdure.worker.threads import Threads
 
-__all__ = ["Worker", "WorkerStore"]
+__all__ = ["Worker"]
 
 HUNG_LOOK_S = 1.0
 _log = logging.getLogger("perdure.worker")
-
-
-class WorkerStore(Protocol):
-    """The views of a store that a worker needs."""
-
-    @property
-    def messages(self) -> MessageStore:
-        """What it works on."""
-        ...
-
-    @property
-    def workers(self) -> WorkerRegistry:
-        """Where it lives."""
-        ...
-
-    @property
-    def journal(self) -> Journal:
-        """What its runs remember."""
-        ...
-
-    @property
-    def memory(self) -> Memory:
-        """What its agents keep."""
-        ...
 
 
 class Worker:
@@ -196,7 +169,8 @@ class Worker:
         if not self._quarantine:
             duties.append(self._duties.run())
         if self._isolate is not None and not self._quarantine:
-            duties.append(self._isolation(self._isolate).run())
+            isolation = self._isolation(self._isolate)
+            duties += [isolation.run(), self._closed_at_the_end(isolation)]
         tasks = [asyncio.create_task(duty) for duty in duties]
         try:
             yield
@@ -233,6 +207,10 @@ class Worker:
     async def _stopped_by(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self._last_call.call(WorkerEnd.STOPPED)
+
+    async def _closed_at_the_end(self, isolation: Isolation) -> None:
+        await self._last_call.wait()  # not after our own messages had their grace: both have it at once
+        await isolation.close()
 
     async def _watch_threads(self) -> float:
         if self._threads.hung():

@@ -1,0 +1,36 @@
+"""What a worker needs of a store; `stores.store.Store` has it all, but stores are neighbours, not floors below."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from perdure.agents.journal import Journal
+from perdure.memory.manager import Memory
+from perdure.messages.registry import WorkerRegistry
+from perdure.messages.store import MessageStore
+
+__all__ = ["WorkerStore"]
+
+
+class WorkerStore(Protocol):
+    """The views of a store that a worker needs."""
+
+    @property
+    def messages(self) -> MessageStore:
+        """What it works on."""
+        ...
+
+    @property
+    def workers(self) -> WorkerRegistry:
+        """Where it lives."""
+        ...
+
+    @property
+    def journal(self) -> Journal:
+        """What its runs remember."""
+        ...
+
+    @property
+    def memory(self) -> Memory:
+        """What its agents keep."""
+        ...
