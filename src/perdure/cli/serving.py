@@ -64,8 +64,11 @@ async def serve_until(
             async with _doors_open(server, taken) as doors:
                 with address_written(data, url):
                     saying = asyncio.create_task(_announce(url, key, store.workers if beside else None))
-                    await _until_one_ends(stop, doors, beside)
-                    saying.cancel()
+                    try:
+                        await _until_one_ends(stop, doors, beside)
+                    finally:
+                        saying.cancel()
+                        await asyncio.wait({saying})
         finally:
             await models.aclose()
 
