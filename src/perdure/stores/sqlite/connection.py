@@ -71,4 +71,5 @@ def open_checkpointer(path: Path) -> apsw.Connection:
     connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
     connection.set_busy_timeout(_RESTART_WAIT_MS)
     connection.wal_autocheckpoint(0)
+    connection.pragma("schema_version")  # one that has never read knows of no log, and would write back nothing
     return connection

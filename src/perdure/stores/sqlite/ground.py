@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from perdure.errors.base import StoreUnsuitable
@@ -35,11 +36,18 @@ def prepare(path: Path, run_dir: Path) -> None:
                     f"{str(folder)!r} is on a network file system ({kind}), where file locks cannot be trusted",
                     hint="Keep the data on a local disk, or use PostgreSQL for several machines.",
                 )
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make(path)
     except OSError as error:
         raise StoreUnsuitable(
             f"{str(path)!r} cannot be opened: {error.strerror}", hint="Choose another folder with PERDURE_DATA."
         ) from error
+
+
+def _make(path: Path) -> None:
+    # One that is there is never opened here: closing it would, by the rules of POSIX, drop every lock that
+    # SQLite holds on it in this process.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def file_system_of(folder: Path, mounts: Path = _MOUNTS) -> str | None:

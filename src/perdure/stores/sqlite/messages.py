@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import Sequence
+from contextlib import suppress
 
 from perdure.clock import Moment
-from perdure.errors.base import ErrorFacts
+from perdure.errors.base import ErrorFacts, StoreClosed
 from perdure.messages.message import Attempt, Lease, MessageId, NewMessage, Receipt, State, View, Wait, WorkerId
 from perdure.messages.routes import Route
 from perdure.messages.store import Change, Filter, MessageStore, Page, QueueStatus, Tended
@@ -136,7 +137,9 @@ class SqliteMessages(MessageStore):
 
     def _give_back(self, taking: asyncio.Future[builtins.list[Lease]]) -> None:
         """Whoever asked was cancelled meanwhile: nobody would work on what it got."""
-        if not taking.cancelled() and taking.exception() is None and taking.result():
+        if taking.cancelled() or taking.exception() is not None or not taking.result():
+            return
+        with suppress(StoreClosed):  # then its worker's lock is gone as well, and the others reap it
             giving = self._engine.write(leasing.give_back, taking.result(), finish.release)
             giving.add_done_callback(lambda given: given.cancelled() or given.exception())
 

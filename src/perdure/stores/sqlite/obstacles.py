@@ -14,7 +14,7 @@ from perdure.stores.sqlite.statements import statement
 __all__ = ["Obstacles", "all_routes"]
 
 _ALL_PAUSED, _ROUTES, _ROUTE = statement("all_paused"), statement("route_list"), statement("route_now")
-_WORKERS, _ABLE, _OCCUPIED = statement("worker_living"), statement("worker_agents"), statement("route_occupied")
+_ABLE, _OCCUPIED = statement("agent_able"), statement("route_occupied")
 _decode_queues = msgspec.json.Decoder(list[str]).decode
 
 
@@ -62,21 +62,20 @@ class Obstacles:
 
     def _reason(self, route: Route) -> str | None:
         known = {
-            able
-            for quarantine, queues, agents in self._living
+            (route.agent, version)
+            for version, quarantine, queues in self._able.get(route.agent, ())
             if quarantine == route.quarantine and (queues is None or route.queue in queues)
-            for able in agents
-            if able[0] == route.agent
         }
         reason = blocked_by(route, known=known, all_paused=self._all_paused, now=self._now)
         return "quarantine" if reason == "no-worker" and route.quarantine else reason
 
     @cached_property
-    def _living(self) -> list[tuple[bool, list[str] | None, list[tuple[str, str]]]]:
-        return [
-            (bool(quarantine), None if queues is None else _decode_queues(queues), list(self._run(_ABLE, (worker,))))
-            for worker, quarantine, queues in self._run(_WORKERS).fetchall()
-        ]
+    def _able(self) -> dict[str, list[tuple[str, bool, list[str] | None]]]:
+        """Which living workers know an agent: in which version, and whom they serve."""
+        able: dict[str, list[tuple[str, bool, list[str] | None]]] = {}
+        for agent, version, quarantine, queues in self._run(_ABLE):
+            able.setdefault(agent, []).append((version, bool(quarantine), None if queues is None else _decode_queues(queues)))
+        return able
 
 
 def all_routes(run: Run) -> list[Route]:

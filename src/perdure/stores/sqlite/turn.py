@@ -34,7 +34,7 @@ class Patience:
 
     def __init__(self, wait_s: float) -> None:
         self._wait_s = wait_s
-        self._until = 0.0
+        self.begin()
 
     def begin(self) -> None:
         """Start to wait anew."""

@@ -67,6 +67,14 @@ async def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         await SqliteStore(tmp_path / "file" / "perdure.db").__aenter__()
 
 
+async def test_opening_a_file_again_in_this_process_drops_no_lock(store: SqliteStore, path: Path) -> None:
+    locks = [line for line in Path("/proc/locks").read_text().splitlines() if f":{path.stat().st_ino} " in line]
+    prepare(path, path.parent / "run")
+
+    assert locks
+    assert [line for line in Path("/proc/locks").read_text().splitlines() if f":{path.stat().st_ino} " in line] == locks
+
+
 async def test_an_old_sqlite_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(migrating, "_OLDEST_SQLITE", 9_000_000)
 

@@ -80,6 +80,7 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_the_log_is_written_back_and_begins_anew(path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "_PAGES_EACH", 20)
     monkeypatch.setattr(checkpoints, "_RESTART_AT", 40)
+    monkeypatch.setattr(checkpoints, "CHECKPOINT_NET_PAGES", 10**9)
     body = b'"' + b"x" * 100_000 + b'"'
 
     async with asyncio.timeout(20):

@@ -33,11 +33,9 @@ SELECT 1 FROM ready WHERE route = ? LIMIT 1;
 -- name: ready_oldest_since
 SELECT since FROM ready WHERE route = ? AND priority = ? ORDER BY tag LIMIT 1;
 
--- name: worker_living
-SELECT id, quarantine, queues FROM worker WHERE ended_at IS NULL;
-
--- name: worker_agents
-SELECT agent, version FROM worker_agent WHERE worker = ?;
+-- name: agent_able
+-- Of the dead no rows are left in `worker_agent`.
+SELECT a.agent, a.version, w.quarantine, w.queues FROM worker_agent a JOIN worker w ON w.id = a.worker WHERE w.ended_at IS NULL;
 
 -- name: worker_is_alive
 SELECT id FROM worker WHERE id = ? AND ended_at IS NULL;
