@@ -49,6 +49,13 @@ class Crew:
         self._working[task] = executor
         task.add_done_callback(self._settled)
 
+    async def drop_when_fenced(self) -> None:
+        """Call everything off the moment the worker is declared dead, whatever else it is waiting for."""
+        await self._place.last_call.wait_fenced()
+        tell("worker.fenced", pid=os.getpid(), dropped=len(self._working))
+        for executor in self._working.values():
+            executor.call_off(CalledOff.FENCED)
+
     async def drain(self, grace_s: float) -> None:
         """Give running messages their grace, then take them back from their last step.
 
@@ -76,8 +83,6 @@ class Crew:
             await asyncio.wait(list(self._working))
 
     async def _call_off(self, why: CalledOff) -> None:
-        if why is CalledOff.FENCED:
-            tell("worker.fenced", pid=os.getpid(), dropped=len(self._working))
         for executor in self._working.values():
             executor.call_off(why)
         if self._working:

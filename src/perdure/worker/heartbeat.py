@@ -90,5 +90,10 @@ class Heartbeat:
         except StoreError as error:
             _log.warning("a heartbeat was not committed: %s", error)
             return _RETRY_S
+        except WorkerFenced:
+            raise
+        except Exception:  # a thread that ended here would leave a worker that looks alive to itself
+            _log.exception("a heartbeat broke")
+            return _RETRY_S
         self._beat_at = began  # not its end: how old the beat is for others counts from inside the commit
         return BEAT_S

@@ -15,10 +15,11 @@ import socket
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from perdure.agents.agent import Agent
 from perdure.agents.parts import ModelTable, RunParts
 from perdure.agents.registry import App
 from perdure.clock import Clock, SystemClock
-from perdure.errors.base import StoreError, WorkerFenced
+from perdure.errors.base import ConfigError, StoreError, UnknownModel, WorkerFenced
 from perdure.events import tell
 from perdure.messages.message import WorkerId
 from perdure.messages.registry import DEAD_AFTER_S, WorkerCard
@@ -102,13 +103,13 @@ class Worker:
         """What it says of itself.
 
         Raises:
-            UnknownModel: An agent names a model that nobody has.
+            ConfigError: An agent names a model that nobody has.
         """
         return WorkerCard(
             host=socket.gethostname(),
             pid=os.getpid(),
             slots=self._slot_count,
-            agents=[agent.card(self._lane_of(agent.model)) for agent in self._app.agents.values()],
+            agents=[agent.card(self._lane_of(agent)) for agent in self._app.agents.values()],
             queues=None if self._queues is None else sorted(self._queues),
             quarantine=self._quarantine,
         )
@@ -123,10 +124,10 @@ class Worker:
             WorkerEnd: Why it ended.
 
         Raises:
+            ConfigError: An agent names a model that nobody has.
             StoreError: It could not register.
         """
-        async with self._registered() as worker, self._beating(worker) as heartbeat, self._background(stop):
-            crew = self._crew(heartbeat)
+        async with self._registered() as worker, self._beating(worker) as crew, self._background(stop, crew):
             await self._begin(worker)
             grace_s = self._grace_s
             try:
@@ -149,7 +150,7 @@ class Worker:
             await self._bow_out(worker)
 
     @asynccontextmanager
-    async def _beating(self, worker: WorkerId) -> AsyncIterator[Heartbeat]:
+    async def _beating(self, worker: WorkerId) -> AsyncIterator[Crew]:
         loop = asyncio.get_running_loop()
 
         def fenced() -> None:
@@ -159,13 +160,13 @@ class Worker:
         heartbeat = Heartbeat(self._store.workers.heart(worker), on_fenced=fenced)
         heartbeat.start()
         try:
-            yield heartbeat
+            yield self._crew(heartbeat)
         finally:
             await asyncio.to_thread(heartbeat.stop)
 
     @asynccontextmanager
-    async def _background(self, stop: asyncio.Event) -> AsyncIterator[None]:
-        duties = [self._stopped_by(stop), rounds("watching threads", self._watch_threads)]
+    async def _background(self, stop: asyncio.Event, crew: Crew) -> AsyncIterator[None]:
+        duties = [self._stopped_by(stop), crew.drop_when_fenced(), rounds("watching threads", self._watch_threads)]
         if not self._quarantine:
             duties.append(self._duties.run())
         if self._isolate is not None and not self._quarantine:
@@ -220,8 +221,13 @@ class Worker:
 
     # What it is made of -----------------------------------------------------------------------------
 
-    def _lane_of(self, model: str | None) -> str | None:
-        return None if model is None else self._models.resolve(model).lane
+    def _lane_of(self, agent: Agent) -> str | None:
+        if agent.model is None:
+            return None
+        try:
+            return self._models.resolve(agent.model).lane
+        except UnknownModel as error:
+            raise ConfigError(f"agent {agent.name!r}: {error.message}", hint=error.hint) from error
 
     def _crew(self, heartbeat: Heartbeat) -> Crew:
         parts = RunParts(

@@ -11,6 +11,7 @@ from perdure import Agent, App
 from perdure.messages.message import ENDS, MessageId, View
 from perdure.providers.models import Models
 from perdure.stores.inmemory import InMemoryStore
+from perdure.testing import FakeProvider
 from perdure.testing.given import message
 from perdure.worker.end import WorkerEnd
 from perdure.worker.worker import Worker
@@ -24,8 +25,9 @@ class House:
     def __init__(self, store: InMemoryStore) -> None:
         self.store = store
 
-    def worker(self, *agents: Agent, **options: Any) -> Worker:
-        return Worker(self.store, App(agents), Models({}), **options)
+    def worker(self, *agents: Agent, provider: FakeProvider | None = None, **options: Any) -> Worker:
+        models = Models({}) if provider is None else Models({provider.name: provider}, default=f"{provider.name}/fake-1")
+        return Worker(self.store, App(agents), models, **options)
 
     @asynccontextmanager
     async def working(self, worker: Worker) -> AsyncIterator[tuple[asyncio.Event, asyncio.Task[WorkerEnd]]]:

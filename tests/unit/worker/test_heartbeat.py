@@ -76,3 +76,13 @@ def test_a_worker_declared_dead_is_told_once_and_may_do_nothing_any_more() -> No
     assert not beating.effects_allowed()
     beating.stop()
     assert heart.beats.qsize() == 1
+
+
+def test_a_beat_that_breaks_does_not_end_the_beating() -> None:
+    heart = ScriptedHeart(ValueError("a bug"), None)
+    beating, fenced = heartbeat(heart, FakeClock())
+    beating.start()
+    assert heart.beats.get(timeout=PATIENCE_S) == "ValueError"
+    assert heart.beats.get(timeout=PATIENCE_S) == "NoneType"
+    beating.stop()
+    assert not fenced.is_set()

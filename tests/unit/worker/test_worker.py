@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from perdure import Run, SyncRun, agent, events
-from perdure.errors.base import RateLimited, StoreBusy, UnknownModel
+from perdure.errors.base import ConfigError, RateLimited, StoreBusy
 from perdure.messages.message import State
 from perdure.messages.retry import Backoff
+from perdure.testing import FakeProvider
 from perdure.testing.given import card
 from perdure.worker.end import WorkerEnd
 
@@ -68,7 +69,7 @@ async def test_a_model_that_nobody_has_is_said_at_the_start(house: Any) -> None:
     async def asks(run: Run) -> None:
         """Never runs."""
 
-    with pytest.raises(UnknownModel):
+    with pytest.raises(ConfigError, match="'asks'"):
         await house.worker(asks).run(asyncio.Event())
 
 
@@ -112,6 +113,32 @@ async def test_a_rate_limit_that_an_agent_lets_through_parks_without_using_an_at
     async with house.working(house.worker(limited)):
         view = await house.until(await house.put(limited, attempts=1), lambda view: view.wait is not None)
     assert (view.state, view.wait.why, view.attempt) == (State.LATER, "rate-limit", 0)
+
+
+@agent(model="fake/fake-1")
+async def asks(run: Run) -> str:
+    """Asks a model of one lane."""
+    return await run.ask("it", "what?")
+
+
+async def test_a_lane_that_met_its_limit_starts_nothing_more(house: Any) -> None:
+    limited = FakeProvider(replies=lambda body: RateLimited("slow down", retry_at=time.time() + 3600))
+    async with house.working(house.worker(asks, echo, provider=limited)):
+        first = await house.put(asks, lane="fake/fake-1")
+        view = await house.until(first, lambda view: view.wait is not None)
+        assert (view.wait.why, view.attempt) == ("rate-limit", 0)
+        second = await house.put(asks, lane="fake/fake-1")
+        await house.ended(await house.put(echo))
+        view = await house.get(second)
+    assert (view.state, view.attempt) == (State.READY, 0)
+    assert limited.count == 1
+
+
+async def test_a_lane_that_opens_again_goes_on(house: Any) -> None:
+    replies: list[Any] = [RateLimited("slow down", retry_at=time.time() + 0.2), "at last"]
+    async with house.working(house.worker(asks, provider=FakeProvider(replies=replies), park_after_s=0.0)):
+        view = await house.ended(await house.put(asks, lane="fake/fake-1", attempts=1))
+    assert (view.state, view.result, view.attempt) == (State.DONE, b'"at last"', 1)
 
 
 async def test_a_sleeping_run_gives_its_slot_back_and_wakes(house: Any) -> None:
