@@ -147,7 +147,7 @@ def _retryable(rule: Rule | None, kind: type[ProviderError], whence: Whence) -> 
 
 def _when(rule: Rule | None, kind: type[ProviderError], whence: Whence, now: Moment, dice: Callable[[], float]) -> Moment | None:
     said = retry_moment(whence.headers, now)
-    if said is not None and kind.default_retryable:
+    if said is not None and kind.default_retryable and not issubclass(kind, AccountError):
         return said
     wait = rule.wait_s if rule is not None else None
     if wait is None and issubclass(kind, RateLimited):

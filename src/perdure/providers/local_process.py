@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -26,8 +27,6 @@ __all__ = ["running_model", "stop_model"]
 _START_S = 120.0
 _LOOK_S = 0.02
 _STOP_S = 10.0
-
-_children: list[subprocess.Popen[bytes]] = []  # polled, so that an ended one does not stay a zombie
 
 
 def running_model(data: Path, model: str, *, idle_s: float, models_folder: Path | None = None) -> ModelState:
@@ -90,7 +89,6 @@ def _alive(places: Places, model: str) -> ModelState | None:
 
 
 def _exists(pid: int) -> bool:
-    _children[:] = [child for child in _children if child.poll() is None]
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError):
@@ -105,7 +103,7 @@ def _start(places: Places, model: str, file: Path, idle_s: float) -> ModelState:
     with os.fdopen(handle, "wb") as log:
         # A session of its own: Ctrl-C at the starter's terminal is not meant for it.
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)  # noqa: S603 - built above
-    _children.append(child)
+    threading.Thread(target=child.wait, name="local-model-end", daemon=True).start()  # else it would stay as a zombie
     until = time.monotonic() + _START_S
     while time.monotonic() < until:
         state = read_state(places.state)

@@ -33,7 +33,7 @@ class Rule:
     _message: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_code", self.code and re.compile(self.code + r"\Z", re.IGNORECASE))
+        object.__setattr__(self, "_code", self.code and re.compile(rf"(?:{self.code})\Z", re.IGNORECASE))
         object.__setattr__(self, "_message", self.message and re.compile(self.message, re.IGNORECASE))
 
     def fits(self, status: int | None, codes: tuple[str, ...], message: str) -> bool:

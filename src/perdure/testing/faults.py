@@ -20,7 +20,7 @@ class Fault(msgspec.Struct, frozen=True):
 
     `status` answers with that status, headers and body; `hang` says nothing for `seconds`; `disconnect`
     closes the connection without a byte; `cut` streams `after` pieces and closes it; `stream-error`
-    streams `after` pieces and then `body` as an `event: error`; `html`, `empty` and `garbage` answer 200
+    streams `after` pieces and then `body` as an `event: error` with `comment`; `html`, `empty` and `garbage` answer 200
     with a page, nothing, and JSON of the wrong shape.
     """
 
@@ -30,6 +30,7 @@ class Fault(msgspec.Struct, frozen=True):
     body: Any = None
     after: int = 2
     seconds: float = 3600.0
+    comment: str | None = None
     tag: str | None = None
 
 
@@ -77,7 +78,8 @@ async def _break_stream(fault: Fault, request: web.Request, answer: dict[str, An
     for chunk in chunks_of(answer, piece=4)[: fault.after]:
         await response.write(encode_event(chunk))
     if fault.kind == "stream-error":
-        await response.write(encode_event(fault.body or {"error": {"message": "scripted", "code": "server_error"}}, event="error"))
+        event = encode_event(fault.body or {"error": {"message": "scripted", "code": "server_error"}}, event="error")
+        await response.write((f":{fault.comment}\n".encode() if fault.comment else b"") + event)
         return response
     _hang_up(request)
     return response

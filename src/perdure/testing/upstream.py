@@ -64,6 +64,7 @@ class Upstream:
         self.api_key: str | None = api_key
         self.reply: Reply = reply or default_reply
         self.models: tuple[str, ...] = models
+        self.models_status: int = 200
         self.requests: list[Seen] = []
         self._log = CallLog(log)
         self._faults: deque[Fault] = deque()
@@ -136,6 +137,8 @@ class Upstream:
     async def _list_models(self, request: web.Request) -> web.Response:
         if not self._let_in(request):
             return _refuse()
+        if self.models_status != 200:
+            return web.Response(status=self.models_status)
         return web.json_response({"object": "list", "data": [{"id": name, "object": "model", "owned_by": "fake"} for name in self.models]})
 
     async def _take_script(self, request: web.Request) -> web.Response:
