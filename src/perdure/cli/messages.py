@@ -14,6 +14,7 @@ from perdure.cli.rows import MESSAGE_COLUMNS, STEP_COLUMNS, error_line, message_
 from perdure.cli.talk import talk
 from perdure.cli.words import fields, print_json, say, table
 from perdure.client.answers import MessageJson
+from perdure.client.new import OWN_KEY
 from perdure.messages.message import State
 
 app: typer.Typer = new_app("Messages: list, show, steps, cancel, decide.", several=True)
@@ -118,7 +119,7 @@ def show_message(message: MessageJson) -> None:
             ("ended", message["ended_at"]),
             ("tokens", tokens(message["usage"])),
             ("metadata", message["metadata"]),
-            ("dedup key", message["dedup_key"]),
+            ("dedup key", None if (message["dedup_key"] or "").startswith(OWN_KEY) else message["dedup_key"]),
             ("body", _json(message["body"])),
             ("result", _json(message["result"])),
         ]

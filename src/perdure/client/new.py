@@ -13,9 +13,10 @@ from perdure.errors.base import InvalidInput
 
 CHUNK_MESSAGES = 500
 CHUNK_BYTES = 1024 * 1024
-_OWN_KEY = "client:"
+OWN_KEY = "client:"
+"""How the keys begin that the client makes up."""
 
-__all__ = ["Named", "NewMessageJson", "PutOptions", "as_json", "brought_own_key", "chunks", "new_message"]
+__all__ = ["OWN_KEY", "Named", "NewMessageJson", "PutOptions", "as_json", "brought_own_key", "chunks", "new_message"]
 
 
 class Named(Protocol):
@@ -69,7 +70,7 @@ def new_message(agent: str | Named, body: Any, options: Mapping[str, Any]) -> di
         InvalidInput: JSON cannot say the body or an option.
     """
     said = {name: _moment(value) for name, value in options.items() if value is not None}
-    said.setdefault("dedup_key", f"{_OWN_KEY}{uuid.uuid4().hex}")
+    said.setdefault("dedup_key", f"{OWN_KEY}{uuid.uuid4().hex}")
     name = agent if isinstance(agent, str) else agent.name
     return {"agent": name, "body": msgspec.Raw(as_json(body, "the body")), **said}
 
@@ -103,7 +104,7 @@ def brought_own_key(message: Mapping[str, Any]) -> bool:
     Returns:
         bool: False where the client made one up.
     """
-    return not str(message["dedup_key"]).startswith(_OWN_KEY)
+    return not str(message["dedup_key"]).startswith(OWN_KEY)
 
 
 def chunks(messages: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
