@@ -135,4 +135,4 @@ async def world() -> AsyncIterator[World]:
 @pytest.fixture
 def ran() -> Iterator[list[Any]]:
     """What tools of a test did to the world outside."""
-    yield []
+    return []

@@ -139,8 +139,7 @@ async def test_a_waiting_branch_does_not_keep_a_failure_back(world: Any) -> None
     async def mapping(run: Run) -> None:
         async def one(n: int) -> None:
             if n:
-                await asyncio.sleep(0.001)
-                raise ValueError(n)
+                raise ValueError(await run.ask("ask", "x"))
             await run.sleep(HOUR_S)
 
         with run.scope("o"):
@@ -156,7 +155,8 @@ async def test_a_map_inside_a_map_is_stopped_with_it(world: Any) -> None:
     async def mapping(run: Run) -> None:
         async def inner(n: int) -> None:
             for turn in range(50):
-                calls.append(await run.ask("ask", f"{n} {turn}"))
+                said = await run.ask("ask", f"{n} {turn}")
+                calls.append(said)
 
         async def outer(n: int) -> None:
             if n == 0:

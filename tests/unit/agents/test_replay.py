@@ -14,8 +14,18 @@ LATE = ErrorFacts(code="provider-timeout", category=Category.TIMEOUT, message="l
 LIMITED = ErrorFacts(code="provider-rate-limited", category=Category.RATE_LIMIT, message="slow down")
 
 
-def step(number: int = 1, state: StepState = StepState.DONE, *, kind: StepKind = StepKind.LLM, name: str = "ask", print: str = "a", n: int = 0, scope: str = "", **more: object) -> Step:
-    return Step(number=number, key=StepKey(scope, kind, name, print, n), state=state, attempt=1, began_at=0.0, **more)  # type: ignore[arg-type]
+def step(
+    number: int = 1,
+    state: StepState = StepState.DONE,
+    *,
+    kind: StepKind = StepKind.LLM,
+    name: str = "ask",
+    digest: str = "a",
+    n: int = 0,
+    scope: str = "",
+    **more: object,
+) -> Step:
+    return Step(number=number, key=StepKey(scope, kind, name, digest, n), state=state, attempt=1, began_at=0.0, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +44,9 @@ def step(number: int = 1, state: StepState = StepState.DONE, *, kind: StepKind =
         (StepState.INTENT, StepKind.TOOL, False, True, Course.ASK),
     ],
 )
-def test_what_is_done_with_a_call_follows_from_its_step(state: StepState, kind: StepKind, was_idempotent: bool, is_idempotent: bool, wanted: Course) -> None:
+def test_what_is_done_with_a_call_follows_from_its_step(
+    state: StepState, kind: StepKind, was_idempotent: bool, is_idempotent: bool, wanted: Course
+) -> None:
     assert course(step(state=state, kind=kind, idempotent=was_idempotent), idempotent=is_idempotent) is wanted
 
 
@@ -72,7 +84,7 @@ def test_the_count_begins_anew_in_every_scope() -> None:
 
 
 def test_new_steps_follow_the_last_one() -> None:
-    replay = Replay([step(4), step(2, print="b")])
+    replay = Replay([step(4), step(2, digest="b")])
     assert (replay.next_number(), replay.next_number()) == (5, 6)
 
 
@@ -83,7 +95,9 @@ def test_another_call_where_one_was_recorded_diverges() -> None:
     assert replay.diverges(key)
 
 
-@pytest.mark.parametrize(("scope", "kind", "name"), [("branch", StepKind.LLM, "ask"), ("", StepKind.TOOL, "ask"), ("", StepKind.LLM, "other")])
+@pytest.mark.parametrize(
+    ("scope", "kind", "name"), [("branch", StepKind.LLM, "ask"), ("", StepKind.TOOL, "ask"), ("", StepKind.LLM, "other")]
+)
 def test_a_call_elsewhere_does_not_diverge(scope: str, kind: StepKind, name: str) -> None:
     replay = Replay([step(1)])
     key, _ = replay.take(scope, kind, name, "changed")
@@ -103,14 +117,17 @@ def test_a_call_that_did_not_happen_may_be_replaced_by_another() -> None:
     assert not replay.diverges(key)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["", "a", "a/b"]), st.sampled_from(["ask", "tell"]), st.sampled_from(["x", "y", "z"])), max_size=30), st.randoms())
+@given(
+    st.lists(st.tuples(st.sampled_from(["", "a", "a/b"]), st.sampled_from(["ask", "tell"]), st.sampled_from(["x", "y", "z"])), max_size=30),
+    st.randoms(),
+)
 def test_the_same_calls_find_their_steps_in_whatever_order_branches_run(calls: list[tuple[str, str, str]], dice: object) -> None:
     first = Replay([])
-    keys = [first.take(scope, StepKind.LLM, name, print)[0] for scope, name, print in calls]
+    keys = [first.take(scope, StepKind.LLM, name, digest)[0] for scope, name, digest in calls]
     assert len(set(keys)) == len(keys)
     recorded = [Step(number=number, key=key, state=StepState.DONE, attempt=1, began_at=0.0) for number, key in enumerate(keys, 1)]
     shuffled = list(calls)
     dice.shuffle(shuffled)  # type: ignore[attr-defined]
     second = Replay(recorded)
-    found = [second.take(scope, StepKind.LLM, name, print)[1] for scope, name, print in shuffled]
+    found = [second.take(scope, StepKind.LLM, name, digest)[1] for scope, name, digest in shuffled]
     assert {one.number for one in found if one} == set(range(1, len(calls) + 1))
