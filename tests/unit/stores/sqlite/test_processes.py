@@ -129,3 +129,52 @@ async def test_what_is_large_comes_back_as_it_was(store: SqliteStore) -> None:
     found = (await store.messages.get(number)).message
     assert found.body == body
     assert found.metadata == {"source": "ünïcode 🙂", "empty": ""}
+
+
+LIFE = """
+    import asyncio, sys
+    from perdure.stores.sqlite.store import SqliteStore
+    from perdure.testing.given import alive, intent, message, open_routes
+
+    async def main():
+        async with SqliteStore(sys.argv[1]) as store:
+            worker = await alive(store)
+            async def live():
+                while True:
+                    for receipt in await store.messages.put([message() for _ in range(3)]):
+                        print(receipt.id, flush=True)
+                    for lease in await store.messages.lease(await open_routes(store), limit=2, worker=worker):
+                        await store.journal.intend(lease, intent())
+                        await store.journal.record(lease, 1, b"1")
+                        await store.messages.done(lease, b"1")
+            await asyncio.gather(*(live() for _ in range(8)))
+
+    asyncio.run(main())
+"""
+
+COUNTED = """
+    SELECT 'ready', count(*) FROM ready UNION ALL
+    SELECT 'leased', count(*) FROM lease UNION ALL
+    SELECT state, count(*) FROM outcome GROUP BY state
+"""
+
+
+async def test_a_process_killed_at_any_moment_leaves_nothing_lost_and_nothing_half_done(path: Path, program: Any, line: Any) -> None:
+    answered: list[int] = []
+    for kills in (5, 40, 150):
+        process = program(LIFE, path)
+        answered += [int(await line(process)) for _ in range(kills)]
+        process.kill()
+        answered += [int(rest) for rest in (await asyncio.to_thread(process.communicate))[0].split("\n")[:-1]]
+
+    async with SqliteStore(path) as store:
+        file = apsw.Connection(str(path))
+        kept = {number for (number,) in file.execute("SELECT id FROM message")}
+        counted = {state: n for state, n in file.execute(COUNTED) if n}
+        assert file.pragma("integrity_check") == "ok"
+        file.close()
+        assert set(answered) <= kept
+        [queue] = await store.messages.queues()
+        assert dict(queue.counts) == counted
+        assert queue.totals["put"] == len(kept) == sum(counted.values())
+        assert sum(len(reaped.released) for reaped in await store.workers.reap()) == counted.get("leased", 0)
