@@ -133,9 +133,9 @@ class StreamReader:
                 break
             chunk = self._read(event)
             if chunk is not None:
-                yield self._pass(chunk)
+                yield self._noted(self._reasoning.apply(chunk))
         if late := self._reasoning.rest():
-            yield self._pass({"object": "chat.completion.chunk", "choices": late})
+            yield self._noted({"object": "chat.completion.chunk", "choices": late})
         self._check_end()
         await self._linger()
 
@@ -164,8 +164,7 @@ class StreamReader:
             raise self._broken("sent a piece that is no object")
         return body if body.get("choices") or body.get("usage") else None
 
-    def _pass(self, chunk: dict[str, Any]) -> dict[str, Any]:
-        chunk = self._reasoning.apply(chunk)
+    def _noted(self, chunk: dict[str, Any]) -> dict[str, Any]:
         self.assembler.add(chunk)
         self._progress.began = self._progress.began or self.assembler.began
         return chunk

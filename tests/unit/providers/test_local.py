@@ -73,6 +73,11 @@ def own(weights: Path, tmp_path: Path) -> Iterator[Path]:
     stop_model(tmp_path)
 
 
+async def rest(stream: AsyncIterator[Any]) -> None:
+    async for _ in stream:
+        pass
+
+
 async def gone(path: Path) -> None:
     async with asyncio.timeout(30):
         while path.exists():
@@ -203,13 +208,12 @@ async def test_a_crashed_process_is_noticed_and_replaced(own: Path) -> None:
 async def test_a_crash_in_the_middle_of_an_answer_is_an_error_to_be_retried(own: Path) -> None:
     local = LocalProvider(data=own)
     stream = aiter(local.stream({**ASK, "max_tokens": 400, "ignore_eos": True}))
-    state = None
+    await anext(stream)
+    state = read_state(Places(own).state)
+    assert state is not None
+    os.kill(state.pid, signal.SIGKILL)
     with pytest.raises(ProviderError) as caught:
-        for _ in range(1000):
-            await anext(stream)
-            state = state or read_state(Places(own).state)
-            assert state is not None
-            os.kill(state.pid, signal.SIGKILL)
+        await rest(stream)
     assert caught.value.retryable
     await local.aclose()
 
