@@ -78,7 +78,11 @@ BRANCH: ContextVar[Branch | None] = ContextVar("perdure_branch", default=None)
 
 
 class OpenCall:
-    """One open call. It works until it says for what it waits."""
+    """One open call. It works until it says for what it waits.
+
+    Args:
+        calls (OpenCalls): All of its run.
+    """
 
     def __init__(self, calls: OpenCalls) -> None:
         self._calls = calls

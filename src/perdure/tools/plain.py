@@ -147,8 +147,9 @@ def _plain_rare(value: Any, path: str) -> Any:  # noqa: PLR0911 - one line for e
         return _struct(value, path)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: _plain(getattr(value, field.name), f"{path}.{field.name}") for field in dataclasses.fields(value)}
-    if callable(getattr(type(value), "model_dump", None)):  # a pydantic model, without importing pydantic
-        return _plain(value.model_dump(mode="json"), path)
+    as_json = getattr(value, "model_dump", None)
+    if callable(as_json) and not isinstance(value, type):  # a pydantic model, without importing pydantic
+        return _plain(as_json(mode="json"), path)
     return _plain_like(value, path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
@@ -523,17 +524,26 @@ async def test_a_time_out_at_connecting_is_a_known_failure(world: Any) -> None:
     assert ending.step == 1
 
 
+async def cut_off(call: Coroutine[Any, Any, Any], begun: asyncio.Event) -> None:
+    """As `asyncio.wait_for` or a failing `TaskGroup` would, once the call has begun."""
+    task = asyncio.create_task(call)
+    await begun.wait()
+    task.cancel()
+    await asyncio.wait({task})
+
+
 async def test_a_tool_cut_off_by_the_agent_itself_stops_the_run_for_a_person(world: Any, ran: list[Any]) -> None:
+    begun = asyncio.Event()
+
     @tool
     async def slow() -> None:
+        begun.set()
         await asyncio.sleep(60)
 
     @agent
     async def hasty(run: Run) -> str:
-        try:
-            await asyncio.wait_for(run.call(slow), 0.02)
-        except TimeoutError:
-            ran.append("went on")
+        await cut_off(run.call(slow), begun)
+        ran.append("went on")
         return await run.ask("after", "x")
 
     ending = await world.parked(hasty)
@@ -542,36 +552,40 @@ async def test_a_tool_cut_off_by_the_agent_itself_stops_the_run_for_a_person(wor
 
 
 async def test_an_agent_that_returns_after_cutting_a_tool_off_still_waits_for_a_person(world: Any) -> None:
+    begun = asyncio.Event()
+
     @tool
     async def slow() -> None:
+        begun.set()
         await asyncio.sleep(60)
 
     @agent
     async def hasty(run: Run) -> str:
-        try:
-            await asyncio.wait_for(run.call(slow), 0.02)
-        except TimeoutError:
-            return "never mind"
-        return ""
+        await cut_off(run.call(slow), begun)
+        return "never mind"
 
     assert (await world.parked(hasty)).wait.why == "outcome-unknown"
 
 
 async def test_an_llm_call_cut_off_by_the_agent_is_an_intent_that_may_have_been_billed(world: Any) -> None:
-    world.provider.delay_s = 60
+    begun = asyncio.Event()
+
+    def reply(body: Any) -> str:
+        begun.set()
+        return "fine"
+
+    world.provider = type(world.provider)(replies=reply, delay_s=60)
 
     @agent
     async def hasty(run: Run) -> str:
-        try:
-            return await asyncio.wait_for(run.ask("slow", "x"), 0.02)
-        except TimeoutError:
-            return "gave up"
+        await cut_off(run.ask("slow", "x"), begun)
+        return "gave up"
 
     assert await world.result(hasty) == "gave up"
     [step] = await world.steps()
     assert step.state is StepState.INTENT
     await world.crash()
-    world.provider.delay_s = 0
+    begun.clear()
     await world.result(hasty)
     assert (await world.steps())[0].ambiguous == 1
 
