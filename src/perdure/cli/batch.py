@@ -58,7 +58,9 @@ def batch(
     lines = read_lines(content, agent=agent)
     messages = [_message(line, agent, priority, queue, round) for line in lines]
     try:
-        failed = talk(lambda client: _carry_out(client, lines, messages, out if wait else None, wait=wait), url=url, retry_for_s=RIDE_OUT_S)
+        failed = talk(
+            lambda client: _carry_out(client, lines, messages, out if wait else None, wait=wait), url=url, retry_for_s=RIDE_OUT_S, many=True
+        )
     except KeyboardInterrupt:
         say("interrupted; what was put goes on. The same command again attaches to it.")
         raise typer.Exit(Exit.INTERRUPTED) from None

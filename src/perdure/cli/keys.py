@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from perdure.app import open_store
-from perdure.cli.options import AsJson, Data, Env, Url, load_settings, new_app
+from perdure.cli.given import load_settings
+from perdure.cli.options import AsJson, Data, Env, Url, new_app
 from perdure.cli.private_files import data_folder_for, write_private
 from perdure.cli.talk import talk
 from perdure.cli.words import print_json, say, table

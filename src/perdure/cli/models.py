@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from perdure.app import build_models
-from perdure.cli.options import AsJson, Data, Env, load_settings, new_app
+from perdure.cli.given import load_settings
+from perdure.cli.options import AsJson, Data, Env, new_app
 from perdure.cli.words import coloured, print_json, say, table
 from perdure.config.settings import Settings
 from perdure.providers.fetch import ensure_model, find_model

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-
-from perdure.config.manager import ConfigManager
-from perdure.config.settings import Settings
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, exactly as the server told it.")]
 Url = Annotated[str | None, typer.Option("--url", envvar="PERDURE_URL", help="Where the server is.", show_default=False)]
@@ -18,7 +15,7 @@ AppModule = Annotated[str | None, typer.Option("--app", help="Where your agents 
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")]
 Cursor = Annotated[str | None, typer.Option("--cursor", help="`next_cursor` of the page before.", show_default=False)]
 
-__all__ = ["AppModule", "AsJson", "Cursor", "Data", "Env", "Limit", "Url", "load_settings", "new_app"]
+__all__ = ["AppModule", "AsJson", "Cursor", "Data", "Env", "Limit", "Url", "new_app"]
 
 
 def new_app(help: str, *, several: bool = False) -> typer.Typer:
@@ -32,19 +29,3 @@ def new_app(help: str, *, several: bool = False) -> typer.Typer:
         typer.Typer: Plain output, no traceback of its own.
     """
     return typer.Typer(help=help, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=several)
-
-
-def load_settings(env: str, **given: Any) -> Settings:
-    """Load the settings, the command line over all else.
-
-    Args:
-        env (str): Which `perdure.<env>.toml`.
-        **given (Any): Dotted names with `__` for the dot; None counts as not given.
-
-    Returns:
-        Settings: Valid as a whole.
-    """
-    line = {name.replace("__", "."): str(value) if isinstance(value, Path) else value for name, value in given.items() if value is not None}
-    manager = ConfigManager(overrides=line)
-    manager.load(env)
-    return manager.settings

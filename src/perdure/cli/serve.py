@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from perdure.cli.ending import Ending, run_until_told
+from perdure.cli.given import load_settings
 from perdure.cli.listening import listening
-from perdure.cli.options import Data, Env, load_settings, new_app
+from perdure.cli.options import Data, Env, new_app
 from perdure.cli.serving import serve_until
 from perdure.config.settings import Settings
 from perdure.monitor.logs import set_up_logs

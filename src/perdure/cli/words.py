@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -84,23 +85,24 @@ def ago(moment: str | None) -> str:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under headings; nothing is cut off when the output is not a terminal.
+    """Print rows under headings; lines are cut to the width of a terminal, and not at all elsewhere.
 
     Args:
         columns (Sequence[str]): Headings.
         rows (Iterable[Sequence[object]]): Cells.
     """
-    from rich.console import Console  # heavy, and only tables need it
-    from rich.table import Table
-    from rich.text import Text
+    shown = [[clean(cell).replace("\n", " ") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *shown, strict=True)]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    bold, plain = ("\x1b[1m", "\x1b[0m") if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else ("", "")
+    sys.stdout.write(f"{bold}{_line(columns, widths, room)}{plain}\n")
+    for row in shown:
+        sys.stdout.write(_line(row, widths, room) + "\n")
 
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        shown.add_column(column, no_wrap=True, overflow="ellipsis")
-    for row in rows:
-        shown.add_row(*(Text(clean(cell)) for cell in row))
-    wide = None if sys.stdout.isatty() else 10_000
-    Console(file=sys.stdout, highlight=False, width=wide).print(shown, crop=False)
+
+def _line(cells: Sequence[str], widths: Sequence[int], room: int | None) -> str:
+    line = "  ".join(f"{cell:<{width}}" for cell, width in zip(cells, widths, strict=True)).rstrip()
+    return line if room is None or len(line) <= room else line[: room - 1] + "…"
 
 
 def fields(pairs: Iterable[tuple[str, object]]) -> None:

@@ -10,7 +10,8 @@ import typer
 
 from perdure.app import build_models, build_worker, load_app, open_store
 from perdure.cli.ending import Ending, run_until_told
-from perdure.cli.options import AppModule, Data, Env, load_settings, new_app
+from perdure.cli.given import load_settings
+from perdure.cli.options import AppModule, Data, Env, new_app
 from perdure.cli.private_files import data_folder_for
 from perdure.cli.words import say
 from perdure.config.settings import Settings

@@ -11,8 +11,10 @@ from perdure.client.answers import AttemptJson, ChangesJson, MessageJson, Messag
 from perdure.client.follow import ENDED, follow
 from perdure.client.new import Named, NewMessageJson, PutOptions, as_json, brought_own_key, chunks, new_message
 from perdure.client.operating import Operating
+from perdure.client.pooled import PooledWire
 from perdure.client.problems import error_of_message
 from perdure.client.transport import Transport, segment
+from perdure.client.wires import Wire
 from perdure.clock import awake
 from perdure.errors.base import Conflict, InvalidInput, PerdureError
 
@@ -30,13 +32,20 @@ class AsyncClient(Operating):
         api_key (str | None): The key; None for `PERDURE_API_KEY`, else the key file in `.perdure`.
         timeout_s (float): For one request.
         retry_for_s (float): How long a lost connection is tried again where that is safe.
+        wire (Wire | None): Who carries requests; None for a pool of connections.
     """
 
     def __init__(
-        self, base_url: str | None = None, api_key: str | None = None, *, timeout_s: float = 30.0, retry_for_s: float = 10.0
+        self,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        *,
+        timeout_s: float = 30.0,
+        retry_for_s: float = 10.0,
+        wire: Wire | None = None,
     ) -> None:
         self.address: Address = find_address(base_url, api_key)
-        self._wire = Transport(self.address, timeout_s=timeout_s, retry_for_s=retry_for_s)
+        self._wire = Transport(self.address, wire=wire or PooledWire(), timeout_s=timeout_s, retry_for_s=retry_for_s)
 
     async def __aenter__(self) -> Self:
         """Use it with `async with`.

@@ -1,4 +1,4 @@
-"""One request and its answer: pooled connections, errors as ours, and asking again where that is safe.
+"""One request and its answer: errors as ours, and asking again where that is safe.
 
 A connection that could not be made is tried again for any request. An answer that was lost is asked for
 again only where asking twice changes nothing: reads, and puts, which carry a dedup key. Both end after
@@ -10,18 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-import aiohttp
 import msgspec
-from yarl import URL
 
 from perdure.client.address import Address
 from perdure.client.problems import error_of_answer
+from perdure.client.wires import NOT_CONNECTED, Wire
 from perdure.clock import awake, chance, now
 from perdure.errors.base import InvalidInput, PerdureError, ServerUnreachable, StoreError
 
-MOST_CONNECTIONS = 500
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 
 __all__ = ["Transport", "segment"]
@@ -40,19 +38,21 @@ def segment(text: str) -> str:
 
 
 class Transport:
-    """Speaks HTTP with one server over one pooled session.
+    """Speaks HTTP with one server.
 
     Args:
         address (Address): The server and the key.
+        wire (Wire): Who carries requests there.
         timeout_s (float): For one request, on top of what it asks the server to wait.
         retry_for_s (float): How long to go on asking where that is safe; 0 asks once.
     """
 
-    def __init__(self, address: Address, *, timeout_s: float, retry_for_s: float) -> None:
+    def __init__(self, address: Address, *, wire: Wire, timeout_s: float, retry_for_s: float) -> None:
         self._address = address
+        self._wire = wire
+        self._headers = {"authorization": f"Bearer {address.key}"} if address.key else {}
         self._timeout_s = timeout_s
         self._retry_for_s = retry_for_s
-        self._session: aiohttp.ClientSession | None = None
 
     async def get(self, path: str, query: Mapping[str, Any] | None = None, *, wait_s: float = 0) -> Any:
         """Read something.
@@ -107,33 +107,16 @@ class Transport:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._wire.aclose()
 
     async def _once(self, method: str, path: str, body: bytes | None, query: Mapping[str, Any] | None, timeout_s: float) -> Any:
-        headers = {"content-type": "application/json"} if body is not None else None
         params = {name: _text(value) for name, value in (query or {}).items() if value is not None}
-        timeout = aiohttp.ClientTimeout(total=timeout_s, sock_connect=min(timeout_s, 10.0))
-        url = URL(self._address.url + path, encoded=True)
-        try:
-            async with self._open_session().request(
-                method, url, data=body, headers=headers, params=params, timeout=timeout, allow_redirects=False
-            ) as answer:
-                content = await answer.read()
-                status, retry_after = answer.status, answer.headers.get("Retry-After")
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._unreachable(error, timeout_s) from error
-        if status >= 300:
-            raise error_of_answer(status, content, url=self._address.url, retry_after=retry_after)
-        return self._decoded(content)
-
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            key = self._address.key
-            headers = {"authorization": f"Bearer {key}"} if key else {}
-            self._session = aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS))
-        return self._session
+        url = f"{self._address.url}{path}?{urlencode(params)}" if params else f"{self._address.url}{path}"
+        headers = self._headers if body is None else {**self._headers, "content-type": "application/json"}
+        reply = await self._wire.carry(method, url, headers, body, timeout_s)
+        if reply.status >= 300:
+            raise error_of_answer(reply.status, reply.body, url=self._address.url, retry_after=reply.retry_after)
+        return self._decoded(reply.body)
 
     def _decoded(self, content: bytes) -> Any:
         if not content:
@@ -142,15 +125,6 @@ class Transport:
             return msgspec.json.decode(content)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ServerUnreachable(f"{self._address.url} answered, but not as Perdure does", retryable=False) from error
-
-    def _unreachable(self, error: Exception, timeout_s: float) -> ServerUnreachable:
-        url = self._address.url
-        if isinstance(error, aiohttp.ClientConnectorError):
-            hint = "Start one with `perdure up`, or say where it is: PERDURE_URL, --url."
-            return ServerUnreachable(f"no server can be reached at {url} ({error.os_error.strerror or error.os_error})", hint=hint)
-        if isinstance(error, TimeoutError):
-            return ServerUnreachable(f"{url} did not answer within {timeout_s:.0f} s")
-        return ServerUnreachable(f"the connection to {url} broke: {str(error) or type(error).__name__}")
 
 
 def _text(value: object) -> str:
@@ -164,7 +138,7 @@ def _text(value: object) -> str:
 
 
 def _never_arrived(error: PerdureError) -> bool:
-    return isinstance(error.__cause__, aiohttp.ClientConnectorError)
+    return error.evidence.rule == NOT_CONNECTED
 
 
 def _pause(error: PerdureError, pause_s: float) -> float:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
 from perdure.client.address import Address
 from perdure.client.aio import AsyncClient
+from perdure.client.plain import PlainWire
+from perdure.client.pooled import PooledWire
 from perdure.client.transport import Transport, segment
+from perdure.client.wires import Reply, Wire
 from perdure.errors.base import InvalidInput, ServerUnreachable, StoreBusy, Unauthenticated
 
 Answering = Callable[[int, str], Awaitable[bytes | None]]
@@ -60,11 +64,17 @@ async def flaky() -> AsyncIterator[Flaky]:
     server.close()
 
 
-@pytest.fixture
-async def wire(flaky: Flaky) -> AsyncIterator[Transport]:
-    made = Transport(Address(url=flaky.url, key="k"), timeout_s=5, retry_for_s=5)
+@pytest.fixture(params=[PooledWire, PlainWire])
+async def carrier(request: pytest.FixtureRequest) -> AsyncIterator[Wire]:
+    """Every way to carry a request behaves the same."""
+    made: Wire = request.param()
     yield made
     await made.aclose()
+
+
+@pytest.fixture
+def wire(flaky: Flaky, carrier: Wire) -> Transport:
+    return Transport(Address(url=flaky.url, key="k"), wire=carrier, timeout_s=5, retry_for_s=5)
 
 
 def first_lost(then: bytes) -> Answering:
@@ -87,9 +97,9 @@ async def test_a_write_whose_answer_was_lost_is_not(flaky: Flaky, wire: Transpor
     assert len(flaky.requests) == 1
 
 
-async def test_a_put_whose_answer_was_lost_is_asked_again_under_the_same_key(flaky: Flaky) -> None:
+async def test_a_put_whose_answer_was_lost_is_asked_again_under_the_same_key(flaky: Flaky, carrier: Wire) -> None:
     flaky.answer = first_lost(http(202, {"object": "receipt", "id": "msg_1", "duplicate": True}))
-    async with AsyncClient(flaky.url, "k", retry_for_s=5) as client:
+    async with AsyncClient(flaky.url, "k", retry_for_s=5, wire=carrier) as client:
         sent = await client.send("echo", {"a": 1})
     assert len(flaky.requests) == 2
     assert flaky.requests[0] == flaky.requests[1]
@@ -108,15 +118,14 @@ async def test_a_store_that_is_busy_is_asked_again_after_its_time(flaky: Flaky, 
     assert len(flaky.requests) == 3
 
 
-async def test_asking_again_ends(flaky: Flaky) -> None:
+async def test_asking_again_ends(flaky: Flaky, carrier: Wire) -> None:
     async def never(number: int, request: str) -> bytes | None:
         return None
 
     flaky.answer = never
-    wire = Transport(Address(url=flaky.url), timeout_s=5, retry_for_s=0.4)
+    wire = Transport(Address(url=flaky.url), wire=carrier, timeout_s=5, retry_for_s=0.4)
     with pytest.raises(ServerUnreachable):
         await wire.get("/x")
-    await wire.aclose()
     assert 2 <= len(flaky.requests) <= 10  # aiohttp asks once more itself where a kept connection was stale
 
 
@@ -161,29 +170,52 @@ async def test_another_server_at_that_address_is_said_clearly(flaky: Flaky, wire
     assert len(flaky.requests) == 1
 
 
-async def test_a_server_that_does_not_answer_in_time_is_said_clearly(flaky: Flaky) -> None:
+async def test_a_server_that_does_not_answer_in_time_is_said_clearly(flaky: Flaky, carrier: Wire) -> None:
     async def hangs(number: int, request: str) -> bytes | None:
         await asyncio.Event().wait()
         return None
 
     flaky.answer = hangs
-    wire = Transport(Address(url=flaky.url), timeout_s=0.05, retry_for_s=0)
+    wire = Transport(Address(url=flaky.url), wire=carrier, timeout_s=0.05, retry_for_s=0)
     with pytest.raises(ServerUnreachable, match="did not answer within"):
         await wire.get("/x")
-    await wire.aclose()
 
 
-async def test_a_server_that_comes_up_late_is_waited_for(flaky: Flaky, unused_port: int) -> None:
-    wire = Transport(Address(url=f"http://127.0.0.1:{unused_port}"), timeout_s=5, retry_for_s=10)
+async def test_a_server_that_comes_up_late_is_waited_for(flaky: Flaky, carrier: Wire, unused_port: int) -> None:
+    tried = asyncio.Event()
+
+    class Watched:
+        async def carry(self, *request: Any) -> Reply:
+            try:
+                return await carrier.carry(*request)
+            finally:
+                tried.set()
+
+        async def aclose(self) -> None: ...
+
+    wire = Transport(Address(url=f"http://127.0.0.1:{unused_port}"), wire=Watched(), timeout_s=5, retry_for_s=10)
     asking = asyncio.create_task(wire.ask("POST", "/x", body=b"{}"))  # a connection that was refused carried nothing
-    while not asking.done() and not flaky.requests:
-        await asyncio.sleep(0)
-        if wire._session is not None:
-            break
+    await tried.wait()
     server = await asyncio.start_server(flaky.serve, "127.0.0.1", unused_port)
     assert await asyncio.wait_for(asking, 10) == {"ok": 1}
     server.close()
-    await wire.aclose()
+
+
+async def test_nobody_need_wait_for_a_request_any_more(flaky: Flaky, carrier: Wire) -> None:
+    hanging, arrived = asyncio.Event(), asyncio.Event()
+
+    async def hangs(number: int, request: str) -> bytes | None:
+        arrived.set()
+        await hanging.wait()
+        return None
+
+    flaky.answer = hangs
+    asking = asyncio.create_task(carrier.carry("GET", flaky.url, {}, None, 60))
+    await arrived.wait()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(asking, 1)
+    hanging.set()
 
 
 @pytest.mark.parametrize(
