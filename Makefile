@@ -92,7 +92,7 @@ test: $(TESTS)/.stamps/wheel  ## the whole suite, from the built wheel, with the
 	@scripts/need_model $(TESTS)/bin/perdure
 	@mkdir -p build/coverage
 	@rm -f build/coverage/data*
-	@PERDURE_SUITE=wheel $(TESTS)/bin/python -m pytest -n 2 $(if $(SLOW),,-m "not slow") --durations=10 --junit-xml=build/tests.xml $(if $(ARGS),--no-cov $(ARGS),--cov --cov-report=term --cov-report=html --cov-report=xml)
+	@SUITE_OF=wheel $(TESTS)/bin/python -m pytest -n 2 $(if $(SLOW),,-m "not slow") --durations=10 --junit-xml=build/tests.xml $(if $(ARGS),--no-cov $(ARGS),--cov --cov-report=term --cov-report=html --cov-report=xml)
 
 check: $(DEV)/.stamps/check  ## every gate that reads the code
 	@scripts/gates

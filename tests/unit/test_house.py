@@ -204,7 +204,7 @@ def foreign(tree: ast.Module) -> set[str]:
     return tops - sys.stdlib_module_names - {"perdure"}
 
 
-@pytest.mark.skipif(os.environ.get("PERDURE_SUITE") != "wheel", reason="only `make test` promises to test the wheel")
+@pytest.mark.skipif(os.environ.get("SUITE_OF") != "wheel", reason="only `make test` promises to test the wheel")
 def test_the_suite_runs_against_the_built_wheel() -> None:
     assert "site-packages" in Path(perdure.__file__).parts
 
