@@ -81,7 +81,9 @@ async def triage(run: Run, body: Ticket) -> Triage:
         max_tokens=60,
     )
     named = [one.result for one in found.tool_calls if one.result in ON_CALL.values()]
-    assignee = named[0] if named else await run.call(who_is_on_call, team)  # a toy may ask for a team that does not exist, or not ask at all
+    assignee = (
+        named[0] if named else await run.call(who_is_on_call, team)
+    )  # a toy may ask for a team that does not exist, or not ask at all
 
     reply = await run.ask(
         "reply",

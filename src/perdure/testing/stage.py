@@ -56,7 +56,8 @@ class Counted(ChatProvider):
 
     def resolve(self, name: str | None) -> Target:
         """Answer for a model, whatever it is called."""
-        return Target(self, name or "default")
+        first = next(iter(getattr(self._provider, "declared", ())), "default")
+        return Target(self, (name or first).removeprefix(f"{self.name}/"))
 
 
 class Stage:
