@@ -75,6 +75,14 @@ class Typed:
     def _prepare(self) -> None:
         if self._reader is not None:
             return
+        try:
+            self._choose()
+        except NameError as error:
+            raise ConfigError(
+                f"the hint of {self.what} names something unknown: {error}", hint="Define it at the top of a module that is imported."
+            ) from error
+
+    def _choose(self) -> None:
         if not any(_needs_pydantic(part) for part in _parts(self.hint)):
             try:
                 self._schema, self._reader = _lifted(msgspec.json.schema(self.hint)), self._by_msgspec
