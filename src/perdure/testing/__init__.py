@@ -51,13 +51,28 @@ _HOMES = {
 }
 
 
-_KIT_PARTS = ("crashing", "deciding", "ending", "given", "journal", "keys", "leasing", "looking", "memory", "putting", "tending", "workers")
+_KIT_PARTS = (
+    "crashing",
+    "deciding",
+    "deeds",
+    "ending",
+    "given",
+    "journal",
+    "keys",
+    "leasing",
+    "looking",
+    "machine",
+    "memory",
+    "putting",
+    "tending",
+    "workers",
+)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name.endswith("Kit"):
+    if name.endswith(("Kit", "Machine")):
         _explain_asserts()
     return getattr(import_module(_HOMES[name]), name)
 

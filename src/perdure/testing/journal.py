@@ -121,10 +121,11 @@ class RecordKit(Kit, standard=True):
         await store.journal.settle(lease, intent(1), b'"paid for"')
         before = await store.journal.steps(lease.message.id)
         with pytest.raises(Conflict):
-            await store.journal.intend(lease, intent(1))
+            await store.journal.intend(lease, intent(1, ambiguous=True, diverged=True))
         with pytest.raises(Conflict):
             await store.journal.settle(lease, intent(1), b'"another"')
         assert await store.journal.steps(lease.message.id) == before
+        assert not {"possibly_paid_twice", "divergences"} & (await store.messages.counters()).keys(), "what was refused is not counted"
 
     async def test_a_recorded_answer_is_never_replaced(self, store: Store) -> None:
         lease = await runs(store)

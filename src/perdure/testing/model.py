@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from perdure.clock import Moment
 from perdure.messages.message import MessageId, NewMessage, WorkerId
@@ -39,7 +40,7 @@ class Letter:
     failures: int = 0
     code: str | None = None
     result: bytes | None = None
-    steps: dict[int, list[object]] = field(default_factory=dict)
+    steps: dict[int, list[Any]] = field(default_factory=dict)
     """Number to state, tries, ambiguous."""
 
     @property

@@ -148,6 +148,11 @@ def _step(row: tuple[Any, ...]) -> Step:
 def _begin(tx: Transaction, lease: Lease, intent: Intent, state: StepState, result: bytes | None) -> int:
     _check_fence(tx, lease)
     before = tx.run(_FIND, (lease.message.id, intent.number)).fetchone()
+    if before is not None and before[1] == StepState.DONE:
+        raise Conflict(
+            f"step {intent.number} of message {write(lease.message.id)!r} is recorded and is never made again",
+            hint="Return the recorded result.",
+        )
     key = intent.key
     tx.count("divergences", int(intent.diverged))
     tx.count("possibly_paid_twice", int(intent.ambiguous and key.kind is StepKind.LLM))
@@ -157,12 +162,7 @@ def _begin(tx: Transaction, lease: Lease, intent: Intent, state: StepState, resu
     if before is None:
         head = (lease.message.id, intent.number, *key_columns)
         return int(tx.run(_ADD, (*head, *common, intent.tool_version, result)).get)
-    row, was = before[0], before[1]
-    if was == StepState.DONE:
-        raise Conflict(
-            f"step {intent.number} of message {write(lease.message.id)!r} is recorded and is never made again",
-            hint="Return the recorded result.",
-        )
+    row = before[0]
     tx.run(_BEGIN, (row, *key_columns, *common, intent.tool_version, result))
     if intent.request is None:
         tx.run(_DROP_REQUEST, (row,))
