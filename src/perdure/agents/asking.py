@@ -108,6 +108,7 @@ class Asking:
             while True:
                 await self._lane_open(target, here)
                 await self._steps.intend(self._call, diverged=diverged)
+                diverged = False  # said once, however often it is put off
                 answer = await self._one_try(target, here)
                 if answer is not None:
                     return answer

@@ -65,7 +65,7 @@ async def _acted(steps: Steps, call: Call, here: OpenCall, act: Callable[[], Awa
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
-            if not call.idempotent and not steps.open.closed:
+            if not call.idempotent and not steps.open.cancelling:
                 steps.unknown(call, cut=True)
             raise
         await _in_doubt(steps, call, here, error)  # nobody cancelled us: the tool's own work was cancelled

@@ -135,6 +135,8 @@ class OpenCalls:
         self.halted: asyncio.Future[Halt] = self._loop.create_future()
         self.closed: bool = False
         """No call may begin any more."""
+        self.cancelling: bool = False
+        """What ends from now on was cut off by us, not by the agent."""
         self.unknown: Wait | None = None
         """A call of which a person has to say whether it happened: the run cannot end before."""
         self.cut: bool = False
@@ -211,7 +213,7 @@ class OpenCalls:
         Returns:
             set[asyncio.Task[Any]]: The tasks that were cancelled.
         """
-        self.closed = True
+        self.closed = self.cancelling = True
         tasks = {call.task for call in self._calls if call.task is not None}
         for task in tasks:
             task.cancel()
