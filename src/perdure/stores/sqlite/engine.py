@@ -39,8 +39,11 @@ class Engine:
     """
 
     def __init__(self, path: Path, clock: Clock, *, synchronous: Synchronous, wait_s: float, run_dir: Path) -> None:
-        self.path, self.clock, self.wait_s, self.run_dir = path, clock, wait_s, run_dir
-        self.locks = WorkerLocks(run_dir)
+        self.path: Path = path
+        self.clock: Clock = clock
+        self.wait_s: float = wait_s
+        self.run_dir: Path = run_dir
+        self.locks: WorkerLocks = WorkerLocks(run_dir)
         self.outage_at: Moment | None = None
         """When this process last could not reach the store."""
         self._synchronous: Synchronous = synchronous

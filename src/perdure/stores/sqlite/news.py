@@ -43,7 +43,8 @@ class News:
     """
 
     def __init__(self, path: Path, run_dir: Path, newest: int) -> None:
-        self._path, self.newest = path, newest
+        self._path = path
+        self.newest: int = newest
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[asyncio.Future[None], int] = {}
         self._wanted = threading.Event()
