@@ -1,32 +1,39 @@
 """The log: one line per fact, on stderr, as JSON for machines or text for people, without secrets.
 
-Everything passes through the same chain, whether it was written with `structlog`, with `logging` or by
-a library: so nothing can go around the redaction.
+Everything is formatted in one place, whether we wrote it or a library did: so nothing can go around the
+redaction. The standard library does all of it; a logging framework costs each process several megabytes.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, TextIO, TypeAlias
 
-import structlog
-from structlog.typing import EventDict, Processor
-
+from perdure.clock import iso
 from perdure.events import listen
-from perdure.security.secrets import redact_facts
+from perdure.security.secrets import redact, redact_facts
 
 LogKind: TypeAlias = Literal["auto", "json", "text"]
+
 _TOLD: Mapping[str, int] = {
     "message.dead": logging.WARNING,
     "message.lost": logging.WARNING,
     "step.ambiguous": logging.WARNING,
     "step.diverged": logging.WARNING,
+    "worker.died": logging.WARNING,
     "worker.": logging.INFO,
     "provider.failed": logging.WARNING,
 }
-"""Events that are worth a line, and how loud it is."""
+"""Events that are worth a line, and how loud it is; the first that fits."""
+
+_ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+_COLOURS = {logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m", logging.CRITICAL: "\x1b[31m"}
+_UNSEEN = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
+_UNSEEN_IN_LINES = {code: shown for code, shown in _UNSEEN.items() if code not in (9, 10)}
+"""Whoever can put words into a log must neither steer the terminal that shows it nor begin a line of their own."""
 
 __all__ = ["LogKind", "set_up_logs", "write_events"]
 
@@ -40,27 +47,10 @@ def set_up_logs(kind: LogKind = "auto", *, stream: TextIO | None = None, level: 
         level (int): Nothing below it.
     """
     out = stream or sys.stderr
-    json = kind == "json" or (kind == "auto" and not out.isatty())
-    shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.PositionalArgumentsFormatter(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.stdlib.ExtraAdder(),
-    ]
-    # Exceptions become text before secrets are struck out: a traceback may quote one.
-    last: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info, _strike_out]
-    shown: Processor = structlog.processors.JSONRenderer() if json else structlog.dev.ConsoleRenderer(colors=out.isatty())
     handler = logging.StreamHandler(out)
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*last, shown]))
+    as_json = kind == "json" or (kind == "auto" and not out.isatty())
+    handler.setFormatter(_Json() if as_json else _Text(colours=out.isatty()))
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    structlog.configure(
-        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=True,
-    )
 
 
 def write_events() -> Callable[[], None]:
@@ -69,15 +59,48 @@ def write_events() -> Callable[[], None]:
     Returns:
         Callable[[], None]: Call it to stop.
     """
-    log = structlog.stdlib.get_logger("perdure.told")
+    log = logging.getLogger("perdure.told")
 
     def write(name: str, facts: Mapping[str, Any]) -> None:
         level = next((loud for prefix, loud in _TOLD.items() if name.startswith(prefix)), None)
         if level is not None:
-            log.log(level, name, **{key: value for key, value in facts.items() if value is not None})
+            # A fact may be called like something that a record already has, such as `name` or `message`.
+            log.log(level, "%s", name, extra={"facts": {fact: value for fact, value in facts.items() if value is not None}})
 
     return listen("", write)
 
 
-def _strike_out(_: Any, __: str, event: EventDict) -> EventDict:
-    return {name: redact_facts(value, name=name) for name, value in event.items()}
+def _facts_of(record: logging.LogRecord) -> dict[str, Any]:
+    more = {name: value for name, value in vars(record).items() if name not in _ORDINARY}
+    more.update(more.pop("facts", {}))
+    clean: dict[str, Any] = redact_facts(more)
+    return clean
+
+
+class _Json(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": iso(record.created),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "event": redact(record.getMessage()),
+            **{(f"_{name}" if name in ("at", "level", "logger", "event") else name): value for name, value in _facts_of(record).items()},
+        }
+        if record.exc_info:
+            line["exception"] = redact(self.formatException(record.exc_info))
+        return json.dumps(line, default=lambda value: redact(str(value)))
+
+
+class _Text(logging.Formatter):
+    def __init__(self, *, colours: bool) -> None:
+        super().__init__()
+        self._colours = colours
+
+    def format(self, record: logging.LogRecord) -> str:
+        facts = " ".join(f"{name}={value}" for name, value in _facts_of(record).items())
+        at = (iso(record.created) or "")[11:23]
+        line = f"{at} {record.levelname.lower():7} {redact(record.getMessage())}{' ' if facts else ''}{facts}".translate(_UNSEEN)
+        if record.exc_info:
+            line += "\n" + redact(self.formatException(record.exc_info)).translate(_UNSEEN_IN_LINES)
+        colour = _COLOURS.get(record.levelno, "") if self._colours else ""
+        return f"{colour}{line}\x1b[0m" if colour else line

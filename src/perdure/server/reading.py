@@ -41,7 +41,11 @@ def read_query(query_string: bytes, kind: type | None) -> Any:
     if len(fields) < len(pairs):
         twice = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
         raise InvalidInput(f"the query says {twice[:40]!r} more than once")
-    return _convert(fields, kind or NoQuery, strict=False, what="query")
+    read = _convert(fields, kind or NoQuery, strict=False, what="query")
+    for name, said in fields.items():
+        if getattr(read, name) is None:  # msgspec takes the word `null` for nothing, which would lift a filter
+            raise InvalidInput(f"{name}: {said!r} is no value for it", hint=f"Leave {name!r} out.")
+    return read
 
 
 def shaped(data: Any, kinds: Sequence[type]) -> Any:

@@ -24,7 +24,7 @@ _NONCE = re.compile(r"[A-Za-z0-9_\-]{22}")
 _LOGIN_S = 3600
 _FORM_BYTES = 16 * 1024
 
-__all__ = ["Login", "leave"]
+__all__ = ["Here", "Login", "leave"]
 
 
 class Login:
@@ -92,6 +92,38 @@ class Login:
         return self._renderer.page(
             "login", status=status, headers=(cookie,), csrf=self._sessions.login_token(nonce), back=back[:2000], error=error
         )
+
+
+class Here:
+    """`/session`: tells the login page's script whether its visitor is logged in after all.
+
+    A strict cookie is not sent when somebody follows a link from elsewhere, so they see the login page; a
+    request of that page itself does send it, and the script goes on to where the link led. 204 if they
+    are logged in, else 200.
+
+    Args:
+        core (Core): What all doors share.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._sessions = Sessions(core.parts.cookie_secret)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request.
+
+        Args:
+            scope (Scope): As ASGI gives it.
+            receive (Receive): As ASGI gives it.
+            send (Send): As ASGI gives it.
+        """
+        trace_of(scope).route = "/session"
+        session = self._sessions.read(cookie_in(Headers(scope=scope).get("cookie", ""), COOKIE), self._core.clock.now())
+        try:
+            here = session is not None and await self._core.gate.by_digest(session.digest) is not None
+        except PerdureError:
+            here = False
+        await Answer(204 if here else 200).send(receive, send)
 
 
 async def leave(visit: Visit) -> Answer:

@@ -11,11 +11,11 @@ from perdure.server.answer import Answer
 from perdure.server.core import Core
 from perdure.server.dashboard import actions
 from perdure.server.dashboard.live import live
-from perdure.server.dashboard.login import Login, leave
+from perdure.server.dashboard.login import Here, Login, leave
 from perdure.server.dashboard.message import message
 from perdure.server.dashboard.overview import overview
 from perdure.server.dashboard.render import Renderer
-from perdure.server.dashboard.visit import Page, Visit, Visited
+from perdure.server.dashboard.visit import Page, Visited
 from perdure.server.frame import trace_of
 
 __all__ = ["page_routes"]
@@ -49,19 +49,11 @@ def page_routes(core: Core) -> Sequence[BaseRoute]:
     renderer = Renderer()
     return [
         Route("/login", Login(core, renderer)),
-        Route("/session", Page(core, renderer, _here, route="/session", scope="")),
+        Route("/session", Here(core)),
         Route("/static/{name}", _Files(renderer)),
         *(Route(path, Page(core, renderer, handle, route=path, scope=scope)) for path, handle, scope in _PAGES),
         *(Route(path, Page(core, renderer, handle, route=path, scope=scope, method="POST")) for path, handle, scope in _ACTIONS),
     ]
-
-
-async def _here(_: Visit) -> Answer:
-    """Tell the login page's script that its visitor is logged in after all.
-
-    A strict cookie is not sent when somebody follows a link from elsewhere; a request of our own page is.
-    """
-    return Answer(204)
 
 
 class _Files:

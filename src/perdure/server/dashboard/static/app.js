@@ -104,7 +104,7 @@ document.addEventListener("visibilitychange", () => (document.hidden ? stop() : 
 
 async function login() {
   // Somebody who followed a link from elsewhere looks logged out, since their cookie is strict; ask as ourselves.
-  const answer = await fetch("/session", { headers: { "X-Fragment": "1" } }).catch(() => null);
+  const answer = await fetch("/session").catch(() => null);
   const next = document.body.dataset.login;
   if (answer?.status === 204) location.replace(next.startsWith("/") && !/^\/[/\\]/.test(next) ? next : "/");
 }
