@@ -148,29 +148,33 @@ async def test_a_waiting_branch_does_not_keep_a_failure_back(world: Any) -> None
     assert (await world.failed(mapping)).error.type_name == "builtins:ValueError"
 
 
-async def test_a_map_inside_a_map_is_stopped_with_it(world: Any) -> None:
-    calls: list[str] = []
+async def test_a_map_inside_a_map_is_stopped_with_it_and_its_calls_are_recorded(world: Any) -> None:
+    both_asked = asyncio.Event()
+
+    def reply(body: Any) -> str:
+        if world.provider.count == 2:
+            both_asked.set()
+        return "fine"
+
+    world.provider = type(world.provider)(replies=reply, delay_s=0.02)
 
     @agent
     async def mapping(run: Run) -> None:
         async def inner(n: int) -> None:
             for turn in range(50):
-                said = await run.ask("ask", f"{n} {turn}")
-                calls.append(said)
+                await run.ask("ask", f"{n} {turn}")
 
         async def outer(n: int) -> None:
             if n == 0:
                 await run.map("inner", inner, range(2))
-            await asyncio.sleep(0.005)
+            await both_asked.wait()
             raise ValueError("stop")
 
-        world.provider.delay_s = 0.002
         await run.map("outer", outer, range(2))
 
     assert (await world.failed(mapping)).error.message == "stop"
-    assert len(calls) < 40
-    states = {step.state for step in await world.steps()}
-    assert states == {StepState.DONE}
+    assert world.provider.count == 2
+    assert [step.state for step in await world.steps()] == [StepState.DONE] * 2
 
 
 @pytest.mark.parametrize("items", [3])
