@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from perdure import AsyncClient, PerdureError, Sent, ServerUnreachable
+from perdure import AsyncClient, NewMessageJson, PerdureError, Sent, ServerUnreachable
 
 HERE = Path(__file__).parent
 PERDURE = [sys.executable, "-m", "perdure"]
@@ -67,12 +67,13 @@ async def do_examples(up: asyncio.subprocess.Process) -> list[str]:
     async with asyncio.timeout(EXAMPLES_LIMIT_S), await ready(up) as client:
         before = (await client.changes())["last"]
         tickets = [json.loads(line) for line in (HERE / "tickets.jsonl").read_text(encoding="utf-8").splitlines()]
-        sent = await client.send_many({"agent": "chat", "body": one["body"], "metadata": {"name": one["custom_id"]}} for one in tickets)
-        sent += await client.send_many(
+        messages: list[NewMessageJson] = [{"agent": "chat", "body": one["body"], "metadata": {"name": one["custom_id"]}} for one in tickets]
+        messages += [
             {"agent": "triage", "body": {"ticket": text}, "priority": priority, "metadata": {"name": name}}
             for name, priority, text in TRIAGE
-        )
-        print(f"\n{len(tickets)} support tickets for the built-in agent `chat`, {len(TRIAGE)} for the agent in examples/triage.py.")
+        ]
+        sent = await client.send_many(messages)
+        print(f"\n{len(tickets)} support tickets for the built-in agent `chat`, {len(TRIAGE)} for that in examples/triage.py.")
         print("The answers come from a model of 135 million parameters on this machine: their form is real, their judgement is a toy's.\n")
         return await follow(client, sent, before)
 
@@ -122,7 +123,7 @@ def answer(message: Any) -> str:
         return f"{error.get('code')}: {error.get('message')}"
     result = message["result"]
     if message["agent"] == "chat":
-        return " ".join(str(result["choices"][0]["message"]["content"]).split())
+        return " ".join(result["choices"][0]["message"]["content"].split())
     return json.dumps(result, ensure_ascii=False)
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from perdure.agents.sync import SyncRun
     from perdure.client.aio import AsyncClient, Sent
     from perdure.client.blocking import Client, SyncSent
+    from perdure.client.new import NewMessageJson
     from perdure.config.manager import ConfigManager
     from perdure.errors.base import (
         AgentFailed,
@@ -69,6 +70,7 @@ __all__ = [
     "InvalidInput",
     "LLMProvider",
     "MemoryManager",
+    "NewMessageJson",
     "NotFound",
     "NotYetBuilt",
     "OutcomeUnknown",
@@ -101,6 +103,7 @@ _HOMES = {
     "agents.sync": ("SyncRun",),
     "client.aio": ("AsyncClient", "Sent"),
     "client.blocking": ("Client", "SyncSent"),
+    "client.new": ("NewMessageJson",),
     "config.manager": ("ConfigManager",),
     "errors.handler": ("ErrorHandler",),
     "memory.manager": ("MemoryManager",),

@@ -21,12 +21,14 @@ class Ending:
 
     Args:
         grace_s (float): How long ending in order may take, for the words.
+        quiet (bool): Leave the words to the process that started this one.
     """
 
-    def __init__(self, grace_s: float) -> None:
+    def __init__(self, grace_s: float, *, quiet: bool = False) -> None:
         self.stop: asyncio.Event = asyncio.Event()
         self.forced: bool = False
         self._grace_s = grace_s
+        self._quiet = quiet
         self._work = asyncio.current_task()
 
     def listen(self) -> None:
@@ -38,8 +40,9 @@ class Ending:
     def _told(self, number: signal.Signals) -> None:
         if not self.stop.is_set():
             again = "; Ctrl-C again ends at once" if number == signal.SIGINT else ""
-            say(f"ending: running messages get {self._grace_s:g} s{again}")
             self.stop.set()
+            if not self._quiet:
+                say(f"ending: running messages get {self._grace_s:g} s{again}")
         elif self._work is not None:
             self.forced = True
             self._work.cancel()

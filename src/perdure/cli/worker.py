@@ -17,7 +17,7 @@ from perdure.cli.words import say
 from perdure.config.settings import Settings
 from perdure.monitor.logs import set_up_logs
 from perdure.worker.end import WorkerEnd
-from perdure.worker.lifeline import watch_lifeline
+from perdure.worker.lifeline import VARIABLE, watch_lifeline
 
 app: typer.Typer = new_app("A worker process alone: takes messages and has agents work on them.")
 
@@ -54,9 +54,10 @@ def worker(
 
 
 async def _work(settings: Settings, *, quarantine: bool) -> int:
-    ending = Ending(settings.worker.grace_s)
+    supervised = VARIABLE in os.environ
+    ending = Ending(settings.worker.grace_s, quiet=supervised)
     ending.listen()
-    supervised = watch_lifeline(ending.stop)
+    watch_lifeline(ending.stop)
     agents = load_app(settings.app.module)
     data_folder_for(settings.data)
     models = build_models(settings)
