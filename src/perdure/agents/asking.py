@@ -11,9 +11,10 @@ from typing import Any
 
 import msgspec
 
+from perdure.agents.call import Call
 from perdure.agents.journal import StepKind
 from perdure.agents.parts import Target
-from perdure.agents.steps import Call, Steps
+from perdure.agents.steps import Steps
 from perdure.agents.waits import OpenCall
 from perdure.clock import chance
 from perdure.errors.base import Billed, ErrorFacts, InvalidOutput, ProviderError, ServerFailed

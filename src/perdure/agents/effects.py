@@ -12,7 +12,8 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from perdure.agents.steps import Call, Steps
+from perdure.agents.call import Call
+from perdure.agents.steps import Steps
 from perdure.agents.waits import OpenCall
 from perdure.errors.base import Category, ErrorFacts, InvalidInput, InvalidResult, OutcomeUnknown, ToolFailed
 from perdure.errors.report import facts_of

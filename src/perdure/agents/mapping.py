@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeVar
 
-from perdure.agents.steps import SCOPE, Steps
+from perdure.agents.call import SCOPE
+from perdure.agents.steps import Steps
 from perdure.agents.waits import BRANCH, Branch
 
 __all__ = ["in_scope", "mapped"]

@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Coroutine
 from typing import Any
 
+from perdure.agents.bridge import Bridge
+from perdure.agents.call import Call
 from perdure.agents.journal import MemoryWrite, StepKind
 from perdure.agents.quiet import Found, settled
-from perdure.agents.steps import Call, Steps
+from perdure.agents.steps import Steps
 from perdure.errors.base import InvalidInput
 from perdure.tools.plain import dump, load
 
-__all__ = ["RunMemory"]
+__all__ = ["RunMemory", "SyncMemory"]
 
 
 class RunMemory:
@@ -103,6 +105,35 @@ class RunMemory:
 
     async def _found(self, call: Call, find: Found) -> Any:
         return load(await settled(self._steps, call, find))
+
+
+class SyncMemory:
+    """What an agent keeps between runs, blocking.
+
+    Args:
+        memory (RunMemory): The same, async.
+        bridge (Bridge): The way to it.
+    """
+
+    def __init__(self, memory: RunMemory, bridge: Bridge) -> None:
+        self._memory = memory
+        self._bridge = bridge
+
+    def store(self, key: str, data: Any) -> None:
+        """Keep something."""
+        self._bridge.wait(lambda: self._memory.store(key, data))
+
+    def retrieve(self, key: str) -> Any | None:
+        """Get it back."""
+        return self._bridge.wait(lambda: self._memory.retrieve(key))
+
+    def clear(self, key: str | None = None) -> None:
+        """Forget one thing, or all."""
+        self._bridge.wait(lambda: self._memory.clear(key))
+
+    def get_stats(self) -> dict[str, Any]:
+        """Say how much is kept."""
+        return self._bridge.wait(self._memory.get_stats)
 
 
 def _named(key: str) -> str:

@@ -19,10 +19,12 @@ from typing import Any
 import msgspec
 
 from perdure.agents.agent import Agent
+from perdure.agents.bridge import RunStopped
+from perdure.agents.call import SCOPE
 from perdure.agents.parts import Ending, Failed, Finished, Parked, RunParts
 from perdure.agents.run import Run
-from perdure.agents.steps import SCOPE, Steps
-from perdure.agents.sync import RunStopped, SyncRun
+from perdure.agents.steps import Steps
+from perdure.agents.sync import SyncRun
 from perdure.agents.threads import RUNNER, Threads
 from perdure.agents.waits import BRANCH
 from perdure.errors.base import (

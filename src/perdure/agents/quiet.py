@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from perdure.agents.call import Call
 from perdure.agents.journal import MemoryWrite, StepState
-from perdure.agents.steps import Call, Steps
+from perdure.agents.steps import Steps
 from perdure.messages.message import Wait
 
 __all__ = ["Found", "settled", "slept"]

@@ -18,6 +18,7 @@ from typing import Any, TypeVar, overload
 
 from perdure.agents.agent import Agent
 from perdure.agents.asking import Asking, take
+from perdure.agents.call import SCOPE, Call
 from perdure.agents.conversation import ChatResult, Check, Conversation
 from perdure.agents.effects import carry_out
 from perdure.agents.journal import StepKind
@@ -25,7 +26,7 @@ from perdure.agents.mapping import in_scope, mapped
 from perdure.agents.memory import RunMemory
 from perdure.agents.output import Output
 from perdure.agents.quiet import settled, slept
-from perdure.agents.steps import SCOPE, Call, Steps
+from perdure.agents.steps import Steps
 from perdure.agents.threads import RUNNER, Threads
 from perdure.clock import chance
 from perdure.errors.base import ConfigError, InvalidInput

@@ -12,14 +12,12 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
-from contextvars import ContextVar
 from typing import Any, NoReturn
 
-import msgspec
-
 from perdure.agents.blame import Blame
+from perdure.agents.call import SCOPE, Call
 from perdure.agents.commits import Commits
-from perdure.agents.journal import Intent, MemoryWrite, Step, StepKey, StepKind
+from perdure.agents.journal import Intent, MemoryWrite, Step, StepKind
 from perdure.agents.limits import Limits, Spending
 from perdure.agents.parts import RunParts
 from perdure.agents.replay import Course, Replay, ambiguous, course
@@ -32,27 +30,10 @@ from perdure.messages.message import Lease, Wait
 from perdure.resources.usage import Usage
 from perdure.tools.plain import dump, fingerprint
 
-__all__ = ["SCOPE", "Call", "Steps"]
-
-SCOPE: ContextVar[str] = ContextVar("perdure_scope", default="")
+__all__ = ["Steps"]
 
 _TWINS = frozenset({StepKind.LLM, StepKind.TOOL, StepKind.STEP})
 _WITHDRAWN = ErrorFacts(code="call-withdrawn", category=Category.INTERNAL, message="the agent gave the call up before it was sent")
-
-
-class Call(msgspec.Struct, eq=False):
-    """A call as the agent made it."""
-
-    key: StepKey
-    found: Step | None
-    request: bytes | None = None
-    idempotent: bool = False
-    tool_version: str | None = None
-    number: int = 0
-    """Its place in the journal; 0 while it has none."""
-    again: bool = False
-    """Making it may be making it a second time."""
-    began_at: float = 0.0
 
 
 class Steps:

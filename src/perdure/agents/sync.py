@@ -10,77 +10,27 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import queue
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from perdure.agents.blame import Blame
+from perdure.agents.bridge import Bridge, RunStopped
+from perdure.agents.call import SCOPE
 from perdure.agents.conversation import ChatResult
 from perdure.agents.mapping import in_scope
+from perdure.agents.memory import SyncMemory
 from perdure.agents.run import Run
-from perdure.agents.steps import SCOPE
-from perdure.agents.threads import RUNNER, settled_result
 from perdure.agents.waits import BRANCH, Branch
 from perdure.tools.tool import Tool
 
-__all__ = ["RunStopped", "SyncMemory", "SyncRun"]
+__all__ = ["SyncRun"]
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class RunStopped(BaseException):
-    """The run has been stopped; let it through."""
-
-
-class Bridge:
-    """Carries calls from an agent's thread to the loop, and sync functions back.
-
-    Args:
-        loop (asyncio.AbstractEventLoop): The worker's.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-
-    def wait(self, make: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """Make a call on the loop and wait for what comes of it.
-
-        Args:
-            make (Callable[[], Coroutine[Any, Any, T]]): Makes it; called on the loop.
-
-        Returns:
-            T: What it returned.
-
-        Raises:
-            RunStopped: The run has been stopped.
-        """
-        inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-
-        async def here(function: Callable[[], Any]) -> Any:
-            return await asyncio.wrap_future(_hand_over(inbox, function))
-
-        async def go() -> T:
-            RUNNER.set(here)
-            return await make()
-
-        going = go()
-        try:
-            future = asyncio.run_coroutine_threadsafe(going, self._loop)
-        except RuntimeError:  # the loop is gone, and with it the run
-            going.close()
-            raise RunStopped from None
-        future.add_done_callback(lambda _: inbox.put(None))
-        while (work := inbox.get()) is not None:
-            work()
-        try:
-            return future.result()
-        except concurrent.futures.CancelledError:
-            raise RunStopped from None
 
 
 class SyncRun:
@@ -96,7 +46,7 @@ class SyncRun:
         self._run = run
         self._blame = blame
         self._bridge = Bridge(loop)
-        self._memory = SyncMemory(run, self._bridge)
+        self._memory = SyncMemory(run.memory, self._bridge)
 
     @property
     def body(self) -> Any:
@@ -350,48 +300,3 @@ class SyncRun:
         for error in (*real, *errors):
             raise error
         return [future.result() for future in futures]
-
-
-class SyncMemory:
-    """What an agent keeps between runs, blocking.
-
-    Args:
-        run (Run): The run itself.
-        bridge (Bridge): The way to it.
-    """
-
-    def __init__(self, run: Run, bridge: Bridge) -> None:
-        self._memory = run.memory
-        self._bridge = bridge
-
-    def store(self, key: str, data: Any) -> None:
-        """Keep something."""
-        self._bridge.wait(lambda: self._memory.store(key, data))
-
-    def retrieve(self, key: str) -> Any | None:
-        """Get it back."""
-        return self._bridge.wait(lambda: self._memory.retrieve(key))
-
-    def clear(self, key: str | None = None) -> None:
-        """Forget one thing, or all."""
-        self._bridge.wait(lambda: self._memory.clear(key))
-
-    def get_stats(self) -> dict[str, Any]:
-        """Say how much is kept."""
-        return self._bridge.wait(self._memory.get_stats)
-
-
-def _hand_over(inbox: queue.SimpleQueue[Callable[[], None] | None], function: Callable[[], Any]) -> concurrent.futures.Future[Any]:
-    future: concurrent.futures.Future[Any] = concurrent.futures.Future()
-    context = copy_context()
-
-    def work() -> None:
-        if not future.set_running_or_notify_cancel():
-            return
-        try:
-            future.set_result(context.run(settled_result, function))
-        except BaseException as error:
-            future.set_exception(error)
-
-    inbox.put(work)
-    return future
