@@ -24,7 +24,7 @@ class Metrics:
     """The counters of one process, in a registry of their own."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry()
+        self.registry: CollectorRegistry = CollectorRegistry()
         self._stops: list[Callable[[], None]] = []
         make = self.registry
         self._requests = Counter("perdure_http_requests", "Requests answered by this server", ("method", "route", "status"), registry=make)

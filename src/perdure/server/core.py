@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from perdure.clock import Clock
+from perdure.config.settings import ServerSettings
+from perdure.providers.models import Models
 from perdure.security.validator import Validator
 from perdure.server.admission import Admission
 from perdure.server.auth import Gate
 from perdure.server.feed import Feed
 from perdure.server.parts import ServerParts
+from perdure.stores.store import Store
 
 __all__ = ["Core"]
 
@@ -20,11 +24,11 @@ class Core:
 
     def __init__(self, parts: ServerParts) -> None:
         self.parts = parts
-        self.store = parts.store
-        self.models = parts.models
-        self.settings = parts.settings
-        self.clock = parts.clock
-        self.gate = Gate(parts.store.keys, parts.clock)
-        self.feed = Feed(parts.store.messages)
-        self.validator = Validator()
-        self.admission = Admission(parts, self.validator)
+        self.store: Store = parts.store
+        self.models: Models = parts.models
+        self.settings: ServerSettings = parts.settings
+        self.clock: Clock = parts.clock
+        self.gate: Gate = Gate(parts.store.keys, parts.clock)
+        self.feed: Feed = Feed(parts.store.messages)
+        self.validator: Validator = Validator()
+        self.admission: Admission = Admission(parts, self.validator)

@@ -36,7 +36,7 @@ class Listener:
         self._heard: deque[Change] = deque(maxlen=_BATCH)
         self._something = asyncio.Event()
         self._trouble: StoreError | None = None
-        self.closing = False
+        self.closing: bool = False
         """The server stops; nobody should go on waiting."""
 
     async def next(self, timeout_s: float) -> list[Change]:
@@ -82,7 +82,7 @@ class Listener:
             trouble (StoreError | None): Why; None when the server stops.
         """
         self._trouble = trouble
-        self.closing = trouble is None
+        self.closing: bool = trouble is None
         self._something.set()
 
 

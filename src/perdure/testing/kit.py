@@ -8,7 +8,7 @@ test that your store cannot pass may be overridden only in the open: with
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -20,7 +20,7 @@ __all__ = ["Kit", "bent_tests"]
 class Kit:
     """The ground that every kit stands on."""
 
-    pytestmark = pytest.mark.asyncio
+    pytestmark: ClassVar[Any] = pytest.mark.asyncio
     _standard = False
 
     def __init_subclass__(cls, *, standard: bool = False, **more: Any) -> None:

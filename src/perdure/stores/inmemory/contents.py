@@ -57,7 +57,7 @@ class Contents:
         self.paused_queues: set[str] = set()
         self.all_paused = False
         self.changes: list[Change] = []
-        self.seq = 0
+        self.seq: int = 0
         self.totals: Counter[tuple[str, str]] = Counter()
         self.counters: Counter[str] = Counter()
         self.taken = 0
