@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts
 from perdure.messages.message import Attempt, Lease, Move, State, Wait
 from perdure.resources.usage import Usage
-from perdure.stores.sqlite.places import Held, Place, end, enter_ready, enter_wait, facts_of, take_back
+from perdure.stores.sqlite.fence import Held, is_held, take_back
+from perdure.stores.sqlite.places import Place, end, enter_ready, enter_wait, facts_of
 from perdure.stores.sqlite.progress import keep_progress, progress_of, usage_text
 from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.transaction import Transaction
 
-__all__ = ["bury", "done", "log_attempt", "park", "release", "retry"]
+__all__ = ["bury", "done", "give_back", "log_attempt", "park", "release", "release_held", "retry"]
 
 _ATTEMPT, _AGAIN = statement("attempt_add"), statement("step_again")
 
@@ -111,6 +114,18 @@ def release(tx: Transaction, lease: Lease) -> None:
     """
     held = take_back(tx, lease)
     release_held(tx, _place(tx, lease, held), held)
+
+
+def give_back(tx: Transaction, leases: Sequence[Lease]) -> None:
+    """Release what was leased for somebody who has gone meanwhile; what is no longer held is let be.
+
+    Args:
+        tx (Transaction): What is being committed.
+        leases (Sequence[Lease]): All that was leased.
+    """
+    for lease in leases:
+        if is_held(tx, lease):
+            release(tx, lease)
 
 
 def release_held(tx: Transaction, place: Place, held: Held) -> None:

@@ -12,15 +12,14 @@ from heapq import merge
 from operator import itemgetter
 from typing import Any
 
-import msgspec
-
 from perdure.errors.base import WorkerFenced
-from perdure.messages.message import Lease, Message, MessageId, Move, State, WorkerId
+from perdure.messages.message import Lease, Move, State, WorkerId
 from perdure.messages.routes import Route
+from perdure.stores.sqlite.rows import message_from
 from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.transaction import Transaction
 
-__all__ = ["give_back", "lease", "message_from"]
+__all__ = ["lease"]
 
 _URGENT, _EARLIEST, _LEAVE = statement("ready_most_urgent"), statement("ready_earliest"), statement("ready_take")
 _ALIVE, _MESSAGE, _LEASE = statement("worker_is_alive"), statement("message_to_run"), statement("lease_add")
@@ -28,7 +27,6 @@ _PAUSED, _CLOSED = statement("queue_paused"), statement("lane_closed")
 _EVERY = 16
 _PRIORITY, _TAG, _ID, _ROUTE = 0, 1, 2, 3
 _Head = tuple[int, int, int, int]
-_decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
 
 def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId) -> list[Lease]:
@@ -51,18 +49,6 @@ def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId
     heads = _choose(tx, [route.id for route in _open(tx, routes)], limit)
     tx.run_many(_LEAVE, [(head[_ROUTE], *head[:_ROUTE]) for head in heads])
     return [_take(tx, head[_ID], worker) for head in heads]
-
-
-def give_back(tx: Transaction, leases: Sequence[Lease], release: Any) -> None:
-    """Release leases whose taker has meanwhile gone.
-
-    Args:
-        tx (Transaction): What is being committed.
-        leases (Sequence[Lease]): All that it took.
-        release (Any): How one is released.
-    """
-    for taken in leases:
-        release(tx, taken)
 
 
 def _open(tx: Transaction, routes: Sequence[Route]) -> list[Route]:
@@ -114,38 +100,4 @@ def _take(tx: Transaction, id: int, worker: WorkerId) -> Lease:
         crashes=crashes,
         leased_at=tx.now,
         waiting_since=waiting_since,
-    )
-
-
-def message_from(id: int, route: tuple[str, str, str | None, str | None], tenant: str, columns: tuple[Any, ...]) -> Message:
-    """Make a message from its row.
-
-    Args:
-        id (int): Its number.
-        route (tuple[str, str, str | None, str | None]): Queue, agent, version and lane.
-        tenant (str): Whose it is.
-        columns (tuple[Any, ...]): `priority` to `body`, in the order of the table.
-
-    Returns:
-        Message: As it was put.
-    """
-    queue, agent, version, lane = route
-    priority, attempts, created_at, timeout_s, deadline, max_wait_s, parent, dedup_key, metadata, body = columns
-    return Message(
-        id=MessageId(id),
-        agent=agent,
-        body=body,
-        queue=queue,
-        tenant=tenant,
-        priority=priority,
-        attempts=attempts,
-        created_at=created_at,
-        timeout_s=timeout_s,
-        deadline=deadline,
-        max_wait_s=max_wait_s,
-        version=version,
-        lane=lane,
-        parent=parent,
-        metadata=_decode_metadata(metadata) if metadata else {},
-        dedup_key=dedup_key,
     )

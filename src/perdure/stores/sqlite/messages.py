@@ -140,7 +140,7 @@ class SqliteMessages(MessageStore):
         if taking.cancelled() or taking.exception() is not None or not taking.result():
             return
         with suppress(StoreClosed):  # then its worker's lock is gone as well, and the others reap it
-            giving = self._engine.write(leasing.give_back, taking.result(), finish.release)
+            giving = self._engine.write(finish.give_back, taking.result())
             giving.add_done_callback(lambda given: given.cancelled() or given.exception())
 
 

@@ -12,31 +12,17 @@ from typing import Any, NamedTuple
 import msgspec
 
 from perdure.clock import Moment
-from perdure.errors.base import ErrorFacts, LeaseLost, NotFound
+from perdure.errors.base import ErrorFacts, NotFound
 from perdure.messages.dead import QUARANTINE_AT
 from perdure.messages.ids import write
-from perdure.messages.message import Lease, MessageId, Move, State, Wait
+from perdure.messages.message import MessageId, Move, State, Wait
 from perdure.stores.sqlite.names import RouteRow
 from perdure.stores.sqlite.progress import progress_of
 from perdure.stores.sqlite.readers import Run
 from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.transaction import Transaction
 
-__all__ = [
-    "Held",
-    "Place",
-    "bury",
-    "end",
-    "enter_ready",
-    "enter_wait",
-    "facts_of",
-    "find",
-    "leave",
-    "lost",
-    "place_of",
-    "state_of",
-    "take_back",
-]
+__all__ = ["Place", "bury", "end", "enter_ready", "enter_wait", "facts_of", "find", "leave", "place_of", "state_of"]
 
 _PLACE = statement("place_get")
 _READY, _LATER, _WAITING, _OUTCOME = (statement(f"{name}_add") for name in ("ready", "later", "waiting", "outcome"))
@@ -46,7 +32,7 @@ _LEAVE = {
     State.WAITING: statement("waiting_leave"),
     State.DEAD: statement("outcome_leave"),
 }
-_STATE, _WATCH, _TAKE_BACK = statement("state_get"), statement("expiry_add"), statement("lease_take_back")
+_STATE, _WATCH = statement("state_get"), statement("expiry_add")
 
 
 class Place(NamedTuple):
@@ -59,16 +45,6 @@ class Place(NamedTuple):
     priority: int
     deadline: Moment | None
     max_wait_s: float
-
-
-class Held(NamedTuple):
-    """What the store knew of a lease that has just been taken back."""
-
-    route: int
-    tenant: int
-    attempt: int
-    crashes: int
-    started_at: Moment
 
 
 def find(tx: Transaction, id: MessageId, tenant: str | None) -> tuple[Place, State]:
@@ -116,42 +92,6 @@ def state_of(run: Run, id: int) -> State:
         State: Where.
     """
     return State(run(_STATE, (id,)).get)
-
-
-def take_back(tx: Transaction, lease: Lease) -> Held:
-    """End a lease, if it still holds.
-
-    Args:
-        tx (Transaction): What is being committed.
-        lease (Lease): The right to a message.
-
-    Returns:
-        Held: What was known of it.
-
-    Raises:
-        LeaseLost: It is stale. That is counted, and nothing else written.
-    """
-    row = tx.run(_TAKE_BACK, (lease.message.id, lease.token)).fetchone()
-    if row is None:
-        raise lost(tx, lease)
-    return Held(*row)
-
-
-def lost(tx: Transaction, lease: Lease) -> LeaseLost:
-    """Count a refused write.
-
-    Args:
-        tx (Transaction): What is being committed.
-        lease (Lease): The stale right.
-
-    Returns:
-        LeaseLost: To be raised.
-    """
-    tx.count("refused_stale")
-    return LeaseLost(
-        f"message {write(lease.message.id)!r} is no longer held by worker {lease.worker}",
-        hint="Stop working on it: whoever holds it now goes on from the journal.",
-    )
 
 
 def leave(tx: Transaction, place: Place, state: State, crashes: int) -> None:

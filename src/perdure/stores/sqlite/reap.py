@@ -10,9 +10,10 @@ from perdure.clock import Moment
 from perdure.messages.dead import POISON_AT, QUARANTINE_AT, count_crash, poison, worker_died
 from perdure.messages.message import Attempt, MessageId, Move, State, WorkerId
 from perdure.messages.registry import Reaped, WorkerCard
+from perdure.stores.sqlite.fence import Held
 from perdure.stores.sqlite.finish import log_attempt
 from perdure.stores.sqlite.locks import WorkerLocks
-from perdure.stores.sqlite.places import Held, Place, end, enter_ready, facts_of, place_of
+from perdure.stores.sqlite.places import Place, end, enter_ready, facts_of, place_of
 from perdure.stores.sqlite.progress import keep_progress, progress_of
 from perdure.stores.sqlite.readers import Run
 from perdure.stores.sqlite.statements import statement

@@ -11,8 +11,8 @@ from perdure.errors.base import Conflict, ErrorFacts
 from perdure.messages.ids import write
 from perdure.messages.message import Lease, MessageId
 from perdure.resources.usage import Usage
+from perdure.stores.sqlite import fence
 from perdure.stores.sqlite import memory as memories
-from perdure.stores.sqlite.places import lost
 from perdure.stores.sqlite.progress import usage_text
 from perdure.stores.sqlite.readers import Run
 from perdure.stores.sqlite.statements import statement
@@ -20,7 +20,7 @@ from perdure.stores.sqlite.transaction import Transaction
 
 __all__ = ["all_steps", "defer", "fail", "intend", "record", "settle"]
 
-_CHECK, _FIND, _ADD, _BEGIN, _END = (statement(n) for n in ("lease_check", "step_find", "step_add", "step_begin", "step_end"))
+_FIND, _ADD, _BEGIN, _END = (statement(n) for n in ("step_find", "step_add", "step_begin", "step_end"))
 _KEEP_REQUEST, _DROP_REQUEST, _ALL = statement("request_set"), statement("request_drop"), statement("step_list")
 _decode_usage = msgspec.json.Decoder(Usage).decode
 _decode_error = msgspec.json.Decoder(ErrorFacts).decode
@@ -146,7 +146,7 @@ def _step(row: tuple[Any, ...]) -> Step:
 
 
 def _begin(tx: Transaction, lease: Lease, intent: Intent, state: StepState, result: bytes | None) -> int:
-    _check_fence(tx, lease)
+    fence.check(tx, lease)
     before = tx.run(_FIND, (lease.message.id, intent.number)).fetchone()
     if before is not None and before[1] == StepState.DONE:
         raise Conflict(
@@ -170,7 +170,7 @@ def _begin(tx: Transaction, lease: Lease, intent: Intent, state: StepState, resu
 
 
 def _under_way(tx: Transaction, lease: Lease, number: int, states: tuple[StepState, ...]) -> tuple[int, bytes | None]:
-    _check_fence(tx, lease)
+    fence.check(tx, lease)
     found = tx.run(_FIND, (lease.message.id, number)).fetchone()
     if found is None or found[1] not in states:
         raise Conflict(
@@ -178,11 +178,6 @@ def _under_way(tx: Transaction, lease: Lease, number: int, states: tuple[StepSta
             hint="`intend` comes first, and each intent has one outcome.",
         )
     return found[0], found[2]
-
-
-def _check_fence(tx: Transaction, lease: Lease) -> None:
-    if tx.run(_CHECK, (lease.message.id, lease.token)).fetchone() is None:
-        raise lost(tx, lease)
 
 
 def _sum(tx: Transaction, before: bytes | None, usage: Usage | None) -> bytes | None:

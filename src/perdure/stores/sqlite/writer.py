@@ -152,7 +152,7 @@ class Writer:
 
     def _make_one_by_one(self, transaction: Transaction, calls: Sequence[_Call]) -> None:
         for call in calls:
-            marks = transaction.marks()
+            marks, before = transaction.marks(), self._connection.total_changes()
             self._connection.execute("SAVEPOINT call")
             try:
                 call.value, call.error = call.make(transaction), None
@@ -160,9 +160,10 @@ class Writer:
                 raise
             except Exception as error:  # the caller's to handle, whatever it is
                 call.error = error
-                self._connection.execute("ROLLBACK TO call")
-                self._names.forget()
-                transaction.back_to(marks)
+                if self._connection.total_changes() != before:
+                    self._connection.execute("ROLLBACK TO call")
+                    self._names.forget()
+                    transaction.back_to(marks)
             self._connection.execute("RELEASE call")
 
     def _roll_back(self) -> None:

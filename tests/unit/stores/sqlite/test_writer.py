@@ -94,6 +94,17 @@ async def test_a_call_that_fails_before_writing_costs_the_others_nothing(engine:
     assert isinstance(transaction, Transaction)
 
 
+async def test_a_refused_write_is_counted_also_beside_a_call_that_is_taken_back(store: SqliteStore, engine: Engine) -> None:
+    lease = await runs(store)
+    await store.messages.done(lease, b"1")
+    calls = [engine.write(write, "bad", then_fail=Conflict("no")), store.messages.done(lease, b"2")]
+
+    _, refused = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert isinstance(refused, LeaseLost)
+    assert await store.messages.counters() == {"refused_stale": 1}
+
+
 async def test_a_statement_that_breaks_a_rule_fails_its_own_call_only(engine: Engine) -> None:
     calls = [engine.write(write, "a"), engine.write(write, "a"), engine.write(write, "b")]
 

@@ -1,0 +1,83 @@
+"""The fence before every write of a worker: the lease must still be held, by the token it came with.
+
+A refused write is counted and leaves nothing else, however late the worker wakes.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from perdure.clock import Moment
+from perdure.errors.base import LeaseLost
+from perdure.messages.ids import write
+from perdure.messages.message import Lease
+from perdure.stores.sqlite.statements import statement
+from perdure.stores.sqlite.transaction import Transaction
+
+__all__ = ["Held", "check", "is_held", "take_back"]
+
+_CHECK, _TAKE_BACK = statement("lease_check"), statement("lease_take_back")
+
+
+class Held(NamedTuple):
+    """What the store knew of a lease that has just been taken back."""
+
+    route: int
+    tenant: int
+    attempt: int
+    crashes: int
+    started_at: Moment
+
+
+def is_held(tx: Transaction, lease: Lease) -> bool:
+    """Tell whether a lease still holds.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to a message.
+
+    Returns:
+        bool: False when it is stale.
+    """
+    return tx.run(_CHECK, (lease.message.id, lease.token)).fetchone() is not None
+
+
+def check(tx: Transaction, lease: Lease) -> None:
+    """Refuse a stale lease.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to a message.
+
+    Raises:
+        LeaseLost: It is stale.
+    """
+    if not is_held(tx, lease):
+        raise _lost(tx, lease)
+
+
+def take_back(tx: Transaction, lease: Lease) -> Held:
+    """End a lease, if it still holds.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to a message.
+
+    Returns:
+        Held: What was known of it.
+
+    Raises:
+        LeaseLost: It is stale. That is counted, and nothing else written.
+    """
+    row = tx.run(_TAKE_BACK, (lease.message.id, lease.token)).fetchone()
+    if row is None:
+        raise _lost(tx, lease)
+    return Held(*row)
+
+
+def _lost(tx: Transaction, lease: Lease) -> LeaseLost:
+    tx.count("refused_stale")
+    return LeaseLost(
+        f"message {write(lease.message.id)!r} is no longer held by worker {lease.worker}",
+        hint="Stop working on it: whoever holds it now goes on from the journal.",
+    )

@@ -1,0 +1,47 @@
+"""A message, made from its row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from perdure.messages.message import Message, MessageId
+
+__all__ = ["message_from"]
+
+_decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
+
+
+def message_from(id: int, route: tuple[str, str, str | None, str | None], tenant: str, columns: tuple[Any, ...]) -> Message:
+    """Make a message from its row.
+
+    Args:
+        id (int): Its number.
+        route (tuple[str, str, str | None, str | None]): Queue, agent, version and lane.
+        tenant (str): Whose it is.
+        columns (tuple[Any, ...]): `priority` to `body`, in the order of the table.
+
+    Returns:
+        Message: As it was put.
+    """
+    queue, agent, version, lane = route
+    priority, attempts, created_at, timeout_s, deadline, max_wait_s, parent, dedup_key, metadata, body = columns
+    return Message(
+        id=MessageId(id),
+        agent=agent,
+        body=body,
+        queue=queue,
+        tenant=tenant,
+        priority=priority,
+        attempts=attempts,
+        created_at=created_at,
+        timeout_s=timeout_s,
+        deadline=deadline,
+        max_wait_s=max_wait_s,
+        version=version,
+        lane=lane,
+        parent=parent,
+        metadata=_decode_metadata(metadata) if metadata else {},
+        dedup_key=dedup_key,
+    )
