@@ -27,9 +27,10 @@ def count_crash(crashes: int, *, results_before: int, results_now: int) -> int:
         results_now (int): Recorded steps now.
 
     Returns:
-        int: 1 where the journal gained a result since, else one more than so far.
+        int: 0 where the journal gained a result since, which makes this crash no sign against the run; else
+        one more than so far.
     """
-    return 1 if results_now > results_before else crashes + 1
+    return 0 if results_now > results_before else crashes + 1
 
 
 def worker_died(worker: WorkerId) -> ErrorFacts:

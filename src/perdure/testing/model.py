@@ -244,7 +244,7 @@ class StoreModel:
         self.counters["reaped"] += 1
         for letter in self.held_by(worker):
             results = sum(step[0] == "done" for step in letter.steps.values())
-            letter.crashes = 1 if results > letter.results_at_crash else letter.crashes + 1
+            letter.crashes = 0 if results > letter.results_at_crash else letter.crashes + 1
             letter.results_at_crash = results
             letter.failures += 1
             self.totals[letter.new.queue, "crashed"] += 1

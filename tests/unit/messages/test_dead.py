@@ -25,10 +25,10 @@ MESSAGE = Message(
     ("results", "counts"),
     [
         ([0, 0, 0], [1, 2, 3]),
-        ([1, 1, 1], [1, 2, 3]),
-        ([1, 2, 3], [1, 1, 1]),
-        ([0, 0, 1, 1, 1], [1, 2, 1, 2, 3]),
-        ([3, 3, 4], [1, 2, 1]),
+        ([1, 1, 1], [0, 1, 2]),
+        ([1, 2, 3], [0, 0, 0]),
+        ([0, 0, 1, 1, 1], [1, 2, 0, 1, 2]),
+        ([3, 3, 4], [0, 1, 0]),
     ],
 )
 def test_a_crash_counts_only_without_a_new_result_since_the_one_before(results: list[int], counts: list[int]) -> None:
