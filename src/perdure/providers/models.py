@@ -41,8 +41,8 @@ class Target(msgspec.Struct, frozen=True):
 class Models:
     """Finds the provider for a model name.
 
-    A name is, in this order: an alias; `default`; `provider/model`; or a bare model that exactly one
-    provider has declared.
+    A name is, in this order: an alias; `default`; `provider/model`; a provider, for the first model it
+    has declared; or a bare model that exactly one provider has declared.
 
     Args:
         providers (Mapping[str, ChatProvider]): By name.
@@ -86,6 +86,8 @@ class Models:
         provider, slash, model = wanted.partition("/")
         if slash and model and provider in self.providers:
             return Target(self.providers[provider], model)
+        if wanted in self.providers and (declared := _declared(self.providers[wanted])):
+            return Target(self.providers[wanted], declared[0])
         owners = [owner for owner in self.providers.values() if wanted in _declared(owner)]
         if len(owners) == 1:
             return Target(owners[0], wanted)

@@ -61,3 +61,10 @@ async def test_all_providers_are_closed() -> None:
     made = models()
     await made.aclose()
     assert all(provider.closed for provider in made.providers.values())  # type: ignore[attr-defined]
+
+
+def test_a_providers_name_stands_for_its_first_model() -> None:
+    made = Models({"qwen": FakeProvider("qwen", models=("plus", "max")), "mute": FakeProvider("mute", models=())}, {}, "qwen/max")
+    assert made.resolve("qwen").lane == "qwen/plus"
+    with pytest.raises(UnknownModel):
+        made.resolve("mute")
