@@ -53,11 +53,9 @@ async def our_round(ours: Ours, n: int, callers: int) -> Rates:
 
 async def compare(folder: Path, n: int, callers: int, rounds: int, synchronous: str) -> None:
     db = Bare(folder / "bare.db", synchronous)
-    found: list[tuple[Rates, Rates]] = []
     async with SqliteStore(folder / "ours.db", synchronous=synchronous) as store:
         ours = Ours(store)
-        for _ in range(rounds):
-            found.append((bare_round(db, n, callers), await our_round(ours, n, callers)))
+        found = [(bare_round(db, n, callers), await our_round(ours, n, callers)) for _ in range(rounds)]
     db.close()
     print(f"{n} messages a round, {rounds} rounds, {callers} callers, synchronous={synchronous}; messages a second, medians")
     print(f"{'':18}{'SQLite alone':>14}{'this store':>14}{'ratio':>8}{'   lowest to highest':>22}")

@@ -27,8 +27,8 @@ BACK = "DELETE FROM lease WHERE id = ? AND token = ? RETURNING route, tenant, at
 HELD = "SELECT 1 FROM lease WHERE id = ? AND token = ?"
 STEP = "SELECT id, state, usage FROM step WHERE message = ? AND number = ?"
 INTEND = (
-    "INSERT INTO step (message, number, scope, kind, name, fingerprint, n, tries, state, attempt, ambiguous, began_at, idempotent, diverged) "
-    "VALUES (?, ?, '', 'llm', 'ask', 'f', 0, 1, 'intent', 1, 0, ?, 0, 0) RETURNING id"
+    "INSERT INTO step (message, number, scope, kind, name, fingerprint, n, tries, state, attempt, ambiguous, began_at, idempotent, "
+    "diverged) VALUES (?, ?, '', 'llm', 'ask', 'f', 0, 1, 'intent', 1, 0, ?, 0, 0) RETURNING id"
 )
 REQUEST = "INSERT OR REPLACE INTO request (step, data) VALUES (?, ?)"
 RECORD = "UPDATE step SET state = 'done', ended_at = ?, usage = ?, error = NULL, result = ? WHERE id = ?"
