@@ -82,7 +82,7 @@ class Listener:
             trouble (StoreError | None): Why; None when the server stops.
         """
         self._trouble = trouble
-        self.closing: bool = trouble is None
+        self.closing = trouble is None
         self._something.set()
 
 
@@ -98,7 +98,7 @@ class Feed:
         self._listeners: set[Listener] = set()
         self._reader: asyncio.Task[None] | None = None
         self._starting = asyncio.Lock()
-        self.closing = False
+        self.closing: bool = False
 
     @asynccontextmanager
     async def listen(self, wanted: Wanted) -> AsyncIterator[Listener]:
