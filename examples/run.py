@@ -66,16 +66,23 @@ async def do_examples(up: asyncio.subprocess.Process) -> list[str]:
     """Put every example, print each answer as it arrives, and say what went wrong."""
     async with asyncio.timeout(EXAMPLES_LIMIT_S), await ready(up) as client:
         before = (await client.changes())["last"]
-        tickets = [json.loads(line) for line in (HERE / "tickets.jsonl").read_text(encoding="utf-8").splitlines()]
-        messages: list[NewMessageJson] = [{"agent": "chat", "body": one["body"], "metadata": {"name": one["custom_id"]}} for one in tickets]
-        messages += [
-            {"agent": "triage", "body": {"ticket": text}, "priority": priority, "metadata": {"name": name}}
-            for name, priority, text in TRIAGE
-        ]
-        sent = await client.send_many(messages)
-        print(f"\n{len(tickets)} support tickets for the built-in agent `chat`, {len(TRIAGE)} for that in examples/triage.py.")
+        sent = await client.send_many([*tickets(), *triage()])
+        print(f"\n{len(tickets())} support tickets for the built-in agent `chat`, {len(TRIAGE)} for that in examples/triage.py.")
         print("The answers come from a model of 135 million parameters on this machine: their form is real, their judgement is a toy's.\n")
         return await follow(client, sent, before)
+
+
+def tickets() -> list[NewMessageJson]:
+    """The lines of the batch file, as messages for `chat`."""
+    lines = [json.loads(line) for line in (HERE / "tickets.jsonl").read_text(encoding="utf-8").splitlines()]
+    return [NewMessageJson(agent="chat", body=line["body"], metadata={"name": line["custom_id"]}) for line in lines]
+
+
+def triage() -> list[NewMessageJson]:
+    """A few tickets of different urgency, for the agent in `triage.py`."""
+    return [
+        NewMessageJson(agent="triage", body={"ticket": text}, priority=priority, metadata={"name": name}) for name, priority, text in TRIAGE
+    ]
 
 
 async def ready(up: asyncio.subprocess.Process) -> AsyncClient:
