@@ -2,7 +2,7 @@
 
 Shared pages are counted once for each process in RSS, as `ps` shows it and as the aims are meant, and shared out in PSS.
 
-    python benchmarks/memory.py [--workers 1] [--idle 5]
+    python -m benchmarks.memory [--workers 1] [--idle 5]
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 turns, so that a noisy machine is as unkind to each; what counts is the median of each round's ratio to the
 bare interpreter of the same round.
 
-    python benchmarks/startup.py [--rounds 15]
+    python -m benchmarks.startup [--rounds 15]
 """
 
 from __future__ import annotations
