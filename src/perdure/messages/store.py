@@ -85,6 +85,11 @@ class MessageStore(Protocol):
     becomes ready again it draws a new one. Attempts are used up by `done`, `retry` and `bury`; what a
     message has used so far, plus one, is the number of the attempt under way.
 
+    After its commit a store tells `message.put`, `leased`, `done`, `retried`, `dead`, `parked`, `released`,
+    `cancelled` and `revived` with the facts `message`, `agent`, `queue`, `tenant`, `attempt` and `code` (of the
+    error, or None); `leased` also `worker` and `waited_s`, `done` also `took_s`, `parked` also `why`; and
+    `worker.died` (`worker`, `host`) and `worker.reaped` (`worker`, `released`, `quarantined`, `buried`).
+
     Raises:
         StoreBusy: From any method: the database stayed locked longer than the store waits.
         StoreFull: From any writing method: there is no room on the disk.

@@ -64,6 +64,7 @@ _KIT_PARTS = (
     "machine",
     "memory",
     "putting",
+    "telling",
     "tending",
     "workers",
 )

@@ -245,8 +245,8 @@ class Deeds:
     def is_parked(self, lease: Lease, letter: Letter, number: int, *, why: str) -> None:
         now = self.clock.now()
         wait = {
-            "sleep": Wait(why="sleep", until=now + 30, step=number),
-            "account": Wait(why="account", until=now + 20, open_ended=True, error=NO_CREDIT),
+            "sleep": Wait(why="sleep", until=now + 8, step=number),
+            "account": Wait(why="account", until=now + 8, open_ended=True, error=NO_CREDIT),
             "outcome-unknown": Wait(why="outcome-unknown", step=number, error=UNKNOWN),
         }[why]
         if self.holds(self.store.messages.park(lease, wait), lease, letter):

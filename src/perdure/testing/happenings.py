@@ -21,7 +21,9 @@ mostly_recent = st.integers(0, 3) | any_of
 numbers = st.integers(1, 3)
 queues = st.sampled_from(["default", "mail"])
 writes = st.tuples(st.sampled_from(["intend", "intend", "record", "record", "settle", "fail", "defer"]), numbers, st.booleans())
-ends = st.none() | st.sampled_from(["done", "retry", "retry-at-once", "bury", "give-up", "sleep", "account", "outcome-unknown", "release"])
+ends = st.none() | st.sampled_from(
+    ["done", "retry", "retry-at-once", "bury", "give-up", "sleep", "account", "account", "outcome-unknown", "release"]
+)
 days: st.SearchStrategy[Day] = st.tuples(st.lists(writes, max_size=4), ends)
 
 

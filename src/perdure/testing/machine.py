@@ -78,7 +78,7 @@ class StoreMachine(RuleBasedStateMachine):
         getattr(self, f"_{name}")(**facts)
 
     def _people_put(self, drawn: list[NewMessage]) -> None:
-        if sum(letter.place not in ENDS for letter in self.model.letters.values()) < 12:
+        if sum(letter.place not in ENDS for letter in self.model.letters.values()) < 8:
             self.deeds.put([at(new, self.deeds.clock.now()) for new in drawn])
 
     def _workers_take(self, which: int, limit: int, fresh: bool, days: list[Day]) -> None:
@@ -205,7 +205,7 @@ class StoreMachine(RuleBasedStateMachine):
         if end == "done":
             self.deeds.is_done(lease, letter)
         elif end in {"retry", "retry-at-once"}:
-            self.deeds.is_retried(lease, letter, number, delay=0.0 if end == "retry-at-once" else 30.0)
+            self.deeds.is_retried(lease, letter, number, delay=0.0 if end == "retry-at-once" else 8.0)
         elif end in {"bury", "give-up"}:
             self.deeds.is_buried(lease, letter, number, uses_attempt=end == "bury")
         elif end == "release":

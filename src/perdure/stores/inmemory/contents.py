@@ -139,13 +139,14 @@ class Contents:
             )
         return row
 
-    def move(self, row: Row, move: Move, *, wait: Wait | None = None) -> None:
+    def move(self, row: Row, move: Move, *, wait: Wait | None = None, **told: Any) -> None:
         """Bring a message to another place.
 
         Args:
             row (Row): The message.
             move (Move): What happens to it.
             wait (Wait | None): For what it waits there.
+            **told (Any): Further facts of the event.
         """
         row.state = after(row.state, move)
         row.wait = wait
@@ -154,14 +155,15 @@ class Contents:
         if row.state is State.READY:
             row.tag, row.ready_since = self.number(), self.clock.now()
         row.ended_at = self.clock.now() if row.state in ENDS else None
-        self.note(row, _TOLD.get(move))
+        self.note(row, _TOLD.get(move), **told)
 
-    def note(self, row: Row, event: str | None) -> None:
+    def note(self, row: Row, event: str | None, **told: Any) -> None:
         """Write a row's state into the change sequence and ring for who waits for it.
 
         Args:
             row (Row): A message that has just moved or been born.
             event (str | None): What is told of it once the call has ended well.
+            **told (Any): Further facts of the event.
         """
         put = row.message
         self.routes.setdefault(row.route, RouteRow(id=len(self.routes) + 1))
@@ -170,7 +172,7 @@ class Contents:
             Change(seq=self.seq, id=put.id, tenant=put.tenant, queue=put.queue, agent=put.agent, state=row.state, at=self.clock.now())
         )
         if event is not None:
-            self.tells(event, row)
+            self.tells(event, row, **told)
         for loop, bell in self._bells:
             loop.call_soon_threadsafe(bell.set)
 

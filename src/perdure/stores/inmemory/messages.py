@@ -80,11 +80,11 @@ class InMemoryMessages(MessageStore):
 
     async def done(self, lease: Lease, result: bytes, *, usage: Usage | None = None, code_version: str | None = None) -> None:
         """End a message well."""
-        with self.contents.open():
+        with self.contents.open() as now:
             row = self.contents.held(lease)
             row.used += 1
             row.result, row.usage, row.code_version = result, usage or row.usage, code_version or row.code_version
-            self.contents.move(row, Move.FINISH)
+            self.contents.move(row, Move.FINISH, took_s=now - lease.leased_at)
             self.contents.total(row, "done")
 
     async def retry(self, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None = None, usage: Usage | None = None) -> None:
@@ -113,7 +113,7 @@ class InMemoryMessages(MessageStore):
             row = self.contents.held(lease)
             endless = wait.until is None or wait.open_ended
             row.waiting_since = (row.waiting_since or now) if endless else None
-            self.contents.move(row, Move.ASK if wait.until is None else Move.PARK, wait=wait)
+            self.contents.move(row, Move.ASK if wait.until is None else Move.PARK, wait=wait, why=wait.why)
 
     async def release(self, lease: Lease) -> None:
         """Give a message back, ready at once."""
@@ -250,7 +250,7 @@ class InMemoryMessages(MessageStore):
         else:
             row = min(ready, key=lambda row: (row.message.priority, row.tag))
         ready.remove(row)
-        self.contents.move(row, Move.LEASE)
+        self.contents.move(row, Move.LEASE, worker=worker, waited_s=now - row.message.created_at)
         row.token += 1
         row.worker, row.started_at = worker, row.started_at or now
         return Lease(
