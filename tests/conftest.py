@@ -108,6 +108,12 @@ async def serve() -> AsyncIterator[Any]:
         yield start
 
 
+@pytest.fixture(scope="session")
+def running() -> Any:
+    """What runs a server, for a test that needs it on another loop: `async with running() as served`."""
+    return _running
+
+
 @pytest.fixture
 async def served(serve: Any) -> Served:
     """One server with the agents `echo`, `triage` (with a schema) and `chat`."""
