@@ -1,4 +1,4 @@
-"""Write the reference pages that come from code: error codes and settings, below docs/reference/.
+"""Write the reference pages that come from code: HTTP doors, error codes and settings, below docs/reference/.
 
 `--check` writes nothing and fails when a page is behind the code.
 """
@@ -16,6 +16,9 @@ from pydantic_core import PydanticUndefined
 
 from perdure.config.settings import Settings
 from perdure.errors.base import PerdureError
+from perdure.server.api.doors import DOORS as API_DOORS
+from perdure.server.door import Door
+from perdure.server.openai.doors import DOORS as OPENAI_DOORS
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 
@@ -36,6 +39,18 @@ the command line. A name here is a key of the file (`[worker]` then `slots = 40`
 environment variable (`PERDURE_WORKER__SLOTS=40`). Unknown names are errors.
 
 | name | type | default | what it does |
+|---|---|---|---|
+"""
+
+
+HTTP = """# HTTP
+
+Written from the code by `scripts/reference.py`. The server describes requests and answers itself, at
+`/api/v1/openapi.json`. A key goes into `Authorization: Bearer …`; *operator* means one of tenant `*`. Errors of
+`/api/v1` are problem details (RFC 9457) with a `code` from [the list](errors.md), those of `/v1` have OpenAI's shape;
+every answer has an `x-request-id`. Open to all are `/healthz` and `/readyz`.
+
+| | path | what it does | needs |
 |---|---|---|---|
 """
 
@@ -112,7 +127,17 @@ def _shown(value: object) -> str:
     return f"`{value}`" if isinstance(value, str | Path) else f"`{value!r}`"
 
 
-PAGES = {"errors.md": errors, "settings.md": settings}
+def doors() -> str:
+    return HTTP + "\n".join(_door_row(door) for door in (*API_DOORS, *OPENAI_DOORS)) + "\n"
+
+
+def _door_row(door: Door) -> str:
+    scope = f"`{door.scope}`" if door.scope else "any key"
+    path = re.sub(r"{(\w+):\w+}", r"{\1}", door.path)
+    return f"| `{door.method}` | `{path}` | {door.says} | {scope}{', operator' if door.operator else ''} |"
+
+
+PAGES = {"http.md": doors, "errors.md": errors, "settings.md": settings}
 
 
 def main(arguments: list[str]) -> int:
