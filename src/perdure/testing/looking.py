@@ -257,6 +257,24 @@ class LookingKit(Kit, standard=True):
         with pytest.raises(StoreClosed):
             await store.check()
 
+    async def test_opened_again_it_holds_what_it_held(self, store: Store, clock: FakeClock) -> None:
+        places = await of_every_kind(store, clock)
+        del places[State.LEASED]  # who held it is gone with the process, or is not: both are right
+        await store.memory.write("t", "notes", "k", b"1")
+        await store.messages.pause("later")
+        views = {id: await store.messages.get(id) for id in places.values()}
+        steps = await store.journal.steps(places[State.WAITING])
+        last = await store.messages.last_change()
+        await store.__aexit__(None, None, None)
+        await store.__aenter__()
+        for id, view in views.items():
+            assert await store.messages.get(id) == view
+        assert await store.journal.steps(places[State.WAITING]) == steps != []
+        assert await store.memory.read("t", "notes", "k") == b"1"
+        assert [queue.paused for queue in await store.messages.queues()] == [False, True]
+        assert await store.messages.last_change() >= last
+        assert await put(store) > max(places.values())
+
     async def test_an_open_store_answers(self, store: Store) -> None:
         await store.check()
         with pytest.raises(NotFound):
