@@ -6,25 +6,30 @@ caller left out is not sent, and what we do not know passes through.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
-
-import aiohttp
+from typing import TYPE_CHECKING, Any
 
 from perdure.clock import now
 from perdure.errors.base import ModelNotFound, ProviderError
+from perdure.providers.address import checked_key, checked_url
 from perdure.providers.catalog import row_of
 from perdure.providers.emulated_calls import Offer, plain_messages
 from perdure.providers.errors import Whence, judge
-from perdure.providers.http import Door, Progress
+from perdure.providers.progress import Progress
 from perdure.providers.protocol import ChatAnswer
-from perdure.providers.reading import StreamReader, as_answer, is_stream, read_models, read_whole
+from perdure.providers.reading import as_answer, read_models, read_whole
 from perdure.providers.rule import Rule
 from perdure.providers.simple import SimpleDoor
 from perdure.resources.usage import Usage
 from perdure.wire.answers import chunks_of
 from perdure.wire.errors import read_error
 from perdure.wire.usage import usage_of
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from perdure.providers.http import Door
 
 __all__ = ["GenericProvider"]
 
@@ -69,17 +74,19 @@ class GenericProvider(SimpleDoor):
         self.timeout_s: float = timeout_s
         self.native_tools: bool = native_tools and (row is None or row.native_tools)
         self.dialect: str | None = dialect or (row.dialect if row else None)
-        self._door = Door(name, base_url, api_key, headers or {})
+        self._base_url, self._api_key, self._headers = checked_url(name, base_url), checked_key(name, api_key), dict(headers or {})
+        self._opened: Door | None = None
+        self._opening = threading.Lock()
         self._include_usage = row is None or row.include_usage
         self._rules, self._repeat_tools = tuple(rules), repeat_tools
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name!r}, base_url={self._door.base_url!r})"
+        return f"{type(self).__name__}({self.name!r}, base_url={self._base_url!r})"
 
     @property
     def base_url(self) -> str:
         """Where it answers."""
-        return self._door.base_url
+        return self._base_url
 
     async def chat(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> ChatAnswer:
         """Answer a chat, one try.
@@ -155,7 +162,18 @@ class GenericProvider(SimpleDoor):
 
     async def aclose(self) -> None:
         """Close connections."""
-        await self._door.aclose()
+        if self._opened is not None:
+            await self._opened.aclose()
+
+    @property
+    def _door(self) -> Door:
+        """Opened by the first request: an idle process need not hold aiohttp's 10 MB."""
+        with self._opening:
+            if self._opened is None:
+                from perdure.providers.http import Door  # late: it imports aiohttp
+
+                self._opened = Door(self.name, self._base_url, self._api_key, self._headers)
+            return self._opened
 
     async def _answer(self, body: Mapping[str, Any], timeout_s: float) -> ChatAnswer:
         """With tools emulated where the server has none."""
@@ -178,24 +196,21 @@ class GenericProvider(SimpleDoor):
         async with self._door.post(_CHAT, self._streaming(body), progress, total_s=None, read_s=read_s) as response:
             whence = self._whence(body.get("model"), response)
             await self._refuse_failure(response, whence)
-            if not is_stream(response):
+            if not _is_stream(response):
                 answer = as_answer(await self._read(response, progress, whence), whence)
                 for chunk in chunks_of(answer.body):
                     yield chunk
                 return
-            reader = StreamReader(response, progress, whence)
+            reader = self._door.reader(response, progress, whence)
             async for chunk in reader.chunks():
                 yield chunk
             as_answer(reader.assembler.finish(), whence)  # refuses one with nothing in it
 
     async def _read(self, response: aiohttp.ClientResponse, progress: Progress, whence: Whence) -> dict[str, Any]:
         """The whole completion, whichever way the server chose to send it."""
-        if not is_stream(response):
-            return read_whole(await self._door.read(response), whence)
-        reader = StreamReader(response, progress, whence)
-        async for _ in reader.chunks():
-            pass
-        return reader.assembler.finish()
+        if _is_stream(response):
+            return await self._door.read_stream(response, progress, whence)
+        return read_whole(await self._door.read(response), whence)
 
     def _emulates(self, body: Mapping[str, Any]) -> bool:
         return not self.native_tools and bool(body.get("tools"))
@@ -226,7 +241,7 @@ class GenericProvider(SimpleDoor):
             status=response.status,
             headers=response.headers,
             request_id=response.headers.get("x-request-id"),
-            secret=self._door.api_key,
+            secret=self._api_key,
             rules=self._rules,
         )
 
@@ -236,3 +251,7 @@ class GenericProvider(SimpleDoor):
 
     def _judged(self, raw: bytes, whence: Whence) -> ProviderError:
         return judge(read_error(raw), whence, now())
+
+
+def _is_stream(response: aiohttp.ClientResponse) -> bool:
+    return response.content_type == "text/event-stream"

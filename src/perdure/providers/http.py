@@ -1,7 +1,7 @@
 """One HTTP request to a provider, and every way it can fail, as our errors.
 
-The only place that knows aiohttp's exceptions. Whether a failed call may be billed depends on whether
-the request had left: a trace hook marks that moment.
+The only place that knows aiohttp's exceptions, imported when the first request is made. Whether a failed
+call may be billed depends on whether the request had left: a trace hook marks that moment.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +17,6 @@ import msgspec
 
 from perdure.errors.base import (
     Billed,
-    ConfigError,
     Evidence,
     InvalidRequest,
     NetworkFailed,
@@ -27,22 +25,15 @@ from perdure.errors.base import (
     ServerFailed,
     StreamCut,
 )
+from perdure.providers.errors import Whence
+from perdure.providers.progress import Progress
 from perdure.providers.sessions import Sessions
+from perdure.providers.streams import StreamReader
 
-__all__ = ["Door", "Progress"]
+__all__ = ["Door"]
 
 _json = msgspec.json.Encoder()
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
-
-
-@dataclass(slots=True)
-class Progress:
-    """How far a request has come."""
-
-    sent: bool = False
-    began: bool = False
-    """A piece of the answer has been understood; set by whoever reads the stream."""
-    timeout_s: float | None = None
 
 
 class Door:
@@ -50,15 +41,15 @@ class Door:
 
     Args:
         name (str): The provider, for messages.
-        base_url (str): With the version, without a slash at the end.
-        api_key (str | None): Sent as a bearer token.
+        base_url (str): Checked; with the version, without a slash at the end.
+        api_key (str | None): Checked; sent as a bearer token.
         headers (Mapping[str, str]): Sent with every request.
     """
 
     def __init__(self, name: str, base_url: str, api_key: str | None, headers: Mapping[str, str]) -> None:
         self.name: str = name
-        self.base_url: str = _checked_url(name, base_url)
-        self.api_key: str | None = _checked_key(name, api_key)
+        self.base_url: str = base_url
+        self.api_key: str | None = api_key
         self._headers = {"user-agent": "perdure", **headers}
         if api_key:
             self._headers["authorization"] = f"Bearer {self.api_key}"
@@ -132,6 +123,35 @@ class Door:
             if size > _MAX_ANSWER_BYTES:
                 raise ServerFailed(f"{self.name!r} answered with more than {_MAX_ANSWER_BYTES} bytes", billed=Billed.MAYBE)
         return b"".join(pieces)
+
+    async def read_stream(self, response: aiohttp.ClientResponse, progress: Progress, whence: Whence) -> dict[str, Any]:
+        """Read a whole stream.
+
+        Args:
+            response (aiohttp.ClientResponse): From `post`.
+            progress (Progress): Told when the first piece has come.
+            whence (Whence): Who answers.
+
+        Returns:
+            dict[str, Any]: The completion it makes.
+        """
+        reader = self.reader(response, progress, whence)
+        async for _ in reader.chunks():
+            pass
+        return reader.assembler.finish()
+
+    def reader(self, response: aiohttp.ClientResponse, progress: Progress, whence: Whence) -> StreamReader:
+        """Read a stream piece by piece.
+
+        Args:
+            response (aiohttp.ClientResponse): From `post`.
+            progress (Progress): Told when the first piece has come.
+            whence (Whence): Who answers.
+
+        Returns:
+            StreamReader: Whose `chunks` are to be taken.
+        """
+        return StreamReader(response, progress, whence)
 
     async def aclose(self) -> None:
         """Close connections."""
@@ -216,18 +236,3 @@ def _advice(error: BaseException) -> str:
 
 def _said(error: BaseException) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
-
-
-def _checked_url(name: str, url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigError(f"`base_url` of {name!r} is no http(s) address: {url!r}", hint="For example https://api.openai.com/v1")
-    if parts.username or parts.password:
-        raise ConfigError(f"`base_url` of {name!r} contains a password", hint="Put it into `api_key` or `headers`.")
-    return url.rstrip("/")
-
-
-def _checked_key(name: str, key: str | None) -> str | None:
-    if key is not None and not (key.isascii() and key.isprintable() and key.strip() == key):
-        raise ConfigError(f"the key of {name!r} has letters that no key has", hint="A line break or a blank at its end?")
-    return key

@@ -41,7 +41,8 @@ class SseDecoder:
 
     def __init__(self, *, limit_bytes: int = 16 * 1024 * 1024) -> None:
         self._limit = limit_bytes
-        self._rest = b""
+        self._open: list[bytes] = []  # the pieces of a line that has not ended; joined once, when it does
+        self._held = 0
         self._fields: list[tuple[str, str]] = []
         self._size = 0
         self._first = True
@@ -58,10 +59,18 @@ class SseDecoder:
         Raises:
             EventTooLarge: One event grew beyond the limit.
         """
-        lines, self._rest = _lines(self._rest + data)
-        if self._size + len(self._rest) > self._limit:
+        self._held += len(data)
+        waits_for_lf = bool(self._open) and self._open[-1].endswith(b"\r")
+        self._open.append(data)
+        if b"\n" in data or b"\r" in data or waits_for_lf:
+            lines, rest = _lines(b"".join(self._open))
+            self._open, self._held = [rest], len(rest)
+            events = [event for line in lines if (event := self._take(line)) is not None]
+        else:
+            events = []
+        if self._size + self._held > self._limit:
             raise EventTooLarge(f"an event is larger than {self._limit} bytes")
-        return [event for line in lines if (event := self._take(line)) is not None]
+        return events
 
     def end(self) -> list[SseEvent]:
         """Say that no more bytes come.
@@ -72,7 +81,8 @@ class SseDecoder:
         Returns:
             list[SseEvent]: The last event, if there is one.
         """
-        rest, self._rest = self._rest.rstrip(b"\r"), b""
+        rest = b"".join(self._open).rstrip(b"\r")
+        self._open, self._held = [], 0
         events = [self._take(line) for line in (rest, b"") if line or self._fields]
         return [event for event in events if event is not None]
 

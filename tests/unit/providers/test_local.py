@@ -78,6 +78,12 @@ async def rest(stream: AsyncIterator[Any]) -> None:
         pass
 
 
+async def silent(state: ModelState) -> None:
+    async with asyncio.timeout(30):
+        while await asyncio.to_thread(healthy, state):
+            await asyncio.sleep(0.02)
+
+
 async def gone(path: Path) -> None:
     async with asyncio.timeout(30):
         while path.exists():
@@ -194,9 +200,7 @@ async def test_a_crashed_process_is_noticed_and_replaced(own: Path) -> None:
     first = read_state(Places(own).state)
     assert first is not None
     os.kill(first.pid, signal.SIGKILL)
-    async with asyncio.timeout(10):
-        while await asyncio.to_thread(healthy, first):
-            await asyncio.sleep(0.01)
+    await silent(first)
     assert Places(own).state.exists(), "it had no time to take its file away"
     assert (await local.chat({**ASK, "max_tokens": 1})).usage.output_tokens
     second = read_state(Places(own).state)
@@ -230,13 +234,10 @@ def test_of_two_programs_that_start_it_at_once_one_does(own: Path) -> None:
     assert pids == {str(state.pid)}
 
 
-def test_taking_its_file_away_ends_it(own: Path) -> None:
-    state = running_model(own, "smollm2", idle_s=60)
+async def test_taking_its_file_away_ends_it(own: Path) -> None:
+    state = await asyncio.to_thread(running_model, own, "smollm2", idle_s=60)
     Places(own).state.unlink()
-    for _ in range(1500):
-        if not healthy(state):
-            return
-    pytest.fail("it still serves")
+    await silent(state)
 
 
 def test_stopping_ends_it_and_says_whether_there_was_one(own: Path) -> None:
