@@ -7,7 +7,7 @@ from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.store import Store
 from perdure.testing import FakeClock, InMemoryStore, StoreMachine
 
-SHORT = settings(max_examples=30, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
+SHORT = settings(max_examples=80, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
 LONG = settings(SHORT, max_examples=1000, stateful_step_count=80)
 
 

@@ -85,14 +85,16 @@ _HOW_OFTEN = {
 }
 
 
+_DRAWN = {name: st.tuples(st.just(name), st.fixed_dictionaries(facts)) for name, facts in _DEEDS.items()}
+
+
 def happenings() -> st.SearchStrategy[tuple[str, dict[str, Any]]]:
     """Draw what happens next.
 
     Returns:
         st.SearchStrategy[tuple[str, dict[str, Any]]]: The name of one of the machine's methods, and what it is given.
     """
-    names = [name for name, often in _HOW_OFTEN.items() for _ in range(often)]
-    return st.sampled_from(names).flatmap(lambda name: st.tuples(st.just(name), st.fixed_dictionaries(_DEEDS[name])))
+    return st.sampled_from([name for name, often in _HOW_OFTEN.items() for _ in range(often)]).flatmap(_DRAWN.__getitem__)
 
 
 def at(new: NewMessage, now: Moment) -> NewMessage:
