@@ -57,7 +57,16 @@ class Checkpoints:
         os.close(self._lock)
 
     def _grown(self, connection: apsw.Connection, _: str, pages: int) -> int:
-        """After each commit, in the writer's thread."""
+        """After each commit, in the writer's thread. What is raised here SQLite tells as the failure of a commit that is done."""
+        try:
+            self._look(connection, pages)
+        except apsw.BusyError:
+            _log.debug("somebody else is writing the log back")
+        except Exception:  # the next commit comes to it again
+            _log.exception("the log could not be written back")
+        return apsw.SQLITE_OK
+
+    def _look(self, connection: apsw.Connection, pages: int) -> None:
         if pages < self._pages:  # the log has begun anew
             self._done_at = 0
         self._pages = pages
@@ -69,7 +78,6 @@ class Checkpoints:
                 self._thread.start()
         if pages >= CHECKPOINT_NET_PAGES:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-        return apsw.SQLITE_OK
 
     def _work(self) -> None:
         with border():
@@ -100,9 +108,9 @@ class Checkpoints:
 
 
 def _write_back(connection: apsw.Connection) -> None:
-    in_log, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
-    if in_log >= _RESTART_AT:
-        try:
+    try:
+        in_log, _ = connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        if in_log >= _RESTART_AT:
             connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_RESTART)
-        except apsw.BusyError:
-            _log.debug("somebody is still reading the log; it begins anew another time")
+    except apsw.BusyError:
+        _log.debug("somebody is still reading the log, or writing it back; it begins anew another time")

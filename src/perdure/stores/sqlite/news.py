@@ -157,10 +157,13 @@ class _Bells:
 
     def ring(self) -> None:
         """Ring the others'."""
-        made_at = os.stat(self._folder).st_mtime_ns
-        if made_at != self._listed_at:
-            self._listed_at = made_at
-            self._others = [name for name in os.listdir(self._folder) if name != self._name]
+        try:
+            made_at = os.stat(self._folder).st_mtime_ns
+            if made_at != self._listed_at:
+                self._others = [name for name in os.listdir(self._folder) if name != self._name]
+                self._listed_at = made_at
+        except OSError:  # somebody tidied the folder away: they look anyway
+            return
         for name in self._others:
             self._ring(name)
 

@@ -175,17 +175,17 @@ class Writer:
                 _log.exception("the transaction could not be rolled back")
 
     def _answer(self, calls: Sequence[_Call], transaction: Transaction | None) -> None:
-        if transaction is not None:
-            self._heard(transaction.change)
-            for name, facts in transaction.events:
-                tell(name, **facts)
-        for call in calls:
+        for call in calls:  # first: whatever happens below, nobody waits for ever. They go on when all is told
             if call.future.done():
                 continue
             if call.error is None:
                 call.future.set_result(call.value)
             else:
                 call.future.set_exception(_ours(call.error))
+        if transaction is not None:
+            self._heard(transaction.change)
+            for name, facts in transaction.events:
+                tell(name, **facts)
 
 
 def _ours(error: BaseException) -> BaseException:

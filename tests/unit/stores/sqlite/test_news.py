@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -135,3 +136,13 @@ async def test_who_waits_when_the_store_closes_comes_to_an_end(path: Path) -> No
         waiting = await begin_to_wait(store, 0, timeout_s=0.05)
 
     assert await waiting == 0
+
+
+async def test_a_commit_is_answered_although_the_bells_were_tidied_away(store: SqliteStore, second: SqliteStore, path: Path) -> None:
+    shutil.rmtree(path.parent / "run" / "bells")
+    waiting = await begin_to_wait(store, 0)
+
+    async with asyncio.timeout(20):
+        await put(second)
+
+        assert await waiting == 1
