@@ -105,7 +105,8 @@ def _sweep(tx: Transaction, room: int) -> int:
         if gave_up >= room:
             break
         next_at = tx.now + patience_s if swept == 0 else found
-        rows = tx.run(_SWEEP, (route, swept, room - gave_up)).fetchall()
+        bite = room - gave_up
+        rows = tx.run(_SWEEP, (route, swept, bite)).fetchall()
         reason = Obstacles(tx.run, tx.now).of_id(route)
         for message, since, max_wait_s in rows:
             ends_at = max(blocked_since, since) + max_wait_s
@@ -113,7 +114,7 @@ def _sweep(tx: Transaction, room: int) -> int:
                 gave_up += _has_given_up(tx, message, ends_at - max_wait_s, reason)
             else:
                 next_at = min(next_at, ends_at)
-        whole = len(rows) < room
+        whole = len(rows) < bite
         tx.run(_SWEPT, (route, 0 if whole else rows[-1][0], next_at, next_at if whole else tx.now))
     return gave_up
 

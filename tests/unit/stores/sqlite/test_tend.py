@@ -142,3 +142,12 @@ async def test_a_total_that_went_nowhere_is_not_written(store: SqliteStore) -> N
     await store.messages._engine.write(nothing)
 
     assert await store.messages.counters() == {}
+
+
+@pytest.mark.usefixtures("small_bites")
+async def test_several_blocked_routes_share_a_bite_and_none_is_cut_short(store: SqliteStore, clock: FakeClock) -> None:
+    await store.messages.put([message(queue=queue, max_wait_s=10.0) for queue in ("one", "other") for _ in range(2)])
+    await store.messages.tend()
+    clock.pass_by(seconds=11)
+
+    assert [(await store.messages.tend()).gave_up for _ in range(3)] == [3, 1, 0]
