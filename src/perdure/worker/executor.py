@@ -140,7 +140,7 @@ class Executor:
             self._place.last_call.call(WorkerEnd.FENCED)
 
     def _decide(self, ending: _Ended) -> Move:
-        if self._why is CalledOff.FENCED or self._place.last_call.fenced or isinstance(ending, LeaseError):
+        if self._why is CalledOff.FENCED or self._place.last_call.fenced:
             return Drop()
         if isinstance(ending, Finished):
             return Done(result=ending.result, usage=ending.usage, code_version=self._agent.version)
@@ -159,7 +159,7 @@ class Executor:
             case None:
                 error, step = AgentFailed("the agent cancelled itself").facts(), None
             case _:
-                if not isinstance(ending, StoreError):
+                if not isinstance(ending, StoreError | LeaseError):  # a lease may only seem lost, while beats are late: the store knows
                     _log.error("the run of message %d broke", self.lease.message.id, exc_info=ending)
                 error, step = facts_of(ending), None
         place = self._place

@@ -138,8 +138,19 @@ async def test_a_hung_thread_ends_the_worker_but_not_the_messages_fate(stage: An
 
 async def test_a_lost_lease_drops_the_result(stage: Any) -> None:
     here = await stage(raises(LeaseLost("gone")))
+    await here.store.messages.release(here.lease)
+    [other] = await here.store.messages.lease(await here.store.messages.routes(), limit=1, worker=here.lease.worker)
     await here.executor.execute()
     assert (await here.view()).state is State.LEASED
+    await here.store.messages.done(other, b"1")
+    assert not here.last_call.called
+
+
+async def test_a_lease_that_only_seemed_lost_is_given_back(stage: Any) -> None:
+    here = await stage(raises(LeaseLost("the last beat is too old to begin anything")))
+    await here.executor.execute()
+    view = await here.view()
+    assert (view.state, view.attempt, view.crashes) == (State.READY, 0, 0)
     assert not here.last_call.called
 
 
