@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
-from perdure.clock import Clock, chance
+from perdure.clock import Clock, awake, chance, now
 from perdure.errors.base import StoreError
 from perdure.messages.registry import DEAD_AFTER_S, WorkerRegistry
 from perdure.messages.store import MessageStore
@@ -39,18 +40,21 @@ class Duties:
         self._workers = workers
         self._clock = clock
         self._dead_after_s = dead_after_s
+        self._looked_at: tuple[float, float] | None = None
+        self._judges_from = -math.inf
 
     async def run(self) -> None:
         """Do both until cancelled."""
         await asyncio.gather(rounds("reaping", self.reap), rounds("tending", self.tend))
 
     async def reap(self) -> float:
-        """Take back what dead workers held.
+        """Take back what dead workers held. Just after a pause of the machine silence means nothing; a free lock does.
 
         Returns:
             float: Seconds until the next round.
         """
-        for reaped in await self._workers.reap(dead_after_s=self._dead_after_s):
+        silence_s = self._dead_after_s if self._may_judge() else math.inf
+        for reaped in await self._workers.reap(dead_after_s=silence_s):
             _log.warning(
                 "worker %d died: %d messages are ready again, %d of them in quarantine, %d are dead as poison",
                 reaped.worker,
@@ -59,6 +63,22 @@ class Duties:
                 len(reaped.buried),
             )
         return REAP_S
+
+    def _may_judge(self) -> bool:
+        """Whether silence means death: not until all could beat again after we stood still, or the clock was set.
+
+        A machine that was suspended, or a container that was frozen, wakes everybody at once, and everybody's
+        last beat is then old.
+        """
+        before, (steady, set_by_hand) = self._looked_at, (awake(), now())
+        self._looked_at = steady, set_by_hand
+        if before is not None:
+            passed_s = steady - before[0]
+            jumped_s = abs(set_by_hand - before[1] - passed_s)
+            if max(passed_s, jumped_s) > self._dead_after_s / 2 + 2 * REAP_S:
+                _log.warning("this machine stood still or its clock was set: workers get %.0f s to say that they live", self._dead_after_s)
+                self._judges_from = steady + self._dead_after_s
+        return steady >= self._judges_from
 
     async def tend(self) -> float:
         """Do what time demands.

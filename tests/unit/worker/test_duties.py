@@ -31,6 +31,52 @@ async def test_the_limit_of_silence_is_the_one_given() -> None:
         assert (await store.messages.get(lease.message.id)).state is State.LEASED
 
 
+class Machine:
+    """Its two clocks: one that counts also while it is suspended, and one that can be set."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steady = self.wall = 1000.0
+        monkeypatch.setattr(duties, "awake", lambda: self.steady)
+        monkeypatch.setattr(duties, "now", lambda: self.wall)
+
+    def goes_on(self, seconds: float, *, clock: FakeClock, set_by: float = 0.0) -> None:
+        self.steady += seconds
+        self.wall += seconds + set_by
+        clock.pass_by(seconds=seconds + set_by)
+
+
+@pytest.mark.parametrize(("slept_s", "set_by_s"), [(3600, 0), (0.5, 3600)], ids=["suspended", "clock set"])
+async def test_nobody_is_called_dead_by_a_pause_of_the_machine(slept_s: float, set_by_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, machine = FakeClock(), Machine(monkeypatch)
+    async with InMemoryStore(clock=clock) as store:
+        lease = await runs(store)
+        round_ = Duties(store.messages, store.workers, clock)
+        await round_.reap()
+
+        machine.goes_on(slept_s, clock=clock, set_by=set_by_s)
+        await round_.reap()
+        store.workers.heart(lease.worker).beat()
+
+        for _ in range(20):
+            machine.goes_on(0.5, clock=clock)
+            await round_.reap()
+        assert (await store.messages.get(lease.message.id)).state is State.LEASED
+
+
+async def test_who_is_still_silent_after_a_pause_of_the_machine_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, machine = FakeClock(), Machine(monkeypatch)
+    async with InMemoryStore(clock=clock) as store:
+        lease = await runs(store)
+        round_ = Duties(store.messages, store.workers, clock)
+        await round_.reap()
+
+        machine.goes_on(3600, clock=clock)
+        for _ in range(21):
+            await round_.reap()
+            machine.goes_on(0.5, clock=clock)
+        assert (await store.messages.get(lease.message.id)).state is State.READY
+
+
 async def test_tending_comes_back_when_the_next_message_is_due() -> None:
     clock = FakeClock()
     async with InMemoryStore(clock=clock) as store:
