@@ -32,7 +32,9 @@ class Deeds:
     """
 
     def __init__(self, store: Store, clock: FakeClock, loop: asyncio.AbstractEventLoop) -> None:
-        self.store, self.clock, self.model = store, clock, StoreModel()
+        self.store: Store = store
+        self.clock: FakeClock = clock
+        self.model: StoreModel = StoreModel()
         self.leases: list[Lease] = []
         """Every lease ever given, held or stale; a letter's `token` is a place in this list."""
         self._loop = loop

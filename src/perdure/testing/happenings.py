@@ -14,14 +14,16 @@ __all__ = ["Day", "at", "happenings", "new_messages"]
 
 Day: TypeAlias = tuple[list[tuple[str, int, bool]], str | None]
 """What a run writes, and how its lease ends."""
-any_of = st.integers(0, 10**6)
+any_of: st.SearchStrategy[int] = st.integers(0, 10**6)
 """Which one of those there are, counted round."""
-mostly_recent = st.integers(0, 3) | any_of
+mostly_recent: st.SearchStrategy[int] = st.integers(0, 3) | any_of
 """Counted from the newest."""
-numbers = st.integers(1, 3)
-queues = st.sampled_from(["default", "mail"])
-writes = st.tuples(st.sampled_from(["intend", "intend", "record", "record", "settle", "fail", "defer"]), numbers, st.booleans())
-ends = st.none() | st.sampled_from(
+numbers: st.SearchStrategy[int] = st.integers(1, 3)
+queues: st.SearchStrategy[str] = st.sampled_from(["default", "mail"])
+writes: st.SearchStrategy[tuple[str, int, bool]] = st.tuples(
+    st.sampled_from(["intend", "intend", "record", "record", "settle", "fail", "defer"]), numbers, st.booleans()
+)
+ends: st.SearchStrategy[str | None] = st.none() | st.sampled_from(
     ["done", "retry", "retry-at-once", "bury", "give-up", "sleep", "account", "account", "outcome-unknown", "release"]
 )
 days: st.SearchStrategy[Day] = st.tuples(st.lists(writes, max_size=4), ends)

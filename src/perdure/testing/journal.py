@@ -27,7 +27,7 @@ LATE: dict[str, Callable[[Store, Lease], Awaitable[None]]] = {
     "fail": lambda store, lease: store.journal.fail(lease, 1, BROKE),
     "defer": lambda store, lease: store.journal.defer(lease, 1, BROKE),
 }
-late = pytest.mark.parametrize("write", LATE.values(), ids=LATE.keys())
+late: pytest.MarkDecorator = pytest.mark.parametrize("write", LATE.values(), ids=LATE.keys())
 
 
 async def step_states(store: Store, id: MessageId) -> list[StepState]:

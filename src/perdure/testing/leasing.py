@@ -23,7 +23,7 @@ LAST_WORDS: dict[str, Callable[[Store, Lease], Awaitable[None]]] = {
     "park": lambda store, lease: store.messages.park(lease, Wait(why="sleep", until=0)),
     "release": lambda store, lease: store.messages.release(lease),
 }
-stale = pytest.mark.parametrize("write", LAST_WORDS.values(), ids=LAST_WORDS.keys())
+stale: pytest.MarkDecorator = pytest.mark.parametrize("write", LAST_WORDS.values(), ids=LAST_WORDS.keys())
 
 
 class LeasingKit(Kit, standard=True):

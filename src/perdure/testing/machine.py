@@ -29,7 +29,7 @@ from perdure.stores.store import Store
 from perdure.testing.clock import FakeClock
 from perdure.testing.deeds import Deeds
 from perdure.testing.happenings import Day, at, happenings, new_messages
-from perdure.testing.model import Letter
+from perdure.testing.model import Letter, StoreModel
 
 __all__ = ["StoreMachine"]
 
@@ -41,11 +41,11 @@ class StoreMachine(RuleBasedStateMachine):
         super().__init__()
         self._loop = asyncio.new_event_loop()
         self._scratch = tempfile.TemporaryDirectory(prefix="perdure-machine-")
-        self.folder = Path(self._scratch.name)
+        self.folder: Path = Path(self._scratch.name)
         clock = FakeClock()
-        self.store = self._loop.run_until_complete(self.open_store(clock).__aenter__())
-        self.deeds = Deeds(self.store, clock, self._loop)
-        self.model = self.deeds.model
+        self.store: Store = self._loop.run_until_complete(self.open_store(clock).__aenter__())
+        self.deeds: Deeds = Deeds(self.store, clock, self._loop)
+        self.model: StoreModel = self.deeds.model
         self._seen_change = 0
 
     def open_store(self, clock: FakeClock) -> Store:

@@ -72,7 +72,7 @@ class StoreModel:
         self.memory: dict[str, bytes] = {}
         self.totals: Counter[tuple[str, str]] = Counter()
         self.counters: Counter[str] = Counter()
-        self.taken = 0
+        self.taken: int = 0
         self._tags = itertools.count()
 
     # Where messages go -----------------------------------------------------------------------------
