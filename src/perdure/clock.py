@@ -15,7 +15,11 @@ from typing import Protocol, TypeAlias
 Moment: TypeAlias = float
 """Seconds since 1970-01-01 UTC."""
 
-__all__ = ["Clock", "Moment", "SystemClock", "awake", "chance", "iso", "now"]
+FIRST_MOMENT: Moment = 0.0
+LAST_MOMENT: Moment = 253_402_300_799.0
+"""The last second of the year 9999: no calendar here goes further."""
+
+__all__ = ["FIRST_MOMENT", "LAST_MOMENT", "Clock", "Moment", "SystemClock", "awake", "chance", "iso", "now"]
 
 
 class Clock(Protocol):
@@ -77,8 +81,10 @@ def iso(moment: Moment | None) -> str | None:
         moment (Moment | None): Seconds since 1970-01-01 UTC.
 
     Returns:
-        str | None: For example `2026-11-23T14:00:00.000Z`; None for None.
+        str | None: For example `2026-11-23T14:00:00.000Z`; None for None. A moment that no calendar has is
+            written as the first or last that one has: telling a time must never be what breaks.
     """
     if moment is None:
         return None
-    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    told = min(LAST_MOMENT, max(FIRST_MOMENT, moment))  # in this order, since it also makes something of NaN
+    return datetime.fromtimestamp(told, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

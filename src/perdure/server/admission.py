@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from perdure.clock import Moment
+from perdure.clock import FIRST_MOMENT, LAST_MOMENT, Moment
 from perdure.errors.base import Forbidden, InputTooLarge, InvalidInput, UnknownAgent
 from perdure.messages.message import NewMessage
 from perdure.messages.registry import AgentCard
@@ -118,11 +118,11 @@ class Admission:
             queue=ask.queue or (card.queue if card else "default"),
             tenant=tenant,
             priority=ask.priority,
-            due_at=now + ask.delay_s if ask.delay_s else _moment(ask.due_at),
+            due_at=now + ask.delay_s if ask.delay_s else _moment("due_at", ask.due_at),
             dedup_key=ask.dedup_key,
             attempts=ask.attempts or (card.attempts if card else None) or defaults.attempts,
             timeout_s=ask.timeout_s or (card.timeout_s if card else None) or defaults.timeout_s,
-            deadline=_moment(ask.deadline),
+            deadline=_moment("deadline", ask.deadline),
             max_wait_s=ask.max_wait_s or defaults.max_wait_s,
             version=ask.version,
             lane=self._lane(ask, card),
@@ -156,8 +156,11 @@ def _written(body: Any) -> bytes:
         raise InvalidInput(f"body: it cannot be kept as JSON: {error}", problems=[f"body: {error}"]) from error
 
 
-def _moment(when: datetime | None) -> Moment | None:
-    try:
-        return None if when is None else when.timestamp()
-    except (OverflowError, ValueError) as error:
-        raise InvalidInput(f"{when} is no moment we can tell", hint="Name a year between 1970 and 9998.") from error
+def _moment(name: str, when: datetime | None) -> Moment | None:
+    if when is None:
+        return None
+    moment = when.timestamp()
+    if not FIRST_MOMENT <= moment <= LAST_MOMENT:
+        problem = f"{name}: {when} is no moment we can tell"
+        raise InvalidInput(problem, problems=[problem], hint="Name a year between 1970 and 9999.")
+    return moment

@@ -20,7 +20,7 @@ from perdure.security.keys import Key, KeyStore, digest, well_formed
 REMEMBER_S = 5.0
 """A revoked key opens other servers' doors for at most this long; this server forgets it at once."""
 
-_HINT = "Send the header `Authorization: Bearer pdr_…`. The first key is in the data folder, in the file `key`."
+_HINT = "Send the header `Authorization` with `Bearer`, a space and the key. The first key is in the data folder, in the file `key`."
 
 __all__ = ["REMEMBER_S", "Gate", "bearer_of", "check_access"]
 

@@ -54,6 +54,7 @@ async def test_without_a_good_key_nothing_answers(served, path, headers, says):
     answer = await served.get(path, key=None, headers=headers)
     assert answer.status == 401
     assert says in answer.text
+    assert "[redacted]" not in answer.text
     assert answer.headers["www-authenticate"].startswith("Bearer")
 
 

@@ -255,3 +255,12 @@ async def test_a_body_is_kept_as_it_was_meant(served):
     body = {"text": "ü🎈\t\n\\u0000 is fine when escaped", "n": [1, 2.5, -3, 10**20, 1e-7], "none": None, "deep": [[[{}]]]}
     kept = (await served.get(f"/api/v1/messages/{await served.put('echo', body)}")).json["body"]
     assert kept == json.loads(json.dumps(body))
+
+
+@pytest.mark.parametrize("field", ["deadline", "due_at"])
+@pytest.mark.parametrize("when", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
+async def test_a_moment_beyond_the_calendar_is_refused_and_harms_no_list(served, field, when):
+    answer = await served.post("/api/v1/messages", {"agent": "echo", "body": {}, field: when})
+    assert answer.status == 422
+    assert answer.json["errors"][0].startswith(f"{field}: ")
+    assert (await served.get("/api/v1/messages")).status == 200
