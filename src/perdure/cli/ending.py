@@ -12,8 +12,9 @@ from perdure.cli.exits import Exit
 from perdure.cli.words import say
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_LEAVE_S = 1.0
 
-__all__ = ["Ending", "run_until_told"]
+__all__ = ["Ending", "run_until_told", "somebody_goes_on"]
 
 
 class Ending:
@@ -63,6 +64,20 @@ def run_until_told(work: Coroutine[Any, Any, int]) -> int:
     except asyncio.CancelledError:
         say("ended at once; what was running is taken up again at the next start")
         return Exit.INTERRUPTED
+
+
+async def somebody_goes_on() -> bool:
+    """Tell all other tasks to end, and whether one does not: code of users that catches every cancellation.
+
+    Returns:
+        bool: True if the event loop could not be closed, since closing it waits for them all.
+    """
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=_LEAVE_S)
+    return not all(task.done() for task in others)
 
 
 def _loop_factory() -> Any:

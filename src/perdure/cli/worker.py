@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from perdure.app import build_models, build_worker, load_app, open_store
-from perdure.cli.ending import Ending, run_until_told
+from perdure.cli.ending import Ending, run_until_told, somebody_goes_on
+from perdure.cli.exits import Exit
 from perdure.cli.given import load_settings
 from perdure.cli.options import AppModule, Data, Env, new_app
 from perdure.cli.private_files import data_folder_for
@@ -45,12 +46,19 @@ def worker(
     served = None if queues is None else [name.strip() for name in queues.split(",") if name.strip()]
     settings = load_settings(env, app__module=app_module, worker__slots=slots, worker__threads=threads, worker__queues=served, data=data)
     set_up_logs(settings.log)
-    end = run_until_told(_work(settings, quarantine=quarantine))
-    if end == WorkerEnd.RECYCLE.exit_code:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(end)  # a thread hangs: an orderly exit would wait for it
-    raise typer.Exit(end)
+    raise typer.Exit(run_until_told(_to_the_end(settings, quarantine=quarantine)))
+
+
+async def _to_the_end(settings: Settings, *, quarantine: bool) -> int:
+    end: int = Exit.INTERRUPTED
+    try:
+        end = await _work(settings, quarantine=quarantine)
+    finally:
+        if end == WorkerEnd.RECYCLE.exit_code or await somebody_goes_on():
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end)  # a thread or an agent does not end: an orderly exit would wait for it
+    return end
 
 
 async def _work(settings: Settings, *, quarantine: bool) -> int:

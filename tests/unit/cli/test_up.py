@@ -22,14 +22,15 @@ import pytest
 from perdure.client.blocking import Client
 from perdure.clock import now
 from perdure.errors.base import UnknownAgent
-from perdure.messages.ids import read
-from perdure.messages.message import View
+from perdure.messages.ids import read, write
+from perdure.messages.message import MessageId, NewMessage, View
 from perdure.security.keys import make_key, well_formed
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing import Upstream
 
 LAST_WORDS = "perdure dead list"
 AGENTS = """
+import asyncio
 import time
 from pathlib import Path
 from perdure import App, Run, agent
@@ -45,7 +46,15 @@ def patient(run):
         time.sleep(0.01)
     return "went on"
 
-app = App(agents=[echo, patient])
+@agent(timeout_s=0.1)
+async def stubborn(run: Run):
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+
+app = App(agents=[echo, patient, stubborn])
 """
 
 
@@ -160,6 +169,18 @@ def test_ctrl_c_lets_running_messages_end(machine: Machine) -> None:
     assert up.wait(30) == 0
     view = machine.look(sent.id)
     assert (view.state, view.result, view.attempt) == ("done", b'"went on"', 1)
+
+
+def test_a_worker_ends_to_be_started_afresh_although_an_agent_does_not_end(machine: Machine) -> None:
+    async def put() -> MessageId:
+        async with SqliteStore(machine.data / "perdure.db", run_dir=machine.data / "run") as store:
+            [receipt] = await store.messages.put([NewMessage(agent="stubborn", body=b"null", attempts=1)])
+            return receipt.id
+
+    id_ = asyncio.run(put())
+    assert machine.start("worker", "--app", "my_agents").wait(30) == 75
+    view = machine.look(write(id_))
+    assert (view.state, view.error.code if view.error else None) == ("dead", "run-timeout")
 
 
 def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(machine: Machine) -> None:
