@@ -60,7 +60,11 @@ class SqliteHeart:
             self._parts = (connection, Turn(self._engine.run_dir / "turn.lock", patience))
         connection, turn = self._parts
         turn.begin(connection)
-        beaten = connection.execute(_BEAT, (self._engine.clock.now(), self._worker)).fetchone()
-        connection.execute("COMMIT")
+        try:
+            beaten = connection.execute(_BEAT, (self._engine.clock.now(), self._worker)).fetchone()
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:  # a beat that failed must not keep the write lock
+                connection.execute("ROLLBACK")
         if beaten is None:
             raise WorkerFenced(f"worker {self._worker} is not alive", hint="It must stop; whatever it still writes is refused.")

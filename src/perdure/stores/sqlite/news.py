@@ -15,7 +15,8 @@ import select
 import socket
 import sys
 import threading
-from contextlib import suppress
+import time
+from contextlib import closing, suppress
 from pathlib import Path
 
 import apsw
@@ -29,6 +30,7 @@ __all__ = ["News"]
 _LAST_CHANGE = statement("sequence_last_change")
 _LOOK_S = 0.025
 _IDLE_S = 60.0
+_TROUBLE_S = 0.25
 _LONGEST_ADDRESS = 100
 _log = logging.getLogger("perdure.stores")
 
@@ -110,14 +112,15 @@ class News:
             self._thread.start()
 
     def _work(self) -> None:
-        try:
-            with border():
-                self._look_again_and_again()
-        except Exception:
-            _log.exception("changes of other processes are not heard any more")
+        while not self._closing:
+            try:
+                with border(), closing(open_reader(self._path)) as connection:
+                    self._look_again_and_again(connection)
+            except Exception:  # a thread that ended here would leave this process deaf for the rest of its life
+                _log.exception("changes of other processes are not heard for %.2f s", _TROUBLE_S)
+                time.sleep(_TROUBLE_S)
 
-    def _look_again_and_again(self) -> None:
-        connection = open_reader(self._path)
+    def _look_again_and_again(self, connection: apsw.Connection) -> None:
         version = -1
         while not self._closing:
             if not self._wanted.wait(_IDLE_S):
@@ -130,7 +133,6 @@ class News:
                     with suppress(RuntimeError):  # the loop has ended, and with it whoever waited
                         self._loop.call_soon_threadsafe(self._hear, newest)
             self._bells.wait(_LOOK_S)
-        connection.close()
 
 
 class _Bells:

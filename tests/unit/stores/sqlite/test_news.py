@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import apsw
 import pytest
 
 from perdure.stores.sqlite.store import SqliteStore
@@ -146,3 +147,24 @@ async def test_a_commit_is_answered_although_the_bells_were_tidied_away(store: S
         await put(second)
 
         assert await waiting == 1
+
+
+async def test_trouble_with_the_file_makes_nobody_deaf_for_good(
+    store: SqliteStore, second: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from perdure.stores.sqlite import news
+
+    troubles, look = [apsw.BusyError("locked")], news._newest
+
+    def newest(connection: apsw.Connection) -> int:
+        if troubles:
+            raise troubles.pop()
+        return look(connection)
+
+    monkeypatch.setattr(news, "_newest", newest)
+    waiting = await begin_to_wait(store, 0)
+
+    await put(second)
+
+    assert await waiting == 1
+    assert not troubles

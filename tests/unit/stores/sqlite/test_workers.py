@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import pytest
 
-from perdure.errors.base import LeaseLost, StoreBusy, WorkerFenced
+from perdure.errors.base import LeaseLost, StoreBusy, StoreError, WorkerFenced
 from perdure.messages.message import State, WorkerId
 from perdure.messages.registry import AgentCard, WorkerCard
 from perdure.stores.sqlite import heart as hearts
@@ -238,3 +238,18 @@ async def test_a_worker_of_many_agents_is_shown_whole(store: SqliteStore) -> Non
 
     assert status.card == WorkerCard(host="here", pid=7, slots=3, agents=cards, queues=["mail"])
     assert card().queues is None
+
+
+async def test_a_beat_that_failed_keeps_the_write_lock_from_nobody(
+    store: SqliteStore, second: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = await alive(store)
+    heart = store.workers.heart(worker)
+    monkeypatch.setattr(hearts, "_BEAT", "UPDATE worker SET beat_at = ?1, card = NULL WHERE id = ?2 RETURNING id")
+    with pytest.raises(StoreError):
+        heart.beat()
+
+    try:
+        assert await put(second)
+    finally:
+        heart.close()
