@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from perdure import AsyncClient, NewMessageJson, PerdureError, Sent, ServerUnrea
 HERE = Path(__file__).parent
 PERDURE = [sys.executable, "-m", "perdure"]
 DATA = Path(os.environ.setdefault("PERDURE_DATA", ".perdure"))
+# The small model answers two at once: with more slots messages would wait in its line, where priority does not count, and not in ours.
+os.environ.setdefault("PERDURE_WORKER__SLOTS", "2")
 START_LIMIT_S = 60
 EXAMPLES_LIMIT_S = 900
 
@@ -145,9 +148,17 @@ def print_end(wrong: Sequence[str]) -> None:
             f"Perdure is at {json.loads((DATA / 'run' / 'server.json').read_text(encoding='utf-8'))['url']}; the key is in {DATA / 'key'}"
         )
     print("Try, in this folder:")
-    print('  perdure send chat --prompt "Write a haiku about patience." --wait')
-    print("  perdure messages list")
-    print("  perdure batch examples/tickets.jsonl --out answers.jsonl", flush=True)
+    print(f'  {command()} send chat --prompt "Write a haiku about patience." --wait')
+    print(f"  {command()} messages list")
+    print(f"  {command()} batch examples/tickets.jsonl --out answers.jsonl", flush=True)
+
+
+def command() -> str:
+    """The command as it can be typed here, whether or not the environment is active."""
+    beside = Path(sys.executable).with_name("perdure")
+    if shutil.which("perdure") == str(beside) or not beside.exists():
+        return "perdure"
+    return str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else str(beside)
 
 
 if __name__ == "__main__":
