@@ -7,6 +7,7 @@ strings. Signals stay with the command that runs us.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,12 +18,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from perdure.server.core import Core
 
 HEADERS_BYTES = 32 * 1024
+HEADERS_S = 30.0
+"""How long the address and headers of a request may take; whoever is slower holds a connection of everybody's."""
 _TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"content-length: 45\r\nconnection: close\r\n\r\nthe address and headers are larger than 32 KiB"
 )
 
-__all__ = ["HEADERS_BYTES", "listener"]
+__all__ = ["HEADERS_BYTES", "HEADERS_S", "listener"]
 
 
 class _Server(uvicorn.Server):
@@ -51,6 +54,15 @@ class _Protocol(HttpToolsProtocol):
     _head_bytes = 0
     _piece_bytes = 0
     _in_head = True
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._late = self.loop.call_later(HEADERS_S, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._in_time()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._piece_bytes = len(data)
@@ -63,15 +75,23 @@ class _Protocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._in_head, self._head_bytes = True, self._piece_bytes
+        if self._late is None:
+            self._late = self.loop.call_later(HEADERS_S, self.transport.close)
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._in_head = False
+        self._in_time()
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         super().on_message_complete()
         self._in_head, self._head_bytes, self._piece_bytes = True, 0, 0
+
+    def _in_time(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
 
 def listener(app: Starlette, *, host: str, port: int, grace_s: int = 10) -> uvicorn.Server:

@@ -59,3 +59,12 @@ async def test_a_request_with_two_lengths_is_refused(served):
 
 async def test_the_server_does_not_say_what_it_is_made_of(served):
     assert "server" not in (await served.get("/healthz")).headers
+
+
+async def test_whoever_is_slow_with_the_headers_is_hung_up_on(served, monkeypatch):
+    monkeypatch.setattr("perdure.server.listen.HEADERS_S", 0.05)
+    assert await speak(served) == b""
+    assert await speak(served, b"GET /healthz HTTP/1.1\r\nx-a: ") == b""
+    head = f"GET /api/v1/changes?after=0&wait=0.3 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {served.key}\r\n"
+    answer = await speak(served, (head + "\r\n").encode(), b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+    assert answer.count(b"HTTP/1.1 200 OK") == 2, "waiting for an answer is not being slow"
