@@ -12,7 +12,7 @@ from perdure.cli.options import AsJson, Url, new_app
 from perdure.cli.read import check_json, read_bytes
 from perdure.cli.rows import tokens, why
 from perdure.cli.talk import talk
-from perdure.cli.words import clean, print_json, say
+from perdure.cli.words import clean, json_text, print_json, say
 from perdure.client.aio import AsyncClient, Sent
 from perdure.client.answers import MessageJson
 from perdure.client.new import PutOptions
@@ -122,4 +122,4 @@ def _words(message: MessageJson) -> str:
         text = (choices[0].get("message") or {}).get("content")
         if text:
             return str(text)
-    return msgspec.json.format(msgspec.json.encode(result), indent=2).decode()
+    return json_text(result)

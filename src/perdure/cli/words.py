@@ -16,9 +16,12 @@ from perdure.clock import now
 from perdure.errors.base import InvalidInput, PerdureError
 
 MOST_PROBLEMS = 20
-_HIDDEN = {code: None for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
+_HIDDEN = {code: None for code in (*range(32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)) if chr(code) not in "\n\t"}
+"""What steers a terminal: control characters, and what turns the direction of writing around."""
+_ESCAPED = {code: f"\\u{code:04x}" for code in _HIDDEN if code >= 127}
+"""The same, as JSON can say it where it leaves them as they are."""
 
-__all__ = ["ago", "clean", "fields", "print_json", "report", "say", "short", "table"]
+__all__ = ["ago", "clean", "fields", "json_text", "print_json", "report", "say", "short", "table"]
 
 
 def say(text: str) -> None:
@@ -37,7 +40,19 @@ def print_json(value: Any) -> None:
     Args:
         value (Any): Anything that JSON can say.
     """
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(value), indent=2).decode() + "\n")
+    sys.stdout.write(json_text(value) + "\n")
+
+
+def json_text(value: Any) -> str:
+    """Write data as JSON that a terminal shows and does not obey.
+
+    Args:
+        value (Any): Anything that JSON can say.
+
+    Returns:
+        str: On several lines; exactly the same data for whoever reads it.
+    """
+    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode().translate(_ESCAPED)
 
 
 def clean(text: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -89,7 +90,10 @@ def as_json(value: Any, what: str) -> bytes:
         InvalidInput: JSON cannot say it.
     """
     try:
-        return msgspec.json.encode(value, enc_hook=_plain)
+        written = msgspec.json.encode(value, enc_hook=_plain)
+        if b"null" in written:  # also what NaN and the infinities are written as, without a word
+            _check_numbers(value)
+        return written
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise InvalidInput(f"{what} cannot be written as JSON: {reason}") from error
@@ -135,6 +139,20 @@ def _moment(value: Any) -> Any:
     if value.tzinfo is None:
         raise InvalidInput(f"{value!r} says no time zone", hint="Use datetime.now(UTC), or an RFC 3339 text.")
     return value.isoformat()
+
+
+def _check_numbers(value: Any) -> None:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"{value} is no number that JSON has")
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            _check_numbers(item)
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        for item in value:
+            _check_numbers(item)
+    elif not isinstance(value, (str, bytes, int, msgspec.Raw, type(None))):
+        _check_numbers(msgspec.to_builtins(value, enc_hook=_plain))
 
 
 def _plain(value: Any) -> Any:

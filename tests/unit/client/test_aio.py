@@ -65,7 +65,7 @@ async def test_a_body_is_anything_json_can_say(served: Served, body: Any, arrive
         assert (await sent.message())["body"] == arrives
 
 
-@pytest.mark.parametrize("body", [object(), {"x": "\ud800"}, {1j: 2}])
+@pytest.mark.parametrize("body", [object(), {"x": "\ud800"}, {1j: 2}, float("nan"), [{"x": (1.0, float("inf"))}]])
 async def test_a_body_json_cannot_say_is_refused_here(served: Served, body: Any) -> None:
     async with served.client() as client:
         with pytest.raises(InvalidInput, match="cannot be written as JSON"):
