@@ -44,7 +44,11 @@ def open_store(settings: Settings, *, clock: Clock | None = None) -> Store:
         NotYetBuilt: It is the address of another database.
     """
     path = _database(settings)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"there can be no folder {str(path.parent)!r}: {error.strerror or error}"
+        raise ConfigError(what, hint="Name one that you may write to: --data, or PERDURE_DATA.") from error
     return SqliteStore(
         path,
         clock=clock or SystemClock(),

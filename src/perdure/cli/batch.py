@@ -57,6 +57,8 @@ def batch(
     content = read_bytes(file if file == "-" else f"@{file}", "the batch file", largest_bytes=LARGEST_BYTES)
     lines = read_lines(content, agent=agent)
     messages = [_message(line, agent, priority, queue, round) for line in lines]
+    if out and wait:
+        _check_room(out)  # before anything is put, and perhaps paid
     try:
         failed = talk(
             lambda client: _carry_out(client, lines, messages, out if wait else None, wait=wait), url=url, retry_for_s=RIDE_OUT_S, many=True
@@ -67,6 +69,11 @@ def batch(
     if failed:
         say(f"{failed} of {len(lines)} failed; `perdure dead list` says why, `perdure dead revive ID` tries again")
         raise typer.Exit(Exit.FAILURE)
+
+
+def _check_room(out: Path) -> None:
+    if out.is_dir() or not out.parent.is_dir() or not os.access(out.parent, os.W_OK):
+        raise typer.BadParameter(f"no file can be written at {str(out)!r}", param_hint="--out")
 
 
 def _message(line: Line, agent: str, priority: int | None, queue: str | None, round: str) -> NewMessageJson:

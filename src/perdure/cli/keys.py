@@ -98,7 +98,12 @@ def revoke(id: Annotated[str, typer.Argument(metavar="ID", help="`key_…`.")], 
 def _write(secret: str, out: Path | None, data: Path) -> Path:
     file = out or key_file(data)
     if not write_private(file, secret.encode() + b"\n", replace=False):
-        raise Conflict(f"{str(file)!r} is there already", hint="--out FILE writes the key to another file.")
+        hint = (
+            "The key is shown on a terminal alone, and this is none; --out FILE writes it to another file."
+            if out is None
+            else "Name another."
+        )
+        raise Conflict(f"{str(file)!r} is there already", hint=hint)
     return file
 
 

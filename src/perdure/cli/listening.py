@@ -72,9 +72,11 @@ def address_written(data: Path, url: str) -> Iterator[None]:
         url (str): Where it listens.
 
     Yields:
-        None: While the file is there. One left behind by a killed server is written over.
+        None: While the file is there. One left behind by a killed server is written over; that of another that
+            lives is put back in the end.
     """
     file = address_file(data)
+    before = _of_a_living(file)
     content = json.dumps({"url": url, "pid": os.getpid()}).encode()
     write_private(file, content)
     try:
@@ -82,7 +84,27 @@ def address_written(data: Path, url: str) -> Iterator[None]:
     finally:
         with contextlib.suppress(OSError):
             if file.read_bytes() == content:  # not that of a server started meanwhile
-                file.unlink()
+                if before is not None and _lives(before):
+                    write_private(file, before)
+                else:
+                    file.unlink()
+
+
+def _of_a_living(file: Path) -> bytes | None:
+    with contextlib.suppress(OSError):
+        said = file.read_bytes()
+        return said if _lives(said) else None
+    return None
+
+
+def _lives(said: bytes) -> bool:
+    try:
+        os.kill(int(json.loads(said)["pid"]), 0)
+    except PermissionError:
+        return True  # somebody else's, and there
+    except (OSError, ValueError, TypeError, KeyError, OverflowError):
+        return False
+    return True
 
 
 def _refused(error: OSError, host: str, port: int) -> Conflict | ConfigError:

@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from perdure.errors.base import ConfigError
+
 __all__ = ["data_folder_for", "read_or_make", "write_private"]
 
 
@@ -19,10 +21,18 @@ def data_folder_for(data: Path) -> Path:
 
     Returns:
         Path: The same.
+
+    Raises:
+        ConfigError: There can be no folder of ours.
     """
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    (data / "run").mkdir(mode=0o700, exist_ok=True)
-    return data
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (data / "run").mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryFile(dir=data / "run"):
+            return data
+    except OSError as error:
+        what = f"the data folder {str(data)!r} cannot be used: {error.strerror or error}"
+        raise ConfigError(what, hint="It must be a folder that you may write to: --data, or PERDURE_DATA.") from error
 
 
 def write_private(path: Path, content: bytes, *, replace: bool = True) -> bool:

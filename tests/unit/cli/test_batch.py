@@ -98,6 +98,15 @@ def test_a_bad_file_puts_nothing(perdure: Perdure, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("served")
+def test_where_no_answers_can_be_written_nothing_is_put(served: Any, perdure: Perdure, tmp_path: Path) -> None:
+    for out in (tmp_path / "missing" / "out.jsonl", tmp_path):
+        ran = perdure("batch", str(batch_file(tmp_path, 2, "nowhere")), "--out", str(out))
+        assert ran.code == 2
+        assert "no file can be written" in ran.err
+        assert "are put" not in ran.err
+
+
+@pytest.mark.usefixtures("served")
 def test_an_unknown_model_is_told(perdure: Perdure, tmp_path: Path) -> None:
     ran = perdure("batch", str(batch_file(tmp_path, 1, "nomodel", model="nobody/nothing")))
     assert ran.code == 3
