@@ -26,8 +26,10 @@ _LONE_HALF = re.compile(rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
 _DRAIN_BYTES, _DRAIN_S = 64 * 1024 * 1024, 10.0
 """How much of a too large body we let pass unread, so that its sender gets to read our answer."""
+BODY_S = 120.0
+"""How long a body may take to arrive."""
 
-__all__ = ["check_media_type", "depth_of", "parse_json", "read_body"]
+__all__ = ["BODY_S", "check_media_type", "depth_of", "parse_json", "read_body"]
 
 
 async def read_body(headers: Headers, receive: Receive, *, limit: int) -> bytes:
@@ -43,26 +45,35 @@ async def read_body(headers: Headers, receive: Receive, *, limit: int) -> bytes:
 
     Raises:
         InputTooLarge: There is more.
-        Malformed: The caller hung up in the middle.
+        Malformed: The caller hung up in the middle, or was too slow.
     """
-    announced = headers.get("content-length", "")
-    too_large = announced.isdigit() and int(announced[:20]) > limit
-    if not too_large:
-        pieces: list[bytes] = []
-        size = 0
-        async for piece in _pieces(receive):
-            size += len(piece)
-            if too_large := size > limit:
-                break
-            pieces.append(piece)
-        else:
-            return b"".join(pieces)
+    try:
+        async with asyncio.timeout(BODY_S):
+            body = await _read(headers, receive, limit=limit)
+    except TimeoutError as error:
+        raise Malformed(f"the body did not arrive within {BODY_S:g} s", hint="Put less at once.") from error
+    if body is not None:
+        return body
     if headers.get("expect", "").lower() != "100-continue":
         await _drain(receive)
     raise InputTooLarge(
         f"the body is larger than {limit:,} bytes",
         hint="Put less at once, or raise `server.max_body_bytes`.",
     )
+
+
+async def _read(headers: Headers, receive: Receive, *, limit: int) -> bytes | None:
+    announced = headers.get("content-length", "")
+    if announced.isdigit() and int(announced[:20]) > limit:
+        return None
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in _pieces(receive):
+        size += len(piece)
+        if size > limit:
+            return None
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def check_media_type(headers: Headers) -> None:

@@ -68,3 +68,11 @@ async def test_whoever_is_slow_with_the_headers_is_hung_up_on(served, monkeypatc
     head = f"GET /api/v1/changes?after=0&wait=0.3 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {served.key}\r\n"
     answer = await speak(served, (head + "\r\n").encode(), b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
     assert answer.count(b"HTTP/1.1 200 OK") == 2, "waiting for an answer is not being slow"
+
+
+async def test_whoever_is_slow_with_the_body_is_told_and_does_not_hold_the_door(served, monkeypatch):
+    monkeypatch.setattr("perdure.server.body.BODY_S", 0.05)
+    head = f"POST /api/v1/messages HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {served.key}\r\ncontent-type: application/json\r\n"
+    answer = await speak(served, (head + "connection: close\r\ncontent-length: 100\r\n\r\n{").encode())
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"did not arrive within" in answer
