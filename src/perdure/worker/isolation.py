@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from perdure.clock import Clock
 from perdure.events import tell
 from perdure.messages.registry import WorkerRegistry
-from perdure.messages.routes import servable
+from perdure.messages.routes import Route, servable
 from perdure.messages.store import MessageStore
 from perdure.worker.child import KILL_AFTER_S, run_child
 from perdure.worker.duties import rounds
@@ -91,13 +91,17 @@ class Isolation:
             await asyncio.wait({self._child}, timeout=self._grace_s + KILL_AFTER_S + 1.0)
 
     async def _needed(self) -> bool:
-        routes = servable(await self._messages.routes(), agents=self._agents, queues=self._queues, quarantine=True, now=self._clock.now())
-        waiting = {route.agent for route in routes if route.occupied}
+        occupied = [route for route in await self._messages.routes() if route.occupied]
+        waiting = self._served(occupied, self._agents, self._queues)
         if not waiting:
             return False
         others = [status.card for status in await self._workers.workers() if status.alive and status.card.quarantine]
-        served = {agent.name for card in others for agent in card.agents}
-        return not waiting <= served
+        for card in others:
+            waiting -= self._served(occupied, {agent.name: agent.version for agent in card.agents}, card.queues)
+        return bool(waiting)
+
+    def _served(self, routes: Sequence[Route], agents: Mapping[str, str], queues: Collection[str] | None) -> set[int]:
+        return {route.id for route in servable(routes, agents=agents, queues=queues, quarantine=True, now=self._clock.now())}
 
     async def _isolate(self) -> None:
         tell("worker.isolating", agents=sorted(self._agents))

@@ -89,6 +89,14 @@ async def test_one_quarantine_process_is_enough(store: InMemoryStore, clock: Fak
     assert not await looks(isolation(store, clock, tmp_path / "begun"))
 
 
+async def test_a_quarantine_process_of_another_queue_or_version_helps_nobody(
+    store: InMemoryStore, clock: FakeClock, tmp_path: Path
+) -> None:
+    await crashed_twice(store, clock)
+    await store.workers.register(card("mail", quarantine=True, queues=["elsewhere"]))
+    assert await looks(isolation(store, clock, tmp_path / "begun"))
+
+
 async def test_a_process_that_cannot_start_is_tried_again_later(store: InMemoryStore, clock: FakeClock, tmp_path: Path) -> None:
     await crashed_twice(store, clock)
     guard = Isolation(
