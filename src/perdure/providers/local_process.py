@@ -70,12 +70,12 @@ def stop_model(data: Path) -> bool:
     """
     places = Places(data)
     state = read_state(places.state)
-    if state is None or not healthy(state):  # never a stranger that got the same number
+    if state is None or not _serves(state):
         return False
     with suppress(ProcessLookupError):
         os.kill(state.pid, signal.SIGTERM)
     until = time.monotonic() + _STOP_S
-    while healthy(state) and time.monotonic() < until:
+    while _serves(state) and time.monotonic() < until:
         time.sleep(_LOOK_S)
     return True
 
@@ -86,6 +86,11 @@ def _alive(places: Places, model: str) -> ModelState | None:
         return None
     touch(places.state)
     return state if healthy(state) else None
+
+
+def _serves(state: ModelState) -> bool:
+    """Both: neither a stranger that got the same number, nor one that got the same port."""
+    return _exists(state.pid) and healthy(state)
 
 
 def _exists(pid: int) -> bool:

@@ -109,13 +109,15 @@ def healthy(state: ModelState) -> bool:
         state (ModelState): Which.
 
     Returns:
-        bool: False if it is dead, or something else has its port.
+        bool: False if it is dead, or something else has its port. One that takes long to answer is busy, not dead.
     """
     address = urlsplit(state.url)
     connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=_HEALTH_S)
     try:
         connection.request("GET", "/health")
         return connection.getresponse().status == 200
+    except TimeoutError:
+        return True
     except (OSError, http.client.HTTPException):
         return False
     finally:
