@@ -72,7 +72,7 @@ async def _acted(steps: Steps, call: Call, here: OpenCall, act: Callable[[], Awa
         await _in_doubt(steps, call, here, error)  # nobody cancelled us: the tool's own work was cancelled
     except (OutcomeUnknown, TimeoutError) as error:
         await _in_doubt(steps, call, here, error)
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
         if any(_TIME_OUT.match(kind.__name__) for kind in type(error).__mro__):
             await _in_doubt(steps, call, here, error)
         failure = await steps.fail(call, error, kind=ToolFailed)

@@ -94,7 +94,7 @@ class _Attempt:
         return await self._judged(work, None if in_time else time_up)
 
     async def _worked(self, run: Run, payload: Any) -> Any:
-        """Carry the agent out, in a context of its own; its `SystemExit` is not ours."""
+        """Carry the agent out, in a context of its own; its `SystemExit` is not ours (Ctrl-C comes as a signal, not from here)."""
         SCOPE.set("")
         BRANCH.set(None)
         RUNNER.set(None)
@@ -104,7 +104,7 @@ class _Attempt:
                 return await self._agent.function(run, *more)
             sync = SyncRun(run, self._steps.blame, asyncio.get_running_loop())
             return await self._threads.run(self._parts.threads, lambda: self._agent.function(sync, *more))
-        except (SystemExit, RunStopped) as error:
+        except (SystemExit, KeyboardInterrupt, RunStopped) as error:
             raise AgentFailed(f"the agent ended with {type(error).__name__}") from error
 
     def _time(self) -> tuple[float | None, PerdureError]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -49,18 +50,29 @@ class Ending:
             self._work.cancel()
 
 
-def run_until_told(work: Coroutine[Any, Any, int]) -> int:
+def run_until_told(work: Coroutine[Any, Any, int], *, broken: int | None = None) -> int:
     """Run a coroutine on the fastest event loop there is.
 
     Args:
         work (Coroutine[Any, Any, int]): Ends by itself once told to.
+        broken (int | None): The exit code with which the process ends at once, nothing put in order, when
+            code of users breaks the loop from below (`sys.exit` in a task of its own). What it held then
+            counts as crashed; given back in order it would break the next worker, again and again.
 
     Returns:
         int: What it returned; 130 if it was forced to end.
     """
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            return runner.run(work)
+            try:
+                return runner.run(work)
+            except (SystemExit, KeyboardInterrupt) as error:
+                if broken is None:
+                    raise
+                say(f"{type(error).__name__} came from a task that an agent had started: this process ends at once")
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(broken)
     except asyncio.CancelledError:
         say("ended at once; what was running is taken up again at the next start")
         return Exit.INTERRUPTED

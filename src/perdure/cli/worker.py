@@ -20,12 +20,14 @@ from perdure.monitor.logs import set_up_logs
 from perdure.worker.end import WorkerEnd
 from perdure.worker.lifeline import VARIABLE, watch_lifeline
 
+_BROKEN = 70  # as sysexits has it for a fault inside
+
 app: typer.Typer = new_app("A worker process alone: takes messages and has agents work on them.")
 
 
 @app.command(
     epilog="""\b
-Ends with 0 when told to, 75 to be started afresh (a thread hung), 76 when it was declared dead.
+Ends with 0 when told to, 75 to be started afresh (a thread hung), 76 when it was declared dead, 70 when an agent broke it.
 \b
 Examples:
   perdure worker --app my_module:app --slots 50
@@ -46,7 +48,7 @@ def worker(
     served = None if queues is None else [name.strip() for name in queues.split(",") if name.strip()]
     settings = load_settings(env, app__module=app_module, worker__slots=slots, worker__threads=threads, worker__queues=served, data=data)
     set_up_logs(settings.log)
-    raise typer.Exit(run_until_told(_to_the_end(settings, quarantine=quarantine)))
+    raise typer.Exit(run_until_told(_to_the_end(settings, quarantine=quarantine), broken=_BROKEN))
 
 
 async def _to_the_end(settings: Settings, *, quarantine: bool) -> int:

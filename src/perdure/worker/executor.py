@@ -20,7 +20,7 @@ from perdure.agents.agent import Agent
 from perdure.agents.parts import Ending, Failed, Finished, Parked, RunParts
 from perdure.agents.perform import perform
 from perdure.clock import Clock, chance, iso
-from perdure.errors.base import AgentFailed, DeadlinePassed, LeaseError, StoreError, WorkerFenced
+from perdure.errors.base import AgentFailed, DeadlinePassed, LeaseError, PerdureError, StoreError, WorkerFenced
 from perdure.errors.report import facts_of
 from perdure.messages.message import Lease
 from perdure.messages.retry import Backoff, Bury, Park, Release, fate
@@ -78,8 +78,7 @@ class Executor:
             ending = await self._perform()
         finally:
             self._on_free()
-        self._notice(ending)
-        move = self._decide(ending)
+        move = self._decided(ending)
         await self._place.settler.settle(self.lease, move, ending.usage if isinstance(ending, Failed) else None)
 
     def call_off(self, why: CalledOff) -> None:
@@ -131,6 +130,15 @@ class Executor:
         if not isinstance(error, Exception):
             raise error
         return error
+
+    def _decided(self, ending: _Ended) -> Move:
+        """Decide, whatever goes wrong in that: else the message would come back to break the next worker as well."""
+        try:
+            self._notice(ending)
+            return self._decide(ending)
+        except Exception as error:
+            _log.exception("what becomes of message %d cannot be decided; it is buried", self.lease.message.id)
+            return Bury(error=facts_of(error, kind=PerdureError))
 
     def _notice(self, ending: _Ended) -> None:
         """Let the rest of the worker know what concerns more than this message."""

@@ -328,12 +328,13 @@ async def test_an_agents_own_use_of_our_errors_is_its_failure(world: Any, error:
     assert (ending.error.code, ending.error.retryable) == ("agent-failed", True)
 
 
-async def test_a_system_exit_is_the_agents_failure(world: Any) -> None:
+@pytest.mark.parametrize("leave", [SystemExit, KeyboardInterrupt])
+async def test_a_way_out_of_the_process_is_the_agents_failure(world: Any, leave: type[BaseException]) -> None:
     @agent
     async def leaving(run: Run) -> None:
-        raise SystemExit(3)
+        raise leave
 
-    assert "SystemExit" in (await world.failed(leaving)).error.message
+    assert leave.__name__ in (await world.failed(leaving)).error.message
 
 
 async def test_a_cancellation_from_within_is_the_agents_failure(world: Any) -> None:

@@ -263,3 +263,19 @@ async def test_cancelling_the_executor_cancels_the_work(stage: Any) -> None:
     await asyncio.wait({running}, timeout=PATIENCE_S)
     assert running.cancelled()
     assert here.freed == 1
+
+
+async def test_a_message_whose_fate_cannot_be_decided_is_buried_and_does_not_break_the_next_worker(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def undecided(*_: Any, **__: Any) -> None:
+        raise OverflowError("a mistake of ours")
+
+    monkeypatch.setattr("perdure.worker.executor.fate", undecided)
+    here = await stage(returns(BROKE))
+    await here.executor.execute()
+    view = await here.view()
+    assert (view.state, view.error and view.error.code) == (State.DEAD, "internal-error")
+    assert view.error is not None
+    assert "a mistake of ours" in view.error.message
+    assert here.last_call.end is None
