@@ -127,6 +127,7 @@ async def _running(
 ) -> AsyncIterator[Served]:
     import aiohttp
 
+    from perdure.agents.chat import chat
     from perdure.config.settings import ServerSettings
     from perdure.messages.registry import AgentCard, WorkerCard
     from perdure.providers.models import Models
@@ -150,7 +151,7 @@ async def _running(
             cards = [
                 AgentCard(name="echo", version="1"),
                 AgentCard(name="triage", version="1", queue="support", attempts=3, timeout_s=30.0, lane="fake/fake-1", input_schema=schema),
-                AgentCard(name="chat", version="1"),
+                AgentCard(name="chat", version="1", input_schema=chat.input_schema),
             ]
             worker = await opened.workers.register(WorkerCard(host="here", pid=1, slots=4, agents=cards))
         provider = provider or FakeProvider(replies=replies)

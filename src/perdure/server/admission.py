@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from perdure.agents.chat import chat
 from perdure.clock import FIRST_MOMENT, LAST_MOMENT, Moment
 from perdure.errors.base import Forbidden, InputTooLarge, InvalidInput, UnknownAgent
 from perdure.messages.message import NewMessage
@@ -24,9 +25,11 @@ from perdure.security.keys import Key
 from perdure.security.validator import Validator
 from perdure.server.asks import PutMessage
 from perdure.server.parts import ServerParts
+from perdure.wire.requests import read_chat_request
 
-CHAT = "chat"
+CHAT = chat.name
 """The built-in agent whose lane is that of the model in the body."""
+_CHAT_REQUEST = (chat.input_schema or {})["title"]
 _MOST_PROBLEMS = 50
 
 __all__ = ["CHAT", "Admission"]
@@ -98,7 +101,9 @@ class Admission:
             if ask.delay_s is not None and ask.due_at is not None:
                 problems.append(f"{at}due_at: say either `delay_s` or `due_at`, not both")
             card = cards[ask.agent]
-            if card is not None and card.input_schema is not None:
+            if _asks_a_model(ask, card):
+                problems += _chat_problems(ask.body, at=f"{at}body")
+            elif card is not None and card.input_schema is not None:
                 problems += self._validator.check(ask.body, card.input_schema, at=f"{at}body")
             if len(problems) >= _MOST_PROBLEMS:
                 break
@@ -136,6 +141,20 @@ class Admission:
         if model is not None and not isinstance(model, str):
             raise InvalidInput("body.model: a model's name is a text", problems=["body.model: a model's name is a text"])
         return self._parts.models.resolve(model).lane
+
+
+def _asks_a_model(ask: PutMessage, card: AgentCard | None) -> bool:
+    """Tell whether a message is for the built-in agent; an app may have one of its own under that name."""
+    return ask.agent == CHAT and (card is None or (card.input_schema or {}).get("title") == _CHAT_REQUEST)
+
+
+def _chat_problems(body: Any, *, at: str) -> list[str]:
+    """Find now what its provider would refuse later, in the words of `/v1/chat/completions`."""
+    try:
+        read_chat_request(body)
+    except InvalidInput as error:
+        return [f"{at}.{problem}" for problem in error.problems] or [f"{at}: {error.message}"]
+    return []
 
 
 def _tenant(ask: PutMessage, key: Key) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from perdure.errors.base import AgentFailed
 from perdure.messages import ids
+from perdure.messages.registry import AgentCard, WorkerCard
 
 
 async def test_a_message_put_is_accepted_with_an_id_and_found_again(served):
@@ -75,6 +76,33 @@ async def test_the_lane_of_a_chat_is_that_of_the_model_in_its_body(served):
     assert (unknown.status, unknown.json["code"]) == (404, "unknown-model")
     odd = await served.post("/api/v1/messages", {"agent": "chat", "body": {"model": 7, "messages": messages}})
     assert odd.status == 422
+
+
+@pytest.mark.parametrize(
+    ("body", "problem"),
+    [
+        ({"messages": [{"role": "x", "content": 1}]}, "body.messages[0].role: "),
+        ({"messages": []}, "body.messages: "),
+        ({"messages": [{"role": "user"}]}, "body.messages[0].content: required for role 'user'"),
+        ({}, "body.messages: required"),
+        ({"model": "", "messages": [{"role": "user", "content": "hi"}]}, "body.model: must not be empty"),
+        ([1], "body: a chat request is a JSON object, not an array"),
+    ],
+)
+async def test_a_chat_that_no_model_could_answer_is_refused_at_the_put(served, body, problem):
+    answer = await served.post("/api/v1/messages", {"agent": "chat", "body": body})
+    assert answer.status == 422
+    assert answer.json["errors"][0].startswith(problem)
+    among = await served.post("/api/v1/messages", {"messages": [{"agent": "echo", "body": 1}, {"agent": "chat", "body": body}]})
+    assert among.json["errors"][0].startswith(f"messages[1].{problem}")
+    assert not (await served.get("/api/v1/messages")).json["data"]
+
+
+async def test_a_chat_of_the_apps_own_takes_what_its_own_schema_says(served):
+    card = AgentCard(name="chat", version="2", input_schema={"type": "object", "required": ["room"]})
+    await served.store.workers.register(WorkerCard(host="here", pid=2, slots=1, agents=[card]))
+    assert (await served.post("/api/v1/messages", {"agent": "chat", "body": {"room": 7}})).status == 202
+    assert (await served.post("/api/v1/messages", {"agent": "chat", "body": {"messages": []}})).status == 422
 
 
 async def test_a_delay_and_a_moment_make_it_wait(served):
