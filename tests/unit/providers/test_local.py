@@ -12,7 +12,8 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,28 @@ def own(weights: Path, tmp_path: Path) -> Iterator[Path]:
 async def rest(stream: AsyncIterator[Any]) -> None:
     async for _ in stream:
         pass
+
+
+@pytest.fixture
+async def open_local(own: Path) -> AsyncIterator[Callable[..., LocalProvider]]:
+    """Makes providers over the test's own data folder, and closes them."""
+    made: list[LocalProvider] = []
+
+    def make(**more: Any) -> LocalProvider:
+        made.append(LocalProvider(data=own, **more))
+        return made[-1]
+
+    yield make
+    for local in made:
+        await local.aclose()
+
+
+async def ended(pid: int) -> None:
+    async with asyncio.timeout(30):
+        with suppress(ProcessLookupError):
+            while True:
+                os.kill(pid, 0)
+                await asyncio.sleep(0.01)
 
 
 async def silent(state: ModelState) -> None:
@@ -176,41 +199,38 @@ async def test_without_its_key_nobody_is_answered_and_the_key_is_its_owners_alon
         assert answer.status == 401
 
 
-async def test_an_idle_process_ends_and_the_next_call_starts_another(own: Path) -> None:
-    local = LocalProvider(data=own, idle_s=0.4)
+async def test_an_idle_process_ends_and_the_next_call_starts_another(own: Path, open_local: Callable[..., LocalProvider]) -> None:
+    local = open_local(idle_s=0.4)
     await local.chat({**ASK, "max_tokens": 1})
     state = read_state(Places(own).state)
     await gone(Places(own).state)
     assert (await local.chat({**ASK, "max_tokens": 1})).usage.output_tokens
     assert read_state(Places(own).state) != state
-    await local.aclose()
 
 
-async def test_a_long_answer_keeps_it_awake(own: Path) -> None:
-    local = LocalProvider(data=own, idle_s=0.3)
+async def test_a_long_answer_keeps_it_awake(own: Path, open_local: Callable[..., LocalProvider]) -> None:
+    local = open_local(idle_s=0.3)
     story = [{"role": "user", "content": "Tell me a very long story about the sea."}]
     answer = await local.chat({"model": "smollm2", "messages": story, "max_tokens": 100, "ignore_eos": True})
     assert answer.usage.output_tokens == 100
-    await local.aclose()
 
 
-async def test_a_crashed_process_is_noticed_and_replaced(own: Path) -> None:
-    local = LocalProvider(data=own)
+async def test_a_crashed_process_is_noticed_and_replaced(own: Path, open_local: Callable[..., LocalProvider]) -> None:
+    local = open_local()
     await local.chat({**ASK, "max_tokens": 1})
     first = read_state(Places(own).state)
     assert first is not None
     os.kill(first.pid, signal.SIGKILL)
-    await silent(first)
+    await ended(first.pid)
     assert Places(own).state.exists(), "it had no time to take its file away"
     assert (await local.chat({**ASK, "max_tokens": 1})).usage.output_tokens
     second = read_state(Places(own).state)
     assert second is not None
     assert second.pid != first.pid
-    await local.aclose()
 
 
-async def test_a_crash_in_the_middle_of_an_answer_is_an_error_to_be_retried(own: Path) -> None:
-    local = LocalProvider(data=own)
+async def test_a_crash_in_the_middle_of_an_answer_is_an_error_to_be_retried(own: Path, open_local: Callable[..., LocalProvider]) -> None:
+    local = open_local()
     stream = aiter(local.stream({**ASK, "max_tokens": 400, "ignore_eos": True}))
     await anext(stream)
     state = read_state(Places(own).state)
@@ -219,7 +239,6 @@ async def test_a_crash_in_the_middle_of_an_answer_is_an_error_to_be_retried(own:
     with pytest.raises(ProviderError) as caught:
         await rest(stream)
     assert caught.value.retryable
-    await local.aclose()
 
 
 def test_of_two_programs_that_start_it_at_once_one_does(own: Path) -> None:
