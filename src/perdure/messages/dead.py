@@ -7,15 +7,16 @@ holds the message: its deadline passed, a wait took too long, or its worker died
 from __future__ import annotations
 
 from perdure.clock import Moment, iso
-from perdure.errors.base import Category, DeadlinePassed, ErrorFacts, OutcomeUnknown, Poison, WaitedTooLong
-from perdure.messages.message import Message, Wait, WorkerId
+from perdure.errors.base import Category, Conflict, DeadlinePassed, ErrorFacts, OutcomeUnknown, Poison, WaitedTooLong
+from perdure.messages.ids import write
+from perdure.messages.message import Message, MessageId, Wait, WorkerId
 
 QUARANTINE_AT = 2
 """Crashes without progress after which a message runs alone."""
 POISON_AT = 3
 """Crashes without progress after which it is a dead letter."""
 
-__all__ = ["POISON_AT", "QUARANTINE_AT", "after_decision", "count_crash", "deadline_passed", "poison", "waited_too_long", "worker_died"]
+__all__ = ["POISON_AT", "QUARANTINE_AT", "after_decision", "beyond_revival", "count_crash", "deadline_passed", "poison", "waited_too_long", "worker_died"]
 
 
 def count_crash(crashes: int, *, results_before: int, results_now: int) -> int:
@@ -76,6 +77,22 @@ def deadline_passed(deadline: Moment | None) -> ErrorFacts:
         ErrorFacts: With the code `deadline-passed`.
     """
     return DeadlinePassed(f"its deadline {iso(deadline)} passed before it was done", hint="Put it again with a later deadline.").facts()
+
+
+def beyond_revival(id: MessageId, deadline: Moment | None, now: Moment) -> Conflict | None:
+    """Say why a dead letter cannot live again: it would be buried at the next look.
+
+    Args:
+        id (MessageId): Which.
+        deadline (Moment | None): Its own.
+        now (Moment): The store's time.
+
+    Returns:
+        Conflict | None: None if nothing stands against it.
+    """
+    if deadline is None or deadline > now:
+        return None
+    return Conflict(f"message {write(id)!r} cannot be revived: its deadline has passed", hint="Put it again with a later one.")
 
 
 def waited_too_long(message: Message, *, wait: Wait | None, blocked_by: str | None) -> ErrorFacts:

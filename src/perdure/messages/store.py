@@ -247,7 +247,7 @@ class MessageStore(Protocol):
 
         Raises:
             NotFound: No such message (of this tenant).
-            Conflict: It is no dead letter.
+            Conflict: It is no dead letter, or its deadline has passed, so that it would be buried at once.
         """
         ...
 

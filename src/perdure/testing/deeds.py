@@ -119,7 +119,8 @@ class Deeds:
 
     def revive(self, letter: Letter) -> None:
         call = self.store.messages.revive(letter.id)
-        if letter.place != "dead":
+        late = letter.new.deadline is not None and letter.new.deadline <= self.clock.now()
+        if letter.place != "dead" or late:
             self.refused(call, Conflict)
             return
         assert self.do(call).state == "ready"

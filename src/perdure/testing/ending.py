@@ -195,6 +195,23 @@ class EndingKit(Kit, standard=True):
             await store.messages.revive(id)
         assert await state(store, id) == place
 
+    async def test_what_would_be_too_late_at_once_cannot_be_revived(self, store: Store, clock: FakeClock) -> None:
+        id = await put(store, deadline=soon(clock, 60))
+        clock.pass_by(seconds=60)
+        await store.messages.tend()
+        with pytest.raises(Conflict, match="deadline has passed") as refusal:
+            await store.messages.revive(id)
+        assert refusal.value.hint == "Put it again with a later one."
+        assert await state(store, id) is State.DEAD
+
+    async def test_a_letter_whose_deadline_is_to_come_can_be_revived(self, store: Store, clock: FakeClock) -> None:
+        lease = await runs(store, deadline=soon(clock, 60))
+        await store.messages.bury(lease, BROKE)
+        clock.pass_by(seconds=59)
+        assert (await store.messages.revive(lease.message.id)).state is State.READY
+        clock.pass_by(seconds=1)
+        assert (await store.messages.tend()).expired == 1
+
     @pytest.mark.parametrize("tenant", [None, "stranger"], ids=["unknown", "of-another-tenant"])
     async def test_what_is_not_yours_is_not_there(self, store: Store, tenant: str | None) -> None:
         id = NOWHERE if tenant is None else await put(store, tenant="owner")

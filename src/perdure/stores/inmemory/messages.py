@@ -12,6 +12,7 @@ import msgspec
 from perdure.agents.journal import StepState
 from perdure.clock import Moment
 from perdure.errors.base import Conflict, DedupConflict, ErrorFacts, NotYetBuilt
+from perdure.messages.dead import beyond_revival
 from perdure.messages.ids import write
 from perdure.messages.message import (
     Attempt,
@@ -137,6 +138,8 @@ class InMemoryMessages(MessageStore):
             row = self.contents.row(id, tenant)
             if row.state is not State.DEAD:
                 raise Conflict(f"message {write(id)!r} is {row.state.value}, no dead letter")
+            if (refusal := beyond_revival(id, row.message.deadline, now)) is not None:
+                raise refusal
             row.used, row.crashes, row.waiting_since, row.error = 0, 0, None, None
             row.revived += 1
             self.contents.move(row, Move.REVIVE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from perdure.errors.base import Conflict, NotYetBuilt
+from perdure.messages.dead import beyond_revival
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, Move, State, View
 from perdure.stores.sqlite.places import end, enter_ready, facts_of, find, leave
@@ -53,11 +54,13 @@ def revive(tx: Transaction, id: MessageId, tenant: str | None) -> View:
         View: As it is then.
 
     Raises:
-        Conflict: It is no dead letter.
+        Conflict: It is no dead letter, or its deadline has passed.
     """
     place, state = find(tx, id, tenant)
     if state is not State.DEAD:
         raise Conflict(f"message {write(id)!r} is {state.value}, no dead letter")
+    if (refusal := beyond_revival(id, place.deadline, tx.now)) is not None:
+        raise refusal
     before = progress_of(tx.run, id)
     started_at, usage = tx.run(_ENDED, (id,)).fetchone()
     tx.move(id, place.route, state, Move.REVIVE, facts_of(tx, place, 0))
