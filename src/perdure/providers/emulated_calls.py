@@ -33,7 +33,8 @@ class Offer:
     def __init__(self, provider: str, body: Mapping[str, Any], *, repeat: bool = True) -> None:
         self._provider = provider
         self._tools = _offered(provider, body, repeat=repeat)
-        self._answers = body.get("tool_choice") in {None, "auto", "none"} if not isinstance(body.get("tool_choice"), Mapping) else False
+        choice = body.get("tool_choice")
+        self._answers = choice != "required" and not isinstance(choice, Mapping)
         self.request: dict[str, Any] = self._plain(body)
 
     def _plain(self, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ __all__ = ["UNMAPPED", "Whence", "judge", "rule_for"]
 UNMAPPED = "unmapped"
 _DEFAULT_WAIT_S = 20.0
 _HTTP_STATUS = re.compile(r"HTTP_STATUS/(\d{3})")
-_SECRETS = re.compile(r"\b(sk|pdr|key|Bearer)[-_ ][A-Za-z0-9*_\-]{6,}")
+_SECRETS = re.compile(r"\b(sk-|pdr_|Bearer )[\w*\-]{6,}")
 
 
 class Whence(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,7 +120,7 @@ def _sentence(said: ErrorSaid, whence: Whence, status: int | None) -> str:
     text = said.message or "no reason given"
     if whence.secret:
         text = text.replace(whence.secret, "***")
-    text = _SECRETS.sub(r"\1-***", text)
+    text = _SECRETS.sub(r"\1***", text)
     signs = ", ".join(str(sign) for sign in (status and f"HTTP {status}", said.code or said.type) if sign)
     return f"{whence.provider!r} answered {signs or 'an error'}: {text}"
 

@@ -112,7 +112,8 @@ class QwenProvider(GenericProvider):
     def _refuse_clashes(self, asked: Mapping[str, Any], found: dict[str, Any]) -> None:
         """Thinking that the caller did not ask for gives way; one that was asked for is an error with a name."""
         wants_json = (found.get("response_format") or {}).get("type") == "json_object"
-        forces = found.get("tool_choice") not in {None, "auto", "none"} if not isinstance(found.get("tool_choice"), dict) else True
+        choice = found.get("tool_choice")
+        forces = choice == "required" or isinstance(choice, Mapping)
         if not (wants_json or forces):
             return
         if "enable_thinking" not in asked:

@@ -141,7 +141,7 @@ def _as_call(call: Mapping[str, Any], at: int) -> dict[str, Any]:
 def _forced_tool(body: Mapping[str, Any]) -> dict[str, Any] | None:
     tools = [tool["function"] for tool in body.get("tools") or [] if "function" in tool]
     choice = body.get("tool_choice", "auto")
-    if not tools or choice in {"auto", "none"} if isinstance(choice, str) else not tools:
+    if not tools or choice in ("auto", "none"):
         return None
     if isinstance(choice, str):
         return dict(tools[0])

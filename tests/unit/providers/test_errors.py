@@ -304,6 +304,7 @@ def test_our_key_and_what_looks_like_one_is_not_repeated() -> None:
     error = judged("openai", 401, openai("invalid_api_key", message), secret="topsecret")
     assert "topsecret" not in str(error)
     assert "abcdefgh" not in str(error)
+    assert "Incorrect API key provided: ***; also sk-***." in str(error)
 
 
 def test_the_evidence_says_what_the_judgement_rests_on() -> None:
