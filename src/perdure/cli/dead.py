@@ -52,6 +52,6 @@ def show(id: Id, url: Url = None, as_json: AsJson = False) -> None:
 
 @app.command(epilog="Example:  perdure dead revive msg_01k7s8x4zv000")
 def revive(id: Id, url: Url = None, as_json: AsJson = False) -> None:
-    """Give a dead letter another life with all its attempts; what its run has recorded is kept."""
+    """Give a dead letter another life with all its attempts. What its run has recorded is kept."""
     message = talk(lambda client: client.revive(id), url=url)
     print_json(message) if as_json else say(f"{message['id']} is {message['state']}")

@@ -64,7 +64,8 @@ def read_lines(content: bytes, *, agent: str) -> list[Line]:
         seen[line.custom_id] = number
         lines.append(line)
     if problems or not lines:
-        message = f"the batch file has {len(problems)} mistakes; nothing was put" if problems else "the batch file has no lines"
+        mistakes = "1 mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+        message = f"the batch file has {mistakes}; nothing was put" if problems else "the batch file has no lines"
         raise InvalidInput(message, problems=problems, hint='A line: {"custom_id": "1", "method": "POST", "url": "…", "body": {…}}')
     return lines
 

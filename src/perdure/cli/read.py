@@ -75,6 +75,8 @@ def check_json(content: bytes, what: str) -> object:
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{what} is not UTF-8: {error.reason} at byte {error.start}") from error
     except msgspec.DecodeError as error:
+        if str(error).startswith("Number out of range"):
+            raise InvalidInput(f"a number in {what} is too large: beyond about ±1.8e308", hint="Write it as a text.") from error
         raise InvalidInput(f"{what} is not JSON: {error}", hint=hint) from error
     except RecursionError as error:
         raise InvalidInput(f"{what} is nested too deeply") from error

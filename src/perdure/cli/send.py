@@ -34,7 +34,7 @@ Examples:
 )
 def send(
     agent: Annotated[str, typer.Argument(metavar="AGENT", help="Who is to do it; `chat` is built in.")],
-    body: Annotated[str | None, typer.Argument(metavar="[BODY|-|@FILE]", help="JSON, `-` for stdin, or @file.", show_default=False)] = None,
+    body: Annotated[str | None, typer.Argument(metavar="BODY|-|@FILE", help="JSON, `-` for stdin, or @file.", show_default=False)] = None,
     *,
     prompt: Annotated[str | None, typer.Option(help="For `chat`: this text as the user's message.", show_default=False)] = None,
     model: Annotated[str | None, typer.Option(help="With --prompt: which model.", show_default=False)] = None,

@@ -59,6 +59,22 @@ class Move(StrEnum):
     REVIVE = "revive"  # somebody gives it another life
 
 
+_CANNOT: Mapping[Move, str] = {
+    Move.LEASE: "be leased",
+    Move.DUE: "become due",
+    Move.ADMIT: "be admitted",
+    Move.WAKE: "be woken",
+    Move.FINISH: "be finished",
+    Move.RETRY: "be tried again",
+    Move.PARK: "be parked",
+    Move.ASK: "wait for an event or a person",
+    Move.RELEASE: "be released",
+    Move.BURY: "be buried",
+    Move.CANCEL: "be cancelled",
+    Move.REVIVE: "be revived",
+}
+"""What a message cannot, where a move is not possible."""
+
 BIRTHS = frozenset({State.READY, State.LATER, State.HELD})
 
 MOVES: Mapping[State, Mapping[Move, State]] = {
@@ -98,7 +114,7 @@ def after(state: State, move: Move) -> State:
         return MOVES[state][move]
     except KeyError:
         raise Conflict(
-            f"a message that is {state.value!r} cannot {move.value}",
+            f"a message that is {state.value!r} cannot {_CANNOT[move]}",
             hint="Only a dead letter can be revived, and only a message that has not ended can be cancelled.",
         ) from None
 

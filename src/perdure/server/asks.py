@@ -6,6 +6,7 @@ fields of what is not built yet by name (`LATER`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -17,6 +18,15 @@ from perdure.messages.message import NORMAL
 # `$` in Python also stands before a last line feed; the look-ahead closes that gap and means nothing to other readers.
 _NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.:\-]*$(?!\n)"
 _PRINTABLE = r"^[ -~]+$(?!\n)"
+_LINE = r"^[^\x00-\x1f\x7f]+$(?!\n)"
+_TENANT = r"^(\*|[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,127})$(?!\n)"
+PATTERNS: Mapping[str, str] = {
+    _NAME: "must be letters, digits and `_ . : -` only, and begin with a letter, digit or `_`",
+    _PRINTABLE: "must be printable ASCII only",
+    _LINE: "must be without control characters",
+    _TENANT: "must be `*`, or letters, digits and `_ . : -` that begin with a letter, digit or `_`",
+}
+"""What each pattern asks for, in the words of whoever did not write it."""
 _YEARS_S = 10 * 365 * 24 * 3600
 
 Name: TypeAlias = Annotated[
@@ -53,6 +63,7 @@ LATER = {
 
 __all__ = [
     "LATER",
+    "PATTERNS",
     "ChangesQuery",
     "DeadLettersQuery",
     "Decide",
@@ -103,9 +114,9 @@ class Decide(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defa
 class MakeKey(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """A key to be made. Nobody can make one that opens more than their own."""
 
-    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$(?!\n)")]
+    name: Annotated[str, Meta(min_length=1, max_length=100, pattern=_LINE)]
     scopes: Annotated[list[Annotated[str, Meta(min_length=1, max_length=64)]], Meta(min_length=1, max_length=64)]
-    tenant: Annotated[str, Meta(pattern=r"^(\*|[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,127})$(?!\n)")] | None = None
+    tenant: Annotated[str, Meta(pattern=_TENANT)] | None = None
     expires_at: When | None = None
 
 

@@ -87,8 +87,8 @@ def check_media_type(headers: Headers) -> None:
     """
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != "application/json" and not (media_type.startswith("application/") and media_type.endswith("+json")):
-        said = f"{media_type[:80]!r}" if media_type else "no content type"
-        raise WrongMediaType(f"the body must be JSON, not {said}", hint="Send the header `content-type: application/json`.")
+        said = f"JSON, not {media_type[:80]!r}" if media_type else "JSON; the request has no content type"
+        raise WrongMediaType(f"the body must be {said}", hint="Send the header `content-type: application/json`.")
 
 
 def parse_json(body: bytes, *, max_depth: int) -> Any:
@@ -119,6 +119,8 @@ def parse_json(body: bytes, *, max_depth: int) -> Any:
         if _LONE_HALF.search(body):
             message = "a text holds half a character (a lone surrogate such as \\ud800)"
             raise Malformed(message, hint="Write the whole pair, or leave it out.") from error
+        if str(error).startswith("Number out of range"):
+            raise Malformed("a number in the body is too large: beyond about ±1.8e308", hint="Send it as a text.") from error
         raise Malformed(f"the body is not JSON: {error}", hint="Check it with `python -m json.tool`.") from error
 
 

@@ -11,10 +11,10 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from perdure.errors.base import InvalidInput, NotYetBuilt
-from perdure.server.asks import LATER, NoQuery
+from perdure.server.asks import LATER, PATTERNS, NoQuery
 
 _UNKNOWN = re.compile(r"unknown field `(?P<name>[^`]*)`")
-_PLACE = re.compile(r" - at `\$(?P<path>.*?)`$")
+_PLACE = re.compile(r" - at (?P<key>`key` in )?`\$(?P<path>.*?)`$")
 _MOST_FIELDS = 50
 
 __all__ = ["read_query", "shaped"]
@@ -89,6 +89,9 @@ def _told(said: str, kind: type, what: str) -> str:
     path = (place.group("path") if place else "").removeprefix(".")
     complaint = _PLACE.sub("", said)
     unknown = _UNKNOWN.search(complaint)
+    for pattern, meant in PATTERNS.items():
+        if complaint.endswith(repr(pattern)):
+            return f"{path or what}: {'a name in it ' if place and place.group('key') else ''}{meant}"
     if unknown is None:
         return f"{path or what}: {complaint[:1].lower()}{complaint[1:]}"
     name = unknown.group("name")

@@ -29,6 +29,7 @@ def test_lines_are_read_and_empty_ones_left_out() -> None:
         ("{nope", "is not JSON"),
         ('"\\ud800"', "is not JSON"),
         ("[" * 10_000, "nested too deeply"),
+        ('{"n": 1e999}', "a number in this is too large"),
         ("[1]", "Expected `object`"),
         (line(custom_id=5), "custom_id"),
         (line(custom_id=""), "1 to 512 characters"),
@@ -50,8 +51,13 @@ def test_a_bad_line_is_named_with_its_number(text: str, said: str) -> None:
     assert said in caught.value.problems[0]
 
 
+def test_one_mistake_is_counted_as_one() -> None:
+    with pytest.raises(InvalidInput, match="has 1 mistake; nothing"):
+        read_lines(b"x", agent="chat")
+
+
 def test_every_bad_line_is_named_at_once() -> None:
-    with pytest.raises(InvalidInput) as caught:
+    with pytest.raises(InvalidInput, match="has 30 mistakes; nothing") as caught:
         read_lines(b"x\n" * 30, agent="chat")
     assert len(caught.value.problems) == 30
 

@@ -38,6 +38,15 @@ def test_every_verb_has_help_with_an_example(perdure: Callable[..., Any], verb: 
         assert f"perdure {verb}" in helped
 
 
+@pytest.mark.parametrize("verb", [*VERBS])
+def test_help_is_whole(perdure: Callable[..., Any], verb: str) -> None:
+    shown = perdure(verb, "--help").out
+    commands = shown.partition("\nCommands:\n")[2]
+    assert "..." not in commands
+    assert "…" not in commands
+    assert "[[" not in shown
+
+
 def test_version(perdure: Callable[..., Any]) -> None:
     assert perdure("--version").out.startswith("perdure 0.")
 

@@ -64,6 +64,14 @@ def test_nothing_waits_for_ever_without_a_way_back() -> None:
         assert State.READY in MOVES[state].values()
 
 
+def test_what_is_not_possible_is_said_in_english() -> None:
+    with pytest.raises(Conflict, match="a message that is 'done' cannot be cancelled"):
+        after(State.DONE, Move.CANCEL)
+    for move in Move:
+        with pytest.raises(Conflict, match=r"that is 'cancelled' cannot (be|become|wait) "):
+            after(State.CANCELLED, move)
+
+
 @pytest.mark.parametrize(("state", "move"), list(itertools.product(State, Move)), ids=str)
 def test_after_says_what_the_table_says(state: State, move: Move) -> None:
     if move in MOVES[state]:

@@ -153,6 +153,21 @@ async def test_an_idempotency_key_that_cannot_be_meant_is_refused(served, header
     assert (await served.post("/api/v1/messages", body, headers=headers)).status == 422
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"agent": "n o"}, "agent: must be letters, digits and `_ . : -` only"),
+        ({"dedup_key": "schlüssel"}, "dedup_key: must be printable ASCII only"),
+        ({"metadata": {"größe": "1"}}, "metadata: a name in it must be printable ASCII only"),
+    ],
+)
+async def test_letters_that_may_not_be_there_are_refused_in_words(served, wrong, said):
+    answer = await served.post("/api/v1/messages", {"agent": "echo", "body": 1, **wrong})
+    assert answer.status == 422
+    assert answer.json["detail"].startswith(said)
+    assert "^[" not in answer.text
+
+
 async def test_an_unknown_agent_is_404_with_the_nearest_name(served):
     answer = await served.post("/api/v1/messages", {"agent": "triaje", "body": {}})
     assert (answer.status, answer.json["code"], answer.json["hint"]) == (404, "unknown-agent", "Did you mean 'triage'?")
