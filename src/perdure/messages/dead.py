@@ -16,7 +16,17 @@ QUARANTINE_AT = 2
 POISON_AT = 3
 """Crashes without progress after which it is a dead letter."""
 
-__all__ = ["POISON_AT", "QUARANTINE_AT", "after_decision", "beyond_revival", "count_crash", "deadline_passed", "poison", "waited_too_long", "worker_died"]
+__all__ = [
+    "POISON_AT",
+    "QUARANTINE_AT",
+    "after_decision",
+    "beyond_revival",
+    "count_crash",
+    "deadline_passed",
+    "poison",
+    "waited_too_long",
+    "worker_died",
+]
 
 
 def count_crash(crashes: int, *, results_before: int, results_now: int) -> int:

@@ -85,6 +85,9 @@ class MessageStore(Protocol):
     becomes ready again it draws a new one. Attempts are used up by `done`, `retry` and `bury`; what a
     message has used so far, plus one, is the number of the attempt under way.
 
+    When a message ends, its usage is what the call says, and where that says nothing the sum over the
+    steps of its journal.
+
     After its commit a store tells `message.put`, `leased`, `done`, `retried`, `dead`, `parked`, `released`,
     `cancelled` and `revived` with the facts `message`, `agent`, `queue`, `tenant`, `attempt` and `code` (of the
     error, or None); `leased` also `worker` and `waited_s`, `done` also `took_s`, `parked` also `why`; and

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from perdure.agents.journal import Decision
 from perdure.errors.base import Conflict, NotFound, NotYetBuilt
 from perdure.messages.message import MessageId, State, Wait
 from perdure.resources.usage import Usage
 from perdure.stores.store import Store
 from perdure.testing.clock import FakeClock
-from perdure.testing.given import BROKE, NO_CREDIT, alive, asks, intent, leased, put, runs, soon, state, take
+from perdure.testing.given import BROKE, NO_CREDIT, alive, asks, dies, intent, leased, put, runs, soon, state, take
 from perdure.testing.kit import Kit
 
 __all__ = ["EndingKit"]
@@ -211,6 +212,35 @@ class EndingKit(Kit, standard=True):
         assert (await store.messages.revive(lease.message.id)).state is State.READY
         clock.pass_by(seconds=1)
         assert (await store.messages.tend()).expired == 1
+
+    @pytest.mark.parametrize("end", ["done", "buried", "cancelled", "expired", "tired", "poison", "decided"])
+    async def test_whatever_ends_a_message_its_usage_is_the_sum_of_its_steps(self, store: Store, clock: FakeClock, end: str) -> None:
+        used = Usage(calls=1, input_tokens=10, output_tokens=3)
+        lease = await runs(store, max_wait_s=100.0, deadline=soon(clock, 60) if end == "expired" else None)
+        id = lease.message.id
+        for number in (1, 2):
+            await store.journal.intend(lease, intent(number))
+        await store.journal.record(lease, 1, b'"paid for"', usage=used)
+        await store.journal.fail(lease, 2, BROKE, usage=used)
+        await store.journal.intend(lease, intent(2, ambiguous=True))
+        if end == "done":
+            await store.messages.done(lease, b"1")
+        elif end == "buried":
+            await store.messages.bury(lease, BROKE)
+        elif end == "poison":
+            await dies(store, clock)
+            for _ in range(3):  # the first crash came after a result
+                await take(store, await alive(store)) or await take(store, await alive(store, quarantine=True), quarantine=True)
+                await dies(store, clock)
+        else:
+            await asks(store, lease, 3)
+            clock.pass_by(seconds=101 if end == "tired" else 61)
+            await {
+                "cancelled": lambda: store.messages.cancel(id),
+                "decided": lambda: store.journal.decide(id, 3, Decision.BURY, by="key_1"),
+            }.get(end, store.messages.tend)()
+        view = await store.messages.get(id)
+        assert (view.ended_at, view.usage) == (clock.now(), Usage(calls=2, input_tokens=20, output_tokens=6, paid_again=1))
 
     @pytest.mark.parametrize("tenant", [None, "stranger"], ids=["unknown", "of-another-tenant"])
     async def test_what_is_not_yours_is_not_there(self, store: Store, tenant: str | None) -> None:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from perdure.agents.journal import Step
+from perdure.agents.journal import Step, StepKind
 from perdure.clock import Clock, Moment
 from perdure.errors.base import LeaseLost, NotFound, StoreClosed
 from perdure.events import tell
@@ -22,6 +22,7 @@ from perdure.messages.ids import write
 from perdure.messages.message import ENDS, Lease, MessageId, Move, State, Wait, WorkerId, after
 from perdure.messages.registry import AgentCard
 from perdure.messages.store import Change
+from perdure.resources.usage import Usage
 from perdure.security.keys import Key
 from perdure.stores.inmemory.rows import RouteKey, RouteRow, Row, WorkerRow
 
@@ -139,13 +140,14 @@ class Contents:
             )
         return row
 
-    def move(self, row: Row, move: Move, *, wait: Wait | None = None, **told: Any) -> None:
+    def move(self, row: Row, move: Move, *, wait: Wait | None = None, usage: Usage | None = None, **told: Any) -> None:
         """Bring a message to another place.
 
         Args:
             row (Row): The message.
             move (Move): What happens to it.
             wait (Wait | None): For what it waits there.
+            usage (Usage | None): What it used, if it ends; None for the sum over its steps.
             **told (Any): Further facts of the event.
         """
         row.state = after(row.state, move)
@@ -155,6 +157,8 @@ class Contents:
         if row.state is State.READY:
             row.tag, row.ready_since = self.number(), self.clock.now()
         row.ended_at = self.clock.now() if row.state in ENDS else None
+        if row.state in ENDS:
+            row.usage = usage or _used(self.steps.get(row.message.id, {}).values())
         self.note(row, _TOLD.get(move), **told)
 
     def note(self, row: Row, event: str | None, **told: Any) -> None:
@@ -223,3 +227,10 @@ class Contents:
         finally:
             with self._lock:
                 self._bells.remove(entry)
+
+
+def _used(steps: Iterable[Step]) -> Usage | None:
+    """Add up what steps used; of an LLM call made once more, the first may have been paid for as well."""
+    again = [(step.usage, step.ambiguous if step.key.kind is StepKind.LLM else 0) for step in steps]
+    found = [(usage or Usage()) + Usage(paid_again=n) for usage, n in again if usage is not None or n]
+    return sum(found[1:], found[0]) if found else None

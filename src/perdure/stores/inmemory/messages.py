@@ -84,14 +84,15 @@ class InMemoryMessages(MessageStore):
         with self.contents.open() as now:
             row = self.contents.held(lease)
             row.used += 1
-            row.result, row.usage, row.code_version = result, usage or row.usage, code_version or row.code_version
-            self.contents.move(row, Move.FINISH, took_s=now - lease.leased_at)
+            row.result, row.code_version = result, code_version or row.code_version
+            self.contents.move(row, Move.FINISH, usage=usage, took_s=now - lease.leased_at)
             self.contents.total(row, "done")
 
     async def retry(self, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None = None, usage: Usage | None = None) -> None:
         """Use up this attempt and try again at a moment."""
         with self.contents.open() as now:
-            row = self._failed(lease, error, "retry", now, step=step, usage=usage)
+            row = self._failed(lease, error, "retry", now, step=step)
+            row.usage = usage or row.usage
             row.used += 1
             row.waiting_since = None
             self.contents.move(row, Move.RETRY, wait=Wait(why="backoff", until=at, step=step, error=error))
@@ -102,10 +103,10 @@ class InMemoryMessages(MessageStore):
     ) -> None:
         """Give a message up."""
         with self.contents.open() as now:
-            row = self._failed(lease, error, "bury", now, step=step, usage=usage)
+            row = self._failed(lease, error, "bury", now, step=step)
             row.used += uses_attempt
             row.error = error
-            self.contents.move(row, Move.BURY)
+            self.contents.move(row, Move.BURY, usage=usage)
             self.contents.total(row, "dead")
 
     async def park(self, lease: Lease, wait: Wait) -> None:
@@ -266,10 +267,9 @@ class InMemoryMessages(MessageStore):
             waiting_since=row.waiting_since,
         )
 
-    def _failed(self, lease: Lease, error: ErrorFacts, kind: str, now: Moment, *, step: int | None, usage: Usage | None) -> Row:
+    def _failed(self, lease: Lease, error: ErrorFacts, kind: str, now: Moment, *, step: int | None) -> Row:
         row = self.contents.held(lease)
         row.log.append(Attempt(n=lease.attempt, kind=kind, error=error, at=now, worker=lease.worker))
-        row.usage = usage or row.usage
         steps = self.contents.steps.get(lease.message.id, {})
         if step is not None and step in steps and steps[step].state is StepState.FAILED:
             steps[step] = msgspec.structs.replace(steps[step], state=StepState.AGAIN)

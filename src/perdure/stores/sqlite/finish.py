@@ -36,8 +36,7 @@ def done(tx: Transaction, lease: Lease, result: bytes, *, usage: Usage | None, c
     facts = facts_of(tx, place, held.attempt)
     facts["took_s"] = tx.now - lease.leased_at
     state = tx.move(place.id, place.route, State.LEASED, Move.FINISH, facts)
-    used = usage_text(usage) or progress_of(tx.run, place.id).usage
-    end(tx, place, state, used=held.attempt, started_at=held.started_at, usage=used, result=result, code_version=code_version)
+    end(tx, place, state, used=held.attempt, started_at=held.started_at, usage=usage, result=result, code_version=code_version)
 
 
 def retry(tx: Transaction, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None, usage: Usage | None) -> None:
@@ -80,8 +79,7 @@ def bury(tx: Transaction, lease: Lease, error: ErrorFacts, *, step: int | None, 
     used = held.attempt if uses_attempt else held.attempt - 1
     state = tx.move(place.id, place.route, State.LEASED, Move.BURY, facts_of(tx, place, used, error))
     _failed(tx, lease, "bury", error, step)
-    text = usage_text(usage) or progress_of(tx.run, place.id).usage
-    end(tx, place, state, used=used, started_at=held.started_at, usage=text, error=error)
+    end(tx, place, state, used=used, started_at=held.started_at, usage=usage, error=error)
 
 
 def park(tx: Transaction, lease: Lease, wait: Wait) -> None:

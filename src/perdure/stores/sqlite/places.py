@@ -16,8 +16,9 @@ from perdure.errors.base import ErrorFacts, NotFound
 from perdure.messages.dead import QUARANTINE_AT
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, Move, State, Wait
+from perdure.resources.usage import Usage
 from perdure.stores.sqlite.names import RouteRow
-from perdure.stores.sqlite.progress import progress_of
+from perdure.stores.sqlite.progress import progress_of, usage_of_steps, usage_text
 from perdure.stores.sqlite.readers import Run
 from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.transaction import Transaction
@@ -147,7 +148,7 @@ def end(
     *,
     used: int,
     started_at: Moment | None,
-    usage: bytes | None,
+    usage: Usage | None = None,
     error: ErrorFacts | None = None,
     result: bytes | None = None,
     code_version: str | None = None,
@@ -160,14 +161,15 @@ def end(
         state (State): `done`, `dead` or `cancelled`.
         used (int): Attempts used.
         started_at (Moment | None): When it was first leased.
-        usage (bytes | None): What it used, as JSON.
+        usage (Usage | None): What it used; None for the sum over its steps.
         error (ErrorFacts | None): Why it is dead.
         result (bytes | None): What it is done with.
         code_version (str | None): The agent's code that did it.
     """
     code, facts = (None, None) if error is None else (error.code, msgspec.json.encode(error))
     head = (place.id, state, place.route.id, place.tenant, code, used, started_at, tx.now, code_version)
-    tx.run(_OUTCOME, (*head, usage, facts, result))
+    text = usage_of_steps(tx.run, place.id) if usage is None else usage_text(usage)
+    tx.run(_OUTCOME, (*head, text, facts, result))
 
 
 def facts_of(tx: Transaction, place: Place, attempt: int, error: ErrorFacts | None = None) -> dict[str, Any]:
@@ -204,7 +206,7 @@ def bury(tx: Transaction, place: Place, state: State, error: ErrorFacts) -> None
     progress = progress_of(tx.run, place.id)
     new = tx.move(place.id, place.route, state, Move.BURY, facts_of(tx, place, progress.used, error))
     leave(tx, place, state, progress.crashes)
-    end(tx, place, new, used=progress.used, started_at=progress.started_at, usage=progress.usage, error=error)
+    end(tx, place, new, used=progress.used, started_at=progress.started_at, error=error)
 
 
 def _entry(tx: Transaction, place: Place, crashes: int) -> RouteRow:

@@ -12,9 +12,10 @@ from perdure.stores.sqlite.readers import Run
 from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.transaction import Transaction
 
-__all__ = ["Progress", "keep_progress", "progress_of", "usage_text"]
+__all__ = ["Progress", "keep_progress", "progress_of", "usage_of_steps", "usage_text"]
 
-_PROGRESS, _KEEP = statement("progress_get"), statement("progress_set")
+_PROGRESS, _KEEP, _USAGES = statement("progress_get"), statement("progress_set"), statement("step_usages")
+_decode_usage = msgspec.json.Decoder(Usage).decode
 
 
 class Progress(NamedTuple):
@@ -52,6 +53,20 @@ def keep_progress(tx: Transaction, id: int, progress: Progress) -> None:
         progress (Progress): All of it.
     """
     tx.run(_KEEP, (id, *progress))
+
+
+def usage_of_steps(run: Run, id: int) -> bytes | None:
+    """Add up what a run used, as its journal says.
+
+    Args:
+        run (Run): Of a reader or a transaction.
+        id (int): Whose.
+
+    Returns:
+        bytes | None: JSON; None if no step used anything.
+    """
+    found = [(_decode_usage(usage) if usage else Usage()) + Usage(paid_again=again) for usage, again in run(_USAGES, (id,))]
+    return usage_text(sum(found[1:], found[0])) if found else None
 
 
 def usage_text(usage: Usage | None) -> bytes | None:

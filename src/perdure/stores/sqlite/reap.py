@@ -105,7 +105,7 @@ def _crash(tx: Transaction, place: Place, held: Held, worker: WorkerId) -> str:
     if crashes >= POISON_AT:
         facts = poison(crashes)
         state = tx.move(place.id, place.route, State.LEASED, Move.BURY, facts_of(tx, place, before.used, facts))
-        end(tx, place, state, used=before.used, started_at=held.started_at, usage=before.usage, error=facts)
+        end(tx, place, state, used=before.used, started_at=held.started_at, error=facts)
         return "buried"
     tx.move(place.id, place.route, State.LEASED, Move.RELEASE, facts_of(tx, place, before.used, error))
     enter_ready(tx, place, crashes)

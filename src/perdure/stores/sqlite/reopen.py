@@ -38,7 +38,7 @@ def cancel(tx: Transaction, id: MessageId, tenant: str | None) -> View:
         progress = progress_of(tx.run, id)
         new = tx.move(id, place.route, state, Move.CANCEL, facts_of(tx, place, progress.used))
         leave(tx, place, state, progress.crashes)
-        end(tx, place, new, used=progress.used, started_at=progress.started_at, usage=progress.usage)
+        end(tx, place, new, used=progress.used, started_at=progress.started_at)
     return Viewer(tx.run, tx.now).view(id)
 
 

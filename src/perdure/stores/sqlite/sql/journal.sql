@@ -33,6 +33,12 @@ SELECT s.number, s.scope, s.kind, s.name, s.fingerprint, s.n, s.state, s.attempt
  WHERE s.message = ?
  ORDER BY s.number;
 
+-- name: step_usages
+-- Of an LLM call that was made once more, the first may have been paid for as well.
+SELECT usage, CASE kind WHEN 'llm' THEN ambiguous ELSE 0 END
+  FROM step
+ WHERE message = ? AND (usage IS NOT NULL OR (kind = 'llm' AND ambiguous > 0));
+
 -- name: step_count_done
 SELECT count(*) FROM step WHERE message = ? AND state = 'done';
 
