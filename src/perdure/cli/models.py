@@ -24,7 +24,7 @@ app: typer.Typer = new_app("What can be asked: list, and get the embedded model.
 
 @app.command("list", epilog="Example:  perdure models list --json")
 def list_models(*, data: Data = None, env: Env = "", as_json: AsJson = False) -> None:
-    """List the models that the settings name, and whether the embedded one is here."""
+    """List the models of the settings. Says too whether the embedded one is here."""
     settings = load_settings(env, data=data)
     names = asyncio.run(_names(settings))
     told = [(name, name == settings.default_model, _here(name)) for name in names]
