@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -19,27 +19,41 @@ from perdure.client.address import key_file
 from perdure.clock import iso, now
 from perdure.config.settings import Settings
 from perdure.errors.base import Conflict
-from perdure.security.access import OPERATOR, scope_problems
+from perdure.security.access import OPERATOR, PROGRAM_SCOPES, scope_problems
 from perdure.security.keys import Key, digest, make_key
 
 app: typer.Typer = new_app("API keys: create, list, revoke.", several=True)
 
 
+class _Wanted(NamedTuple):
+    """What was said of a new key; None where nothing was."""
+
+    name: str
+    tenant: str | None
+    scopes: list[str] | None
+    expires_at: float | None
+
+
 @app.command(
     epilog="""\b
-Opens the store itself, so it works where there is no key yet. On a terminal the key is shown, once;
-otherwise it goes to a file and never to an output.
+Opens the store itself, so it works where there is no key yet. The first key is an operator's:
+tenant * and scope *, where you say neither. A later one gets the tenant `default`, and the
+scopes of a program that puts messages, waits for their results and asks models.
+On a terminal the key is shown, once; otherwise it goes to a file and never to an output.
 \b
 Examples:
-  perdure keys create shop --tenant shop --scope messages:write --scope messages:read
   perdure keys create ci --out ci.key
+  perdure keys create shop --tenant shop --scope messages:write --scope messages:read
+  perdure keys create boss --tenant '*' --scope '*'
 """
 )
 def create(
     name: Annotated[str, typer.Argument(metavar="NAME", help="For people.")],
     *,
-    scope: Annotated[list[str] | None, typer.Option("--scope", help="What it may do; again for more.", show_default="*")] = None,
-    tenant: Annotated[str, typer.Option(help="Whose messages it opens; `*` for all.")] = OPERATOR,
+    scope: Annotated[
+        list[str] | None, typer.Option("--scope", help="What it may do; again for more.", show_default="what programs need")
+    ] = None,
+    tenant: Annotated[str | None, typer.Option(help="Whose messages it opens; `*` for all.", show_default="default")] = None,
     days: Annotated[float | None, typer.Option(min=0.001, help="Good for so many days.", show_default="for ever")] = None,
     out: Annotated[Path | None, typer.Option(help="Write the key to this file, mode 0600.", show_default=False)] = None,
     data: Data = None,
@@ -47,16 +61,15 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Make an API key, with access to the store."""
-    scopes = scope or ["*"]
-    if problems := scope_problems(scopes):
+    if problems := scope_problems(scope or []):
         raise typer.BadParameter("; ".join(problems))
     settings = load_settings(env, data=data)
     expires_at = None if days is None else now() + days * 86400
-    key, secret = make_key(name, tenant=tenant, scopes=scopes, now=now(), expires_at=expires_at)
     shown = out is None and sys.stdout.isatty()
-    file = None if shown else _write(secret, out, data_folder_for(settings.data))
-    asyncio.run(_keep(settings, key, secret))
-    told = {"id": key.id, "name": name, "tenant": tenant, "scopes": scopes, "expires_at": iso(expires_at), "file": file and str(file)}
+    wanted = _Wanted(name, tenant, scope, expires_at)
+    key, secret, file = asyncio.run(_make(settings, wanted, None if shown else out or key_file(data_folder_for(settings.data)), said=out))
+    scopes = list(key.scopes)
+    told = {"id": key.id, "name": name, "tenant": key.tenant, "scopes": scopes, "expires_at": iso(expires_at), "file": file and str(file)}
     if as_json:
         print_json(told | ({"key": secret} if shown else {}))
     elif shown:
@@ -95,21 +108,26 @@ def revoke(id: Annotated[str, typer.Argument(metavar="ID", help="`key_…`.")], 
     say(f"{id} opens nothing any more")
 
 
-def _write(secret: str, out: Path | None, data: Path) -> Path:
-    file = out or key_file(data)
-    if not write_private(file, secret.encode() + b"\n", replace=False):
-        hint = (
-            "The key is shown on a terminal alone, and this is none; --out FILE writes it to another file."
-            if out is None
-            else "Name another."
-        )
-        raise Conflict(f"{str(file)!r} is there already", hint=hint)
-    return file
-
-
-async def _keep(settings: Settings, key: Key, secret: str) -> None:
+async def _make(settings: Settings, wanted: _Wanted, file: Path | None, *, said: Path | None) -> tuple[Key, str, Path | None]:
     async with open_store(settings) as store:
+        first = all(key.revoked_at is not None for key in await store.keys.list())
+        key, secret = make_key(
+            wanted.name,
+            tenant=wanted.tenant or (OPERATOR if first else "default"),
+            scopes=wanted.scopes or (["*"] if first else PROGRAM_SCOPES),
+            now=now(),
+            expires_at=wanted.expires_at,
+        )
+        if file is not None:
+            _write(secret, file, said=said is not None)
         await store.keys.add(key, digest(secret))
+    return key, secret, file
+
+
+def _write(secret: str, file: Path, *, said: bool) -> None:
+    if not write_private(file, secret.encode() + b"\n", replace=False):
+        other = "Name another." if said else "The key is shown on a terminal alone, and this is none; --out FILE writes it to another file."
+        raise Conflict(f"{str(file)!r} is there already", hint=other)
 
 
 def _moments(*moments: str | None) -> list[str]:

@@ -31,7 +31,19 @@ SCOPES: Mapping[str, str] = {
     "changes:read": "follow what happens to messages",
 }
 
-__all__ = ["OPERATOR", "SCOPES", "allows", "covers", "scope_problems", "tenant_of"]
+PROGRAM_SCOPES = (
+    "messages:read",
+    "messages:write",
+    "dead-letters:read",
+    "steps:read",
+    "chat:write",
+    "models:read",
+    "agents:read",
+    "changes:read",
+)
+"""What a program needs that puts messages, waits for their results and asks models."""
+
+__all__ = ["OPERATOR", "PROGRAM_SCOPES", "SCOPES", "allows", "covers", "scope_problems", "tenant_of"]
 
 
 def allows(scopes: Iterable[str], needed: str) -> bool:

@@ -286,6 +286,21 @@ def test_keys_are_made_without_a_server_and_never_printed_without_a_terminal(mac
     assert machine.run("keys", "create", "x", "--scope", "nonsense:all")[0] == 2
 
 
+def test_the_first_key_is_an_operators_and_a_later_one_a_programs(machine: Machine) -> None:
+    def made(*said: str) -> tuple[str, list[str]]:
+        code, out, _ = machine.run("keys", "create", "one", "--json", *said)
+        assert code == 0
+        told = json.loads(out)
+        return told["tenant"], told["scopes"]
+
+    assert made() == ("*", ["*"])
+    tenant, scopes = made("--out", "second.key")
+    assert tenant == "default"
+    assert "messages:write" in scopes
+    assert not {"*", "keys:write", "queues:write", "dead-letters:write"} & set(scopes)
+    assert made("--out", "third.key", "--tenant", "*", "--scope", "*") == ("*", ["*"])
+
+
 def test_on_a_terminal_a_new_key_is_shown_once(machine: Machine) -> None:
     shown = _on_a_terminal(machine, ["serve"], until=LAST_WORDS)
     key = (machine.data / "key").read_text().strip()
