@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import ipaddress
@@ -11,12 +12,15 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from perdure.cli.private_files import write_private
 from perdure.client.address import address_file
 from perdure.errors.base import ConfigError, Conflict
 
-__all__ = ["address_written", "listening", "url_of"]
+_KNOCK_S = 1.0
+
+__all__ = ["address_written", "another_server", "listening", "url_of"]
 
 
 @contextmanager
@@ -88,6 +92,27 @@ def address_written(data: Path, url: str) -> Iterator[None]:
                     write_private(file, before)
                 else:
                     file.unlink()
+
+
+async def another_server(data: Path) -> str | None:
+    """Find a server that serves the same data folder already.
+
+    Args:
+        data (Path): The data folder.
+
+    Returns:
+        str | None: Its address; None if its process is gone, or nobody listens there.
+    """
+    said = _of_a_living(address_file(data))
+    try:
+        url = "" if said is None else str(json.loads(said)["url"])
+        parts = urlsplit(url)
+        async with asyncio.timeout(_KNOCK_S):
+            _, knocked = await asyncio.open_connection(parts.hostname, parts.port)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    knocked.close()
+    return url
 
 
 def _of_a_living(file: Path) -> bytes | None:

@@ -15,9 +15,9 @@ import uvicorn
 
 from perdure.app import build_models, open_store
 from perdure.cli.first_key import FirstKey, ensure_first_key
-from perdure.cli.listening import address_written, url_of
+from perdure.cli.listening import address_written, another_server, url_of
 from perdure.cli.private_files import data_folder_for, read_or_make
-from perdure.cli.words import say
+from perdure.cli.words import clean, say
 from perdure.config.settings import Settings
 from perdure.errors.base import PerdureError
 from perdure.messages.registry import WorkerRegistry
@@ -48,6 +48,8 @@ async def serve_until(
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     data = data_folder_for(settings.data)
     url = url_of(taken)
+    if (other := await another_server(data)) is not None:
+        say(f"another server, at {clean(other)}, serves the same data folder {str(data)!r}; this one goes on beside it")
     async with open_store(settings) as store:
         key = await ensure_first_key(store.keys, data)
         models = build_models(settings)
