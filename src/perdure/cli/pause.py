@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import difflib
 from typing import Annotated
 
 import typer
 
 from perdure.cli.options import Url, new_app
 from perdure.cli.talk import talk
-from perdure.cli.words import say
+from perdure.cli.words import clean, say
+from perdure.client.aio import AsyncClient
+from perdure.client.answers import QueueJson
+from perdure.errors.base import Forbidden
 
 app: typer.Typer = new_app("Let nothing of a queue start, or nothing at all. What runs goes on.")
 
@@ -38,5 +42,24 @@ def chosen(queue: str | None, *, everything: bool) -> str | None:
 def pause(queue: Queue = None, everything: All = False, url: Url = None) -> None:
     """Let nothing of a queue start, or nothing at all. What runs goes on."""
     name = chosen(queue, everything=everything)
-    talk(lambda client: client.pause(name), url=url)
+    queues = talk(lambda client: _pause(client, name), url=url)
     say(f"paused {'everything' if name is None else name}; `perdure resume {'--all' if name is None else name}` lifts it")
+    if name is not None and queues is not None:
+        _say_if_new(name, [queue["name"] for queue in queues if any({**queue["counts"], **queue["totals"]}.values())])
+
+
+async def _pause(client: AsyncClient, name: str | None) -> list[QueueJson] | None:
+    await client.pause(name)
+    try:
+        return await client.queues()
+    except Forbidden:  # the key may pause and not look
+        return None
+
+
+def _say_if_new(name: str, used: list[str]) -> None:
+    if name in used:
+        return
+    near = difflib.get_close_matches(name, used, n=1)
+    say(f"no message was ever in a queue {clean(name)}")
+    if near:
+        say(f"hint: did you mean {clean(near[0])!r}? Then `perdure resume {clean(name)}` takes this back.")

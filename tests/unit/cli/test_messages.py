@@ -197,6 +197,18 @@ def test_pause_and_resume(served: Any, perdure: Perdure) -> None:
     assert perdure("messages", "show", sent, "--json").json["state"] == "done"
 
 
+def test_a_pause_of_a_queue_that_nobody_used_says_so_and_names_the_nearest(served: Any, perdure: Perdure) -> None:
+    perdure("send", "echo", "1", "--queue", "newsletters")
+    mistyped = perdure("pause", "newsleters")
+    assert mistyped.code == 0
+    assert "no message was ever in a queue newsleters" in mistyped.err
+    assert "did you mean 'newsletters'?" in mistyped.err
+    assert perdure("resume", "newsleters").code == 0
+    assert "no message" not in perdure("pause", "newsletters").err
+    assert perdure("resume", "newsletters").code == 0
+    served.work()
+
+
 def test_keys_are_listed_and_revoked(served: Any, perdure: Perdure) -> None:
     listed = perdure("keys", "list")
     assert f"…{served.key[-4:]}" in listed.out
