@@ -165,6 +165,8 @@ def _provider(name: str, row: ProviderSettings, settings: Settings) -> ChatProvi
             timeout_s=row.timeout_s,
             models=row.models,
             headers=row.headers,
+            enable_thinking=row.enable_thinking,
+            thinking_budget=row.thinking_budget,
             native_tools=row.native_tools,
         )
     if row.base_url is None:

@@ -15,6 +15,7 @@ from perdure.providers.local import LocalProvider
 from perdure.providers.qwen import QwenProvider
 from perdure.stores.inmemory import InMemoryStore
 from perdure.stores.sqlite.store import SqliteStore
+from perdure.testing.upstream import Upstream
 
 
 def settings(**parts: Any) -> Settings:
@@ -139,3 +140,15 @@ async def test_a_worker_is_made_as_the_settings_say(tmp_path: Path) -> None:
         worker = build_worker(settings(data=tmp_path, worker={"slots": 3, "queues": ["mail"]}), store, models, load_app(None))
         assert (worker.card.slots, worker.card.queues) == (3, ["mail"])
         await models.aclose()
+
+
+async def test_qwens_switches_reach_the_wire_from_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, Any]] = []
+    monkeypatch.setenv("THE_KEY", "sk-secret")
+    with Upstream(reply=lambda body: asked.append(body) or "fine") as upstream:
+        row = {"kind": "qwen", "api_key": "env:THE_KEY", "base_url": upstream.base_url, "enable_thinking": True, "thinking_budget": 64}
+        models = build_models(settings(data=tmp_path, providers={"qwen": row}))
+        target = models.resolve("qwen/qwen-plus")
+        await target.provider.chat(target.request({"messages": [{"role": "user", "content": "hi"}]}))
+        await models.aclose()
+    assert (asked[0]["model"], asked[0]["enable_thinking"], asked[0]["thinking_budget"]) == ("qwen-plus", True, 64)
