@@ -34,6 +34,7 @@ class SqliteMessages(MessageStore):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._routes = obstacles.RouteBook()
 
     async def put(self, messages: Sequence[NewMessage]) -> builtins.list[Receipt]:
         """Accept messages: all of them, or none."""
@@ -41,7 +42,7 @@ class SqliteMessages(MessageStore):
 
     async def routes(self) -> builtins.list[Route]:
         """List every route there is, with what stands against it."""
-        return await self._engine.read(obstacles.all_routes)
+        return await self._engine.read(self._routes.all)
 
     async def lease(self, routes: Sequence[Route], *, limit: int, worker: WorkerId) -> builtins.list[Lease]:
         """Take the most urgent ready messages of some routes."""
@@ -116,8 +117,8 @@ class SqliteMessages(MessageStore):
 
     async def tend(self) -> Tended:
         """Do what time demands."""
-        needed, next_due_at = await self._engine.read(tend.look, self._engine.clock.now())
-        return await self._engine.write(tend.tend) if needed else Tended(next_due_at=next_due_at)
+        needed, changed, next_due_at = await self._engine.read(tend.look, self._routes, self._engine.clock.now())
+        return await self._engine.write(tend.tend, changed) if needed else Tended(next_due_at=next_due_at)
 
     async def changes(self, after: int, *, limit: int = 1000, tenant: str | None = None) -> builtins.list[Change]:
         """Read the change sequence."""

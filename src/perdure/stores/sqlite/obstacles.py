@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from typing import Any
 
 import msgspec
 
@@ -11,9 +12,10 @@ from perdure.messages.routes import Route, blocked_by
 from perdure.stores.sqlite.readers import Run
 from perdure.stores.sqlite.statements import statement
 
-__all__ = ["Obstacles", "all_routes"]
+__all__ = ["Obstacles", "RouteBook"]
 
 _ALL_PAUSED, _ROUTES, _ROUTE = statement("all_paused"), statement("route_list"), statement("route_now")
+_NEWEST, _PAUSED, _LANES = statement("route_newest"), statement("queue_paused"), statement("lane_list")
 _ABLE, _OCCUPIED = statement("agent_able"), statement("route_occupied")
 _decode_queues = msgspec.json.Decoder(list[str]).decode
 
@@ -78,20 +80,42 @@ class Obstacles:
         return able
 
 
-def all_routes(run: Run) -> list[Route]:
-    """List every route with what stands against it.
+class RouteBook:
+    """Every route, as readers see them; made anew only when something about them has changed.
 
-    Args:
-        run (Run): Of a reader or a transaction.
-
-    Returns:
-        list[Route]: In the order they came to be.
+    A route is never renamed and never goes, so those read before are known by the newest of them. What stands
+    against them - switches, closed lanes, whether somebody lies in quarantine - is small and read each time.
+    Only what is committed may be kept here, so a transaction has no use of it.
     """
-    all_paused = bool(run(_ALL_PAUSED).get)
-    routes = [_route(row, all_paused=all_paused) for row in run(_ROUTES)]
-    return [
-        msgspec.structs.replace(route, occupied=True) if route.quarantine and run(_OCCUPIED, (route.id,)).get else route for route in routes
-    ]
+
+    def __init__(self) -> None:
+        self._kept: tuple[object, list[Route]] = (None, [])
+
+    def all(self, run: Run) -> list[Route]:
+        """List every route with what stands against it.
+
+        Args:
+            run (Run): Of a reader.
+
+        Returns:
+            list[Route]: In the order they came to be; the same list as before if nothing has changed.
+        """
+        mark, routes = self._kept
+        now = _mark(run, routes)
+        if mark != now:
+            all_paused = bool(run(_ALL_PAUSED).get)
+            routes = [_route(row, all_paused=all_paused) for row in run(_ROUTES)]
+            now = _mark(run, routes)
+            occupied = now[-1]
+            routes = [msgspec.structs.replace(route, occupied=True) if route.id in occupied else route for route in routes]
+            self._kept = (now, routes)
+        return routes
+
+
+def _mark(run: Run, routes: list[Route]) -> tuple[Any, ...]:
+    occupied = frozenset(route.id for route in routes if route.quarantine and run(_OCCUPIED, (route.id,)).get)
+    switches = tuple(tuple(run(sql).fetchall()) for sql in (_NEWEST, _ALL_PAUSED, _PAUSED, _LANES))
+    return (*switches, occupied)
 
 
 def _route(row: tuple[int, str, str, str | None, str | None, int, int | None, Moment | None], *, all_paused: bool) -> Route:

@@ -8,11 +8,13 @@ itself knows when the first of them could give up, and is then looked through in
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from perdure.clock import Moment
 from perdure.messages.dead import deadline_passed, waited_too_long
 from perdure.messages.message import MessageId, Move, State
 from perdure.messages.store import Tended
-from perdure.stores.sqlite.obstacles import Obstacles, all_routes
+from perdure.stores.sqlite.obstacles import Obstacles, RouteBook
 from perdure.stores.sqlite.places import bury, enter_ready, leave, place_of, state_of
 from perdure.stores.sqlite.progress import progress_of
 from perdure.stores.sqlite.readers import Run
@@ -30,42 +32,40 @@ _CHANGES_KEPT_S = 24 * 3600.0
 _UNHELD = (State.READY, State.LATER, State.WAITING)
 
 
-def look(run: Run, now: Moment) -> tuple[bool, Moment | None]:
+def look(run: Run, book: RouteBook, now: Moment) -> tuple[bool, list[int], Moment | None]:
     """See whether there is anything to do.
 
     Args:
         run (Run): Of a reader.
+        book (RouteBook): All routes.
         now (Moment): The store's time.
 
     Returns:
-        tuple[bool, Moment | None]: Whether there is, and when the next message becomes due.
+        tuple[bool, list[int], Moment | None]: Whether there is, the routes that are blocked now and were not when
+        somebody last looked, or the other way round, and when the next message becomes due.
     """
     due = run(_LOOK, (now, now - _CHANGES_KEPT_S)).get
-    return bool(due) or bool(_changed_blocks(run, now)), run(_NEXT).get
+    known, obstacles = dict(run(_BLOCKED).fetchall()), Obstacles(run, now)
+    changed = [route.id for route in book.all(run) if (obstacles.of(route) is None) != (known[route.id] is None)]
+    return bool(due or changed), changed, run(_NEXT).get
 
 
-def tend(tx: Transaction) -> Tended:
+def tend(tx: Transaction, changed: Sequence[int]) -> Tended:
     """Do what is to be done.
 
     Args:
         tx (Transaction): What is being committed.
+        changed (Sequence[int]): The routes whose obstacles have come or gone, as the look has seen; no others are read here.
 
     Returns:
         Tended: What it was.
     """
-    for route, blocked in _changed_blocks(tx.run, tx.now):
-        tx.run(_BLOCK, (route, tx.now if blocked else None))
+    obstacles = Obstacles(tx.run, tx.now)
+    for route in changed:
+        tx.run(_BLOCK, (route, None if obstacles.of_id(route) is None else tx.now))
     tx.run(_FORGET, (tx.now - _CHANGES_KEPT_S,))
     expired, gave_up = _expire(tx), _give_up(tx)
     return Tended(expired=expired, gave_up=gave_up + _sweep(tx, _AT_ONCE - gave_up), due=_make_ready(tx), next_due_at=tx.run(_NEXT).get)
-
-
-def _changed_blocks(run: Run, now: Moment) -> list[tuple[int, bool]]:
-    """Routes that are blocked now and were not when somebody last looked, or the other way round."""
-    known = dict(run(_BLOCKED).fetchall())
-    obstacles = Obstacles(run, now)
-    found = [(route.id, obstacles.of(route) is not None) for route in all_routes(run)]
-    return [(route, blocked) for route, blocked in found if blocked != (known[route] is not None)]
 
 
 def _expire(tx: Transaction) -> int:
@@ -100,18 +100,17 @@ def _has_given_up(tx: Transaction, id: int, since: Moment, blocked_by: str | Non
 
 
 def _sweep(tx: Transaction, room: int) -> int:
-    gave_up = 0
+    gave_up, obstacles = 0, Obstacles(tx.run, tx.now)
     for route, blocked_since, patience_s, swept, found in tx.run(_SWEEPS, (tx.now,)).fetchall():
         if gave_up >= room:
             break
         next_at = tx.now + patience_s if swept == 0 else found
         bite = room - gave_up
         rows = tx.run(_SWEEP, (route, swept, bite)).fetchall()
-        reason = Obstacles(tx.run, tx.now).of_id(route)
         for message, since, max_wait_s in rows:
             ends_at = max(blocked_since, since) + max_wait_s
             if ends_at <= tx.now:
-                gave_up += _has_given_up(tx, message, ends_at - max_wait_s, reason)
+                gave_up += _has_given_up(tx, message, ends_at - max_wait_s, obstacles.of_id(route))
             else:
                 next_at = min(next_at, ends_at)
         whole = len(rows) < bite

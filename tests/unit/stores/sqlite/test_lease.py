@@ -27,7 +27,7 @@ def steps_of_a_lease(file: apsw.Connection, routes: list[int], clock: FakeClock)
     file.execute("BEGIN IMMEDIATE")
     tx = Transaction(file, Names(file), clock.now())
     file.set_progress_handler(tick, 1)
-    assert len(leasing._choose(tx, routes, 3)) == 3
+    assert len(leasing._choose(tx, leasing._occupied(tx, routes), 3)) == 3
     file.set_progress_handler(None, 1)
     file.execute("ROLLBACK")
     return count
@@ -42,6 +42,18 @@ async def test_a_lease_costs_the_same_whatever_lies_behind_it(store: SqliteStore
     await store.messages.put([message(agent="unknown", priority=0) for _ in range(1000)])
 
     assert steps_of_a_lease(file, routes, clock) <= before + 20
+
+
+async def test_empty_routes_cost_a_lease_nothing(store: SqliteStore, file: apsw.Connection, clock: FakeClock) -> None:
+    await store.messages.put([message() for _ in range(5)])
+    before = steps_of_a_lease(file, [route.id for route in await store.messages.routes()], clock)
+
+    for receipt in await store.messages.put([message(queue=f"once-{n}") for n in range(300)]):
+        await store.messages.cancel(receipt.id)
+    routes = [route.id for route in await store.messages.routes()]
+
+    assert len(routes) == 301
+    assert steps_of_a_lease(file, routes, clock) <= before + 100
 
 
 async def test_a_cancelled_lease_gives_back_what_it_took(store: SqliteStore) -> None:

@@ -18,7 +18,7 @@ from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing import FakeClock
 from perdure.testing.given import alive, message, put, take
 
-SMALL = {"route", "queue", "lane", "worker", "worker_agent", "agent", "tally", "counter", "api_key", "lease", "sequence"}
+SMALL = {"route", "queue", "lane", "worker", "worker_agent", "agent", "tally", "counter", "api_key", "lease", "sequence", "occupied"}
 """Tables that do not grow with the messages."""
 
 
@@ -58,6 +58,8 @@ def test_nothing_is_sorted_that_is_read_only_in_part(file: apsw.Connection, name
         ("list_ended", "outcome_by_route (state=? AND route=? AND id<?)"),
         ("list_ended_of", "outcome_by_tenant (state=? AND tenant=? AND route=? AND id<?)"),
         ("list_dead_code_of", "dead_by_tenant (code=? AND tenant=? AND route=? AND id<?)"),
+        ("ready_routes", "ready_by_route (route>?)"),
+        ("step_usages", "step_of (message=?)"),
         ("ready_leave", "ready_by_route (route=? AND id=?)"),
         ("later_due", "later_due (at<?)"),
         ("step_find", "step_of (message=? AND number=?)"),

@@ -8,6 +8,7 @@ import pytest
 from perdure.messages.message import State
 from perdure.messages.store import Filter
 from perdure.stores.sqlite import tend as tending
+from perdure.stores.sqlite.names import Names
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.sqlite.transaction import Transaction
 from perdure.testing import FakeClock
@@ -19,10 +20,35 @@ def small_bites(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tending, "_AT_ONCE", 3)
 
 
+async def test_tending_reads_no_route_that_has_not_changed(store: SqliteStore, file: apsw.Connection, clock: FakeClock) -> None:
+    statements: list[str] = []
+
+    def traced(cursor: object, sql: str, bindings: object) -> bool:
+        statements.append(sql)
+        return True
+
+    file.exec_trace = traced
+
+    def made() -> int:
+        statements.clear()
+        file.execute("BEGIN IMMEDIATE")
+        tending.tend(Transaction(file, Names(file), clock.now()), [])
+        file.execute("ROLLBACK")
+        return len(statements)
+
+    await put(store)
+    await store.messages.tend()
+    few = made()
+    await store.messages.put([message(queue=f"once-{n}") for n in range(50)])
+    await store.messages.tend()
+
+    assert made() == few
+
+
 async def test_nothing_due_writes_nothing(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     await alive(store)
     await put(store)
-    monkeypatch.setattr(tending, "tend", lambda tx: pytest.fail("it wrote"))
+    monkeypatch.setattr(tending, "tend", lambda tx, changed: pytest.fail("it wrote"))
 
     assert (await store.messages.tend()).due == 0
 

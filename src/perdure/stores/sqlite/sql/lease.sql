@@ -6,6 +6,16 @@ SELECT priority, tag, id, route FROM ready WHERE route = ? ORDER BY priority, ta
 -- Against starvation: ids grow with the time of putting.
 SELECT priority, tag, id, route FROM ready WHERE route = ? ORDER BY id;
 
+-- name: ready_routes
+-- From the first row of each route straight to the next route: costs a look for each that holds messages,
+-- however many there are, and nothing for those that hold none.
+WITH RECURSIVE occupied (route) AS (
+    SELECT min(route) FROM ready
+    UNION ALL
+    SELECT (SELECT min(route) FROM ready WHERE route > o.route) FROM occupied o WHERE o.route IS NOT NULL
+)
+SELECT route FROM occupied WHERE route IS NOT NULL;
+
 -- name: ready_take
 DELETE FROM ready WHERE route = ? AND priority = ? AND tag = ? AND id = ?;
 

@@ -18,6 +18,12 @@ SELECT r.id, r.queue, r.agent, r.version, r.lane, r.quarantine, q.paused, l.clos
   FROM route r LEFT JOIN queue q ON q.name = r.queue LEFT JOIN lane l ON l.name = r.lane
  ORDER BY r.id;
 
+-- name: route_newest
+SELECT max(id) FROM route;
+
+-- name: lane_list
+SELECT name, closed_until FROM lane ORDER BY name;
+
 -- name: route_now
 SELECT r.id, r.queue, r.agent, r.version, r.lane, r.quarantine, q.paused, l.closed_until
   FROM route r LEFT JOIN queue q ON q.name = r.queue LEFT JOIN lane l ON l.name = r.lane

@@ -22,8 +22,10 @@ DELETE FROM expiry WHERE kind = ? AND at = ? AND id = ?;
 SELECT id, blocked_since FROM route;
 
 -- name: route_block
--- NULL plus anything is NULL: a route that is open again is not looked through.
-UPDATE route SET blocked_since = ?2, sweep_at = ?2 + patience_s, swept = 0, sweep_next = NULL WHERE id = ?1;
+-- NULL plus anything is NULL: a route that is open again is not looked through. Nothing is written where
+-- another has noted the same meanwhile.
+UPDATE route SET blocked_since = ?2, sweep_at = ?2 + patience_s, swept = 0, sweep_next = NULL
+ WHERE id = ?1 AND (blocked_since IS NULL) <> (?2 IS NULL);
 
 -- name: sweep_due
 SELECT id, blocked_since, patience_s, swept, sweep_next FROM route WHERE sweep_at <= ? ORDER BY id;
