@@ -9,6 +9,7 @@ from perdure.security.validator import Validator
 from perdure.server.admission import Admission
 from perdure.server.auth import Gate
 from perdure.server.feed import Feed
+from perdure.server.own_changes import OwnChanges
 from perdure.server.parts import ServerParts
 from perdure.stores.store import Store
 
@@ -30,5 +31,6 @@ class Core:
         self.clock: Clock = parts.clock
         self.gate: Gate = Gate(parts.store.keys, parts.clock)
         self.feed: Feed = Feed(parts.store.messages)
+        self.own_changes: OwnChanges = OwnChanges(parts.store.messages)
         self.validator: Validator = Validator()
         self.admission: Admission = Admission(parts, self.validator)

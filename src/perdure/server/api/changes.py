@@ -25,7 +25,7 @@ async def read(call: Call) -> Answer:
         Answer: 200 with changes in order, and from where to go on.
     """
     query: ChangesQuery = call.query
-    after = await call.core.store.messages.last_change() if query.after is None else query.after
+    after = await _newest(call) if query.after is None else query.after
     changes, last = await _after(call, after, query.limit)
     if not changes and query.wait > 0:
         found = await while_there(call.receive, _first(call, after, query))
@@ -45,11 +45,16 @@ async def _first(call: Call, after: int, query: ChangesQuery) -> tuple[Sequence[
         return changes, last
 
 
+async def _newest(call: Call) -> int:
+    return await (call.core.store.messages.last_change() if call.tenant is None else call.core.own_changes.newest(call.tenant))
+
+
 async def _after(call: Call, after: int, limit: int) -> tuple[Sequence[Change], int]:
+    if call.tenant is not None:
+        return await call.core.own_changes.after(after, tenant=call.tenant, limit=limit)
     messages = call.core.store.messages
-    # Asked before the changes are read: whatever is not newer was seen, also where it was another tenant's.
-    newest = await messages.last_change()
-    changes = await messages.changes(after, limit=limit, tenant=call.tenant)
+    newest = await messages.last_change()  # asked before: whatever is not newer is seen by the reading
+    changes = await messages.changes(after, limit=limit)
     if len(changes) == limit:
         return changes, changes[-1].seq
     return changes, max(after, newest, changes[-1].seq if changes else 0)

@@ -31,11 +31,33 @@ async def test_nothing_in_time_is_an_empty_list(served):
     assert (await served.get("/api/v1/changes?wait=0.05")).json["data"] == []
 
 
-async def test_a_tenant_hears_of_its_own_alone_and_still_gets_ahead(served):
+async def test_a_tenant_hears_of_its_own_alone_and_learns_no_number_of_others(served):
     acme = await served.new_key("acme")
     await served.put()
     mine = await served.put(key=acme)
     await served.put()
     heard = (await served.get("/api/v1/changes?after=0", key=acme)).json
     assert [change["id"] for change in heard["data"]] == [mine]
-    assert heard["last"] == (await served.get("/api/v1/changes?after=0")).json["last"]
+    assert heard["last"] == heard["data"][0]["seq"]
+    assert (await served.get("/api/v1/changes?after=0")).json["last"] > heard["last"]
+    nothing = {"object": "list", "data": [], "last": heard["last"]}
+    assert (await served.get(f"/api/v1/changes?after={heard['last']}", key=acme)).json == nothing
+    assert (await served.get("/api/v1/changes", key=acme)).json == nothing
+    stranger = await served.new_key("stranger")
+    assert (await served.get("/api/v1/changes", key=stranger)).json["last"] == 0
+
+
+async def test_a_tenant_that_waits_is_told_though_others_were_busy(served):
+    acme = await served.new_key("acme")
+    await served.put(key=acme)
+    last = (await served.get("/api/v1/changes", key=acme)).json["last"]
+    await served.put()
+    assert (await served.get(f"/api/v1/changes?after={last}&wait=0.05", key=acme)).json["last"] == last
+    waiting = asyncio.create_task(served.get(f"/api/v1/changes?after={last}&wait=15", key=acme))
+    while not served.core.feed._listeners:
+        await asyncio.sleep(0)
+    await served.put()
+    mine = await served.put(key=acme)
+    heard = (await asyncio.wait_for(waiting, 5)).json
+    assert [change["id"] for change in heard["data"]] == [mine]
+    assert heard["last"] == heard["data"][0]["seq"] > last
