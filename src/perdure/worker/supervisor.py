@@ -10,8 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import signal
 from collections.abc import Mapping, Sequence
 
 from perdure.clock import awake, chance
@@ -72,12 +70,6 @@ class Supervisor:
             asked.cancel()
         if UNUSABLE in codes:
             raise ConfigError("a worker process cannot start with these settings", hint="What is wrong stands above, in its own words.")
-
-    def recycle(self) -> None:
-        """Replace every process by a fresh one, in good order."""
-        for pid in self.pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
 
     async def _keep(self, place: int, stop: asyncio.Event) -> int:
         code = short_lives = 0

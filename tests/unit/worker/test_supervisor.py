@@ -64,11 +64,11 @@ async def test_a_process_that_was_killed_is_replaced(tmp_path: Path) -> None:
     await asyncio.wait_for(running, PATIENCE_S)
 
 
-async def test_recycling_replaces_every_process(tmp_path: Path) -> None:
+async def test_a_process_that_ends_in_order_although_nobody_asked_the_supervisor_is_replaced(tmp_path: Path) -> None:
     supervisor, stop = Supervisor(command(OBEYS, tmp_path), processes=1), asyncio.Event()
     running = asyncio.create_task(supervisor.run(stop))
     [first] = await begun(tmp_path, 1)
-    supervisor.recycle()
+    os.kill(first, signal.SIGTERM)
     await begun(tmp_path, 2)
     assert not lives(first)
     stop.set()
