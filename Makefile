@@ -55,9 +55,9 @@ $(DEV)/.stamps/made $(TESTS)/.stamps/made: requirements/bootstrap.txt
 	@$(@D:/.stamps=)/bin/python -m pip install -qq --require-hashes -r requirements/bootstrap.txt
 	@mkdir -p $(@D) && touch $@
 
-$(DEV)/.stamps/run: $(DEV)/.stamps/made requirements/local.txt pyproject.toml
+$(DEV)/.stamps/run: $(DEV)/.stamps/made requirements/full.txt pyproject.toml
 	@echo "→ $(DEV): perdure and what it runs on"
-	@$(call install,$(DEV),--require-hashes -r requirements/local.txt)
+	@$(call install,$(DEV),--require-hashes -r requirements/full.txt)
 	@$(call install,$(DEV),--no-deps --no-build-isolation --editable .)
 	@touch $@
 
@@ -70,9 +70,9 @@ $(DEV)/.stamps/docs: $(DEV)/.stamps/run requirements/docs.txt
 	@$(call install,$(DEV),--require-hashes -r requirements/docs.txt)
 	@touch $@
 
-$(TESTS)/.stamps/deps: $(TESTS)/.stamps/made requirements/local.txt requirements/test.txt
+$(TESTS)/.stamps/deps: $(TESTS)/.stamps/made requirements/full.txt requirements/test.txt
 	@echo "→ $(TESTS): what the suite needs"
-	@$(call install,$(TESTS),--require-hashes -r requirements/local.txt -r requirements/test.txt)
+	@$(call install,$(TESTS),--require-hashes -r requirements/full.txt -r requirements/test.txt)
 	@touch $@
 
 $(TESTS)/.stamps/wheel: $(TESTS)/.stamps/deps pyproject.toml README.md $(SOURCES)
@@ -121,7 +121,7 @@ lock: $(DEV)/.stamps/made  ## write requirements/*.txt anew (UPGRADE=1: take new
 	@cat requirements/*.txt 2>/dev/null | grep -E '^[a-z0-9]' | sed -E 's/ *\\$$//' | sort -u > build/lock/all.txt
 	@$(COMPILE) pyproject.toml --all-extras requirements/*.in -o build/lock/all.txt
 	@$(FIX) pyproject.toml -o requirements/run.txt
-	@$(FIX) pyproject.toml --extra local -o requirements/local.txt
+	@$(FIX) pyproject.toml --all-extras -o requirements/full.txt
 	@for group in bootstrap test check docs; do $(FIX) requirements/$$group.in -o requirements/$$group.txt; done
 	@$(BIN)/python scripts/requirements.py
 

@@ -26,7 +26,7 @@ def main() -> int:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     asked = {
         "run": project["dependencies"],
-        "local": [*project["dependencies"], *project["optional-dependencies"]["local"]],
+        "full": [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)],
     }
     for source in sorted(FOLDER.glob("*.in")):
         lines = source.read_text("utf-8").splitlines()
