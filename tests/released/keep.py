@@ -48,7 +48,8 @@ async def _ends(store: Store, clock: FakeClock) -> None:
     done = await runs(store, dedup_key="order-1", metadata={"from": "shop"}, session=None)
     await store.journal.intend(done, intent(1))
     await store.journal.record(done, 1, b'"an answer"')
-    await store.journal.settle(done, intent(2, kind=StepKind.MEMORY), b"null", memory=MemoryWrite(space="mail", key="last", value=b'"kept"'))
+    kept = MemoryWrite(space="mail", key="last", value=b'"kept"')
+    await store.journal.settle(done, intent(2, kind=StepKind.MEMORY), b"null", memory=kept)
     await store.messages.done(done, b'{"ok":true}')
     dead = await runs(store, tenant="acme", queue="slow", attempts=2)
     await store.messages.retry(dead, BROKE, at=soon(clock, 5))
@@ -96,8 +97,8 @@ async def facts(store: Store) -> dict[str, Any]:
     ids = [MessageId(view.message.id) for view in page.views]
     said = {
         "views": page.views,
-        "attempts": {str(id): await store.messages.attempts(id) for id in ids},
-        "steps": {str(id): await store.journal.steps(id) for id in ids},
+        "attempts": {str(one): await store.messages.attempts(one) for one in ids},
+        "steps": {str(one): await store.journal.steps(one) for one in ids},
         "queues": await store.messages.queues(),
         "counters": await store.messages.counters(),
         "changes": await store.messages.changes(0),
@@ -128,7 +129,8 @@ async def main() -> int:
 def written(path: Path) -> tuple[int, str]:
     """Write a file down as text that makes it again."""
     connection = apsw.Connection(str(path))
-    empty = [table for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'") if not _rows(connection, table)]
+    tables = [table for (table,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+    empty = [table for table in tables if not _rows(connection, table)]
     if empty:
         raise SystemExit(f"no rows in {', '.join(empty)}: let something happen to them in `live`")
     text = io.StringIO()
