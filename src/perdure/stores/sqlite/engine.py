@@ -9,15 +9,17 @@ from typing import Any, TypeVar
 
 from perdure.clock import Clock, Moment
 from perdure.errors.base import StoreClosed
+from perdure.messages.message import WorkerId
+from perdure.stores.sql.statements import statement
 from perdure.stores.sqlite.border import border
 from perdure.stores.sqlite.checkpoints import Checkpoints
 from perdure.stores.sqlite.connection import Synchronous, open_writer
 from perdure.stores.sqlite.ground import prepare
+from perdure.stores.sqlite.heart import SqliteHeart
 from perdure.stores.sqlite.locks import WorkerLocks
 from perdure.stores.sqlite.migrate import migrate
 from perdure.stores.sqlite.news import News
 from perdure.stores.sqlite.readers import Readers
-from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.turn import Patience, Turn
 from perdure.stores.sqlite.writer import Writer
 
@@ -74,6 +76,14 @@ class Engine:
         """What has changed."""
         return self._parts()[2]
 
+    async def changed(self, after: int, timeout_s: float) -> int:
+        """Wait for a change."""
+        return await self.news.changed(after, timeout_s)
+
+    def heart(self, worker: WorkerId) -> SqliteHeart:
+        """Give a heartbeat thread what it needs."""
+        return SqliteHeart(self.path, self.run_dir, self.clock, worker, wait_s=self.wait_s, on_outage=self._out)
+
     def write(self, fn: Callable[..., T], *given: Any, size_bytes: int = 0, **named: Any) -> asyncio.Future[T]:
         """Make a call in a transaction, shared with whatever else is being written.
 
@@ -100,6 +110,9 @@ class Engine:
             asyncio.Future[T]: Its result.
         """
         return self._parts()[1].submit(fn, *given)
+
+    def _out(self) -> None:
+        self.outage_at = self.clock.now()
 
     def _parts(self) -> tuple[Writer, Readers, News, Checkpoints]:
         if self._open is None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import apsw
 
-from perdure.clock import awake
+from perdure.clock import Clock, awake
 from perdure.errors.base import StoreError, WorkerFenced
 from perdure.messages.message import WorkerId
-from perdure.messages.registry import DEAD_AFTER_S
+from perdure.messages.registry import DEAD_AFTER_S, Heart
+from perdure.stores.sql.statements import statement
 from perdure.stores.sqlite.border import border
 from perdure.stores.sqlite.connection import open_writer
-from perdure.stores.sqlite.engine import Engine
-from perdure.stores.sqlite.statements import statement
 from perdure.stores.sqlite.turn import Patience, Turn
 
 __all__ = ["SqliteHeart"]
@@ -21,16 +23,22 @@ _WAIT_S = 4.0
 """Below half the limit: a beat that could not be made is tried again in time."""
 
 
-class SqliteHeart:
+class SqliteHeart(Heart):
     """Beats for one worker. A beat need not survive a power cut, so it does not wait for the disk.
 
     Args:
-        engine (Engine): Of the store.
+        path (Path): The file.
+        run_dir (Path): Where the line for the write lock is.
+        clock (Clock): The store's time.
         worker (WorkerId): For whom.
+        wait_s (float): How long the store waits for a locked database.
+        on_outage (Callable[[], None]): Called when the store could not be reached, or we stood still.
     """
 
-    def __init__(self, engine: Engine, worker: WorkerId) -> None:
-        self._engine, self._worker = engine, worker
+    def __init__(self, path: Path, run_dir: Path, clock: Clock, worker: WorkerId, *, wait_s: float, on_outage: Callable[[], None]) -> None:
+        self._path, self._run_dir, self._clock, self._worker = path, run_dir, clock, worker
+        self._wait_s = min(_WAIT_S, wait_s)
+        self._on_outage = on_outage
         self._parts: tuple[apsw.Connection, Turn] | None = None
         self._beaten_at = awake()
 
@@ -40,10 +48,10 @@ class SqliteHeart:
             with border():
                 self._beat()
         except StoreError:
-            self._engine.outage_at = self._engine.clock.now()
+            self._on_outage()
             raise
         if awake() - self._beaten_at > DEAD_AFTER_S:  # we stood still ourselves: let the others beat before they are judged
-            self._engine.outage_at = self._engine.clock.now()
+            self._on_outage()
         self._beaten_at = awake()
 
     def close(self) -> None:
@@ -55,13 +63,13 @@ class SqliteHeart:
 
     def _beat(self) -> None:
         if self._parts is None:
-            patience = Patience(min(_WAIT_S, self._engine.wait_s))
-            connection = open_writer(self._engine.path, patience, "normal")
-            self._parts = (connection, Turn(self._engine.run_dir / "turn.lock", patience))
+            patience = Patience(self._wait_s)
+            connection = open_writer(self._path, patience, "normal")
+            self._parts = (connection, Turn(self._run_dir / "turn.lock", patience))
         connection, turn = self._parts
         turn.begin(connection)
         try:
-            beaten = connection.execute(_BEAT, (self._engine.clock.now(), self._worker)).fetchone()
+            beaten = connection.execute(_BEAT, (self._clock.now(), self._worker)).fetchone()
             connection.execute("COMMIT")
         finally:
             if connection.in_transaction:  # a beat that failed must not keep the write lock

@@ -11,11 +11,13 @@ import os
 from pathlib import Path
 
 from perdure.messages.message import WorkerId
+from perdure.stores.sql.engine import Locks
+from perdure.stores.sql.statements import Run
 
 __all__ = ["WorkerLocks"]
 
 
-class WorkerLocks:
+class WorkerLocks(Locks):
     """The locks that this process holds, and a look at the others'.
 
     Args:
@@ -26,7 +28,7 @@ class WorkerLocks:
         self._run_dir = run_dir
         self._held: dict[WorkerId, int] = {}
 
-    def hold(self, worker: WorkerId) -> None:
+    async def hold(self, worker: WorkerId) -> None:
         """Hold a worker's lock for as long as this process lives.
 
         Args:
@@ -36,7 +38,7 @@ class WorkerLocks:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         self._held[worker] = file
 
-    def release(self, worker: WorkerId) -> None:
+    async def release(self, worker: WorkerId) -> None:
         """Let go of a worker's lock and remove its file, whoever held it.
 
         Args:
@@ -47,10 +49,11 @@ class WorkerLocks:
             os.close(file)
         self._path(worker).unlink(missing_ok=True)
 
-    def is_free(self, worker: WorkerId) -> bool:
+    def is_free(self, run: Run, worker: WorkerId) -> bool:  # noqa: ARG002  # the kernel knows without asking the file
         """Tell whether a worker's process is certainly gone.
 
         Args:
+            run (Run): Of a reader; the kernel knows without it.
             worker (WorkerId): Any.
 
         Returns:

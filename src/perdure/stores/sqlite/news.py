@@ -21,9 +21,9 @@ from pathlib import Path
 
 import apsw
 
+from perdure.stores.sql.statements import statement
 from perdure.stores.sqlite.border import border
 from perdure.stores.sqlite.connection import open_reader
-from perdure.stores.sqlite.statements import statement
 
 __all__ = ["News"]
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeVar
 
 import apsw
 
@@ -18,11 +18,9 @@ from perdure.errors.base import StoreClosed
 from perdure.stores.sqlite.border import border
 from perdure.stores.sqlite.connection import open_reader
 
-__all__ = ["Readers", "Run"]
+__all__ = ["Readers"]
 
 T = TypeVar("T")
-Run: TypeAlias = Callable[..., Any]
-"""`connection.execute`, of a reader or inside a transaction; what rows hold the statements say."""
 _THREADS = 2
 
 

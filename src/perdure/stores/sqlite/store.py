@@ -7,15 +7,14 @@ from types import TracebackType
 from typing import Self
 
 from perdure.clock import Clock, SystemClock
+from perdure.stores.sql.journal import SqlJournal
+from perdure.stores.sql.keys import SqlKeys
+from perdure.stores.sql.memory import SqlMemory
+from perdure.stores.sql.messages import SqlMessages
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.workers import SqlWorkers
 from perdure.stores.sqlite.connection import Synchronous
 from perdure.stores.sqlite.engine import Engine
-from perdure.stores.sqlite.journal import SqliteJournal
-from perdure.stores.sqlite.keys import SqliteKeys
-from perdure.stores.sqlite.memory import SqliteMemory
-from perdure.stores.sqlite.messages import SqliteMessages
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.workers import SqliteWorkers
 
 __all__ = ["SqliteStore"]
 
@@ -52,34 +51,34 @@ class SqliteStore:
             wait_s=wait_s,
             run_dir=path.parent / "run" if run_dir is None else Path(run_dir).absolute(),
         )
-        self._messages = SqliteMessages(self._engine)
-        self._workers = SqliteWorkers(self._engine)
-        self._journal = SqliteJournal(self._engine)
-        self._memory = SqliteMemory(self._engine)
-        self._keys = SqliteKeys(self._engine)
+        self._messages = SqlMessages(self._engine)
+        self._workers = SqlWorkers(self._engine)
+        self._journal = SqlJournal(self._engine)
+        self._memory = SqlMemory(self._engine)
+        self._keys = SqlKeys(self._engine)
 
     @property
-    def messages(self) -> SqliteMessages:
+    def messages(self) -> SqlMessages:
         """Messages and queues."""
         return self._messages
 
     @property
-    def workers(self) -> SqliteWorkers:
+    def workers(self) -> SqlWorkers:
         """Workers, agents and schemas."""
         return self._workers
 
     @property
-    def journal(self) -> SqliteJournal:
+    def journal(self) -> SqlJournal:
         """The steps of runs."""
         return self._journal
 
     @property
-    def memory(self) -> SqliteMemory:
+    def memory(self) -> SqlMemory:
         """What agents keep between runs."""
         return self._memory
 
     @property
-    def keys(self) -> SqliteKeys:
+    def keys(self) -> SqlKeys:
         """API keys."""
         return self._keys
 

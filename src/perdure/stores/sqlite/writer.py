@@ -23,9 +23,9 @@ import apsw
 from perdure.clock import Clock
 from perdure.errors.base import PerdureError, StoreClosed
 from perdure.events import tell
+from perdure.stores.sql.names import Names
+from perdure.stores.sql.transaction import Transaction
 from perdure.stores.sqlite.border import FATAL, translate
-from perdure.stores.sqlite.names import Names
-from perdure.stores.sqlite.transaction import Transaction
 from perdure.stores.sqlite.turn import Turn
 
 __all__ = ["Writer"]
@@ -56,7 +56,7 @@ class Writer:
 
     def __init__(self, connection: apsw.Connection, turn: Turn, clock: Clock, heard: Callable[[int], None]) -> None:
         self._connection, self._turn, self._clock, self._heard = connection, turn, clock, heard
-        self._names = Names(connection)
+        self._names = Names(connection.execute)
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Call | None] = SimpleQueue()
         self._closing = False
@@ -134,7 +134,7 @@ class Writer:
 
     def _begin(self) -> Transaction:
         self._turn.begin(self._connection)
-        return Transaction(self._connection, self._names, self._clock.now())
+        return Transaction(self._connection.execute, self._connection.executemany, self._names, self._clock.now())
 
     def _make(self, transaction: Transaction, calls: Sequence[_Call]) -> bool:
         """Make all calls; False if one failed after it had written."""

@@ -97,8 +97,8 @@ async def test_a_worker_that_could_not_be_registered_holds_no_lock(
 ) -> None:
     hold = second.workers._engine.locks.hold
 
-    def then_block(worker: WorkerId) -> None:
-        hold(worker)
+    async def then_block(worker: WorkerId) -> None:
+        await hold(worker)
         file.execute("BEGIN IMMEDIATE")
 
     monkeypatch.setattr(second.workers._engine.locks, "hold", then_block)
@@ -192,7 +192,7 @@ async def test_who_beats_between_the_look_and_the_reaping_lives(store: SqliteSto
 async def test_an_agent_registered_elsewhere_is_seen_within_a_second(
     store: SqliteStore, second: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from perdure.stores.sqlite import workers
+    from perdure.stores.sql import workers
 
     seconds = 50.0
     monkeypatch.setattr(workers, "awake", lambda: seconds)

@@ -10,9 +10,9 @@ import pytest
 
 from perdure.errors.base import Conflict, DedupConflict, InvalidInput, LeaseLost, StoreBusy, StoreClosed, StoreError
 from perdure.messages.store import Filter
+from perdure.stores.sql.transaction import Transaction
 from perdure.stores.sqlite.engine import Engine
 from perdure.stores.sqlite.store import SqliteStore
-from perdure.stores.sqlite.transaction import Transaction
 from perdure.testing.given import message, runs
 
 

@@ -6,11 +6,11 @@ from perdure.errors.base import Conflict, NotYetBuilt
 from perdure.messages.dead import beyond_revival
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, Move, State, View
-from perdure.stores.sqlite.places import end, enter_ready, facts_of, find, leave
-from perdure.stores.sqlite.progress import keep_progress, progress_of
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
-from perdure.stores.sqlite.views import Viewer
+from perdure.stores.sql.places import end, enter_ready, facts_of, find, leave
+from perdure.stores.sql.progress import keep_progress, progress_of
+from perdure.stores.sql.statements import statement
+from perdure.stores.sql.transaction import Transaction
+from perdure.stores.sql.views import Viewer
 
 __all__ = ["cancel", "revive"]
 

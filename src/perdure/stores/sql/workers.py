@@ -7,16 +7,14 @@ import msgspec
 from perdure.clock import Moment, awake
 from perdure.errors.base import StoreError
 from perdure.messages.message import WorkerId
-from perdure.messages.registry import DEAD_AFTER_S, AgentCard, Reaped, WorkerCard, WorkerRegistry, WorkerStatus
-from perdure.stores.sqlite import reap
-from perdure.stores.sqlite.engine import Engine
-from perdure.stores.sqlite.finish import release_held
-from perdure.stores.sqlite.heart import SqliteHeart
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
+from perdure.messages.registry import DEAD_AFTER_S, AgentCard, Heart, Reaped, WorkerCard, WorkerRegistry, WorkerStatus
+from perdure.stores.sql import reap
+from perdure.stores.sql.engine import Engine
+from perdure.stores.sql.finish import release_held
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["SqliteWorkers"]
+__all__ = ["SqlWorkers"]
 
 _ADD, _END, _SHOWN, _FORGET = (statement(f"worker_{verb}") for verb in ("add", "end", "shown", "forget"))
 _ADD_ABLE, _DROP_ABLE, _SET_AGENT = statement("worker_agent_add"), statement("worker_agent_drop"), statement("agent_set")
@@ -27,7 +25,7 @@ _decode_worker = msgspec.json.Decoder(WorkerCard).decode
 _decode_agent = msgspec.json.Decoder(AgentCard).decode
 
 
-class SqliteWorkers(WorkerRegistry):
+class SqlWorkers(WorkerRegistry):
     """Knows the workers and what they can do.
 
     Args:
@@ -41,23 +39,23 @@ class SqliteWorkers(WorkerRegistry):
     async def register(self, card: WorkerCard) -> WorkerId:
         """Begin to live; the lock is held before anybody can see the worker."""
         worker = await self._engine.write(_draw)
-        self._engine.locks.hold(worker)
+        await self._engine.locks.hold(worker)
         try:
             await self._engine.write(_add, worker, card)
         except BaseException:
-            self._engine.locks.release(worker)
+            await self._engine.locks.release(worker)
             raise
         self._cards.clear()
         return worker
 
-    def heart(self, worker: WorkerId) -> SqliteHeart:
+    def heart(self, worker: WorkerId) -> Heart:
         """Give the heartbeat thread what it needs."""
-        return SqliteHeart(self._engine, worker)
+        return self._engine.heart(worker)
 
     async def bow_out(self, worker: WorkerId) -> None:
         """Stop living in good order."""
         await self._engine.write(_bow_out, worker)
-        self._engine.locks.release(worker)
+        await self._engine.locks.release(worker)
 
     async def reap(self, *, dead_after_s: float = DEAD_AFTER_S) -> list[Reaped]:
         """Declare the dead dead and take back what they held."""
@@ -71,7 +69,7 @@ class SqliteWorkers(WorkerRegistry):
             engine.outage_at = engine.clock.now()
             raise
         for one in reaped:
-            engine.locks.release(one.worker)
+            await engine.locks.release(one.worker)
         return reaped
 
     async def workers(self) -> list[WorkerStatus]:

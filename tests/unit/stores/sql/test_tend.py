@@ -7,10 +7,10 @@ import pytest
 
 from perdure.messages.message import State
 from perdure.messages.store import Filter
-from perdure.stores.sqlite import tend as tending
-from perdure.stores.sqlite.names import Names
+from perdure.stores.sql import tend as tending
+from perdure.stores.sql.names import Names
+from perdure.stores.sql.transaction import Transaction
 from perdure.stores.sqlite.store import SqliteStore
-from perdure.stores.sqlite.transaction import Transaction
 from perdure.testing import FakeClock
 from perdure.testing.given import alive, message, put, runs, state
 
@@ -32,7 +32,7 @@ async def test_tending_reads_no_route_that_has_not_changed(store: SqliteStore, f
     def made() -> int:
         statements.clear()
         file.execute("BEGIN IMMEDIATE")
-        tending.tend(Transaction(file, Names(file), clock.now()), [])
+        tending.tend(Transaction(file.execute, file.executemany, Names(file.execute), clock.now()), [])
         file.execute("ROLLBACK")
         return len(statements)
 

@@ -17,9 +17,8 @@ from perdure.clock import Moment
 from perdure.errors.base import InvalidInput
 from perdure.messages.message import MessageId, State
 from perdure.messages.store import Filter, Page
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.views import Viewer
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.views import Viewer
 
 __all__ = ["RANGES", "page"]
 

@@ -10,13 +10,10 @@ import copy
 from collections import Counter
 from typing import Any
 
-import apsw
-
 from perdure.clock import Moment
 from perdure.messages.message import Move, State, after
-from perdure.stores.sqlite.names import Names, RouteRow
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
+from perdure.stores.sql.names import Names, RouteRow
+from perdure.stores.sql.statements import Run, statement
 
 __all__ = ["Transaction"]
 
@@ -49,14 +46,15 @@ class Transaction:
     """What is being committed. Used by the writer's thread alone.
 
     Args:
-        connection (apsw.Connection): The writer's, inside `BEGIN IMMEDIATE`.
+        run (Run): Executes a statement in it.
+        run_many (Run): The same for many rows of parameters.
         names (Names): Its routes and tenants.
         now (Moment): The store's time, the same for all that is committed together.
     """
 
-    def __init__(self, connection: apsw.Connection, names: Names, now: Moment) -> None:
-        self.run: Run = connection.execute
-        self.run_many: Run = connection.executemany
+    def __init__(self, run: Run, run_many: Run, names: Names, now: Moment) -> None:
+        self.run: Run = run
+        self.run_many: Run = run_many
         self.names = names
         self.now = now
         self.events: list[tuple[str, dict[str, Any]]] = []

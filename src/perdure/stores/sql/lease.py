@@ -15,9 +15,9 @@ from typing import Any
 from perdure.errors.base import WorkerFenced
 from perdure.messages.message import Lease, Move, State, WorkerId
 from perdure.messages.routes import Route
-from perdure.stores.sqlite.rows import message_from
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
+from perdure.stores.sql.rows import message_from
+from perdure.stores.sql.statements import statement
+from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["lease"]
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import apsw
 
-from perdure.stores.sqlite.obstacles import RouteBook
-from perdure.stores.sqlite.statements import statement
+from perdure.stores.sql.obstacles import RouteBook
+from perdure.stores.sql.statements import statement
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing import FakeClock
 from perdure.testing.given import alive, dies, leased, message, put, soon, take

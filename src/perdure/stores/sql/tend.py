@@ -14,13 +14,12 @@ from perdure.clock import Moment
 from perdure.messages.dead import deadline_passed, waited_too_long
 from perdure.messages.message import MessageId, Move, State
 from perdure.messages.store import Tended
-from perdure.stores.sqlite.obstacles import Obstacles, RouteBook
-from perdure.stores.sqlite.places import bury, enter_ready, leave, place_of, state_of
-from perdure.stores.sqlite.progress import progress_of
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
-from perdure.stores.sqlite.views import Viewer
+from perdure.stores.sql.obstacles import Obstacles, RouteBook
+from perdure.stores.sql.places import bury, enter_ready, leave, place_of, state_of
+from perdure.stores.sql.progress import progress_of
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.transaction import Transaction
+from perdure.stores.sql.views import Viewer
 
 __all__ = ["look", "tend"]
 

@@ -11,12 +11,11 @@ from perdure.errors.base import Conflict, ErrorFacts
 from perdure.messages.ids import write
 from perdure.messages.message import Lease, MessageId
 from perdure.resources.usage import Usage
-from perdure.stores.sqlite import fence
-from perdure.stores.sqlite import memory as memories
-from perdure.stores.sqlite.progress import usage_text
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
+from perdure.stores.sql import fence
+from perdure.stores.sql import memory as memories
+from perdure.stores.sql.progress import usage_text
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["all_steps", "defer", "fail", "intend", "record", "settle"]
 

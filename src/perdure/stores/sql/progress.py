@@ -8,9 +8,8 @@ import msgspec
 
 from perdure.clock import Moment
 from perdure.resources.usage import Usage
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["Progress", "keep_progress", "progress_of", "usage_of_steps", "usage_text"]
 

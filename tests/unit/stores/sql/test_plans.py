@@ -11,9 +11,9 @@ import pytest
 from perdure.errors.base import Category, ErrorFacts
 from perdure.messages.message import State
 from perdure.messages.store import Filter
-from perdure.stores.sqlite import statements
-from perdure.stores.sqlite.listing import RANGES, page
-from perdure.stores.sqlite.statements import NAMES, statement
+from perdure.stores.sql import statements
+from perdure.stores.sql.listing import RANGES, page
+from perdure.stores.sql.statements import NAMES, statement
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing import FakeClock
 from perdure.testing.given import alive, message, put, take
@@ -78,8 +78,8 @@ def test_a_range_is_one_stretch_of_an_index(file: apsw.Connection, name: str) ->
 
 
 def test_every_statement_is_used_and_stands_once() -> None:
-    package = Path(statements.__file__).parent
-    code = "\n".join(path.read_text() for path in package.glob("*.py"))
+    package = Path(statements.__file__).parent.parent
+    code = "\n".join(path.read_text() for path in package.glob("*/*.py"))
     fstrings = {
         "worker": ("add", "end", "shown", "forget"),
         "memory": ("read", "write", "drop", "clear", "stats"),

@@ -8,10 +8,10 @@ from pathlib import Path
 import apsw
 
 from perdure.messages.message import State
-from perdure.stores.sqlite import lease as leasing
-from perdure.stores.sqlite.names import Names
+from perdure.stores.sql import lease as leasing
+from perdure.stores.sql.names import Names
+from perdure.stores.sql.transaction import Transaction
 from perdure.stores.sqlite.store import SqliteStore
-from perdure.stores.sqlite.transaction import Transaction
 from perdure.testing import FakeClock
 from perdure.testing.given import alive, message, open_routes, put, state, take
 
@@ -25,7 +25,7 @@ def steps_of_a_lease(file: apsw.Connection, routes: list[int], clock: FakeClock)
         return False
 
     file.execute("BEGIN IMMEDIATE")
-    tx = Transaction(file, Names(file), clock.now())
+    tx = Transaction(file.execute, file.executemany, Names(file.execute), clock.now())
     file.set_progress_handler(tick, 1)
     assert len(leasing._choose(tx, leasing._occupied(tx, routes), 3)) == 3
     file.set_progress_handler(None, 1)

@@ -8,13 +8,13 @@ from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Step
 from perdure.errors.base import ErrorFacts
 from perdure.messages.message import Lease, MessageId
 from perdure.resources.usage import Usage
-from perdure.stores.sqlite import decide, steps
-from perdure.stores.sqlite.engine import Engine
+from perdure.stores.sql import decide, steps
+from perdure.stores.sql.engine import Engine
 
-__all__ = ["SqliteJournal"]
+__all__ = ["SqlJournal"]
 
 
-class SqliteJournal(Journal):
+class SqlJournal(Journal):
     """Keeps what runs have done.
 
     Args:

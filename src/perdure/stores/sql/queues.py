@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from perdure.clock import Moment
 from perdure.messages.store import QueueStatus
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["close_lane", "counters", "pause", "statuses"]
 

@@ -13,19 +13,18 @@ from perdure.messages.message import Attempt, Lease, MessageId, NewMessage, Rece
 from perdure.messages.routes import Route
 from perdure.messages.store import Change, Filter, MessageStore, Page, QueueStatus, Tended
 from perdure.resources.usage import Usage
-from perdure.stores.sqlite import finish, listing, obstacles, queues, reopen, tend, views
-from perdure.stores.sqlite import lease as leasing
-from perdure.stores.sqlite import put as putting
-from perdure.stores.sqlite.engine import Engine
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
+from perdure.stores.sql import finish, listing, obstacles, queues, reopen, tend, views
+from perdure.stores.sql import lease as leasing
+from perdure.stores.sql import put as putting
+from perdure.stores.sql.engine import Engine
+from perdure.stores.sql.statements import Run, statement
 
-__all__ = ["SqliteMessages"]
+__all__ = ["SqlMessages"]
 
 _CHANGES, _LAST_CHANGE, _ALL_PAUSED = statement("change_list"), statement("sequence_last_change"), statement("all_paused")
 
 
-class SqliteMessages(MessageStore):
+class SqlMessages(MessageStore):
     """Keeps messages until each has ended.
 
     Args:
@@ -130,7 +129,7 @@ class SqliteMessages(MessageStore):
 
     async def changed(self, after: int, *, timeout_s: float) -> int:
         """Wait until something changes, in whichever process."""
-        return await self._engine.news.changed(after, timeout_s)
+        return await self._engine.changed(after, timeout_s)
 
     async def counters(self) -> dict[str, int]:
         """Read the kept totals of the installation."""

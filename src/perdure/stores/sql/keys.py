@@ -8,18 +8,17 @@ import msgspec
 
 from perdure.errors.base import Conflict, NotFound
 from perdure.security.keys import Key, KeyStore
-from perdure.stores.sqlite.engine import Engine
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
+from perdure.stores.sql.engine import Engine
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["SqliteKeys"]
+__all__ = ["SqlKeys"]
 
 _ADD, _FIND, _BY_ID, _SET, _LIST = (statement(f"key_{verb}") for verb in ("add", "find", "by_id", "set", "list"))
 _decode = msgspec.json.Decoder(Key).decode
 
 
-class SqliteKeys(KeyStore):
+class SqlKeys(KeyStore):
     """Keeps keys.
 
     Args:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from perdure.memory.manager import Memory
-from perdure.stores.sqlite.engine import Engine
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
+from perdure.stores.sql.engine import Engine
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["SqliteMemory", "change"]
+__all__ = ["SqlMemory", "change"]
 
 _READ, _WRITE, _DROP, _CLEAR, _STATS = (statement(f"memory_{verb}") for verb in ("read", "write", "drop", "clear", "stats"))
 
 
-class SqliteMemory(Memory):
+class SqlMemory(Memory):
     """The store's memory, by tenant and space.
 
     Args:

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import apsw
-
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
+from perdure.stores.sql.statements import Run, statement
 
 __all__ = ["Names", "RouteRow"]
 
@@ -38,11 +35,11 @@ class Names:
     """Numbers for routes and tenants, made at first use.
 
     Args:
-        connection (apsw.Connection): The writer's.
+        run (Run): Of transactions.
     """
 
-    def __init__(self, connection: apsw.Connection) -> None:
-        self._run: Run = connection.execute
+    def __init__(self, run: Run) -> None:
+        self._run: Run = run
         self.forget()
 
     def forget(self) -> None:

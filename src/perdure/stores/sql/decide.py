@@ -9,10 +9,10 @@ from perdure.errors.base import Conflict, NotFound
 from perdure.messages.dead import after_decision
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, Move, State, Wait
-from perdure.stores.sqlite.places import Place, bury, enter_ready, facts_of, find, leave
-from perdure.stores.sqlite.progress import keep_progress, progress_of
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
+from perdure.stores.sql.places import Place, bury, enter_ready, facts_of, find, leave
+from perdure.stores.sql.progress import keep_progress, progress_of
+from perdure.stores.sql.statements import statement
+from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["decide"]
 

@@ -10,14 +10,13 @@ from perdure.clock import Moment
 from perdure.messages.dead import POISON_AT, QUARANTINE_AT, count_crash, poison, worker_died
 from perdure.messages.message import Attempt, MessageId, Move, State, WorkerId
 from perdure.messages.registry import Reaped, WorkerCard
-from perdure.stores.sqlite.fence import Held
-from perdure.stores.sqlite.finish import log_attempt
-from perdure.stores.sqlite.locks import WorkerLocks
-from perdure.stores.sqlite.places import Place, end, enter_ready, facts_of, place_of
-from perdure.stores.sqlite.progress import keep_progress, progress_of
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
+from perdure.stores.sql.engine import Locks
+from perdure.stores.sql.fence import Held
+from perdure.stores.sql.finish import log_attempt
+from perdure.stores.sql.places import Place, end, enter_ready, facts_of, place_of
+from perdure.stores.sql.progress import keep_progress, progress_of
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["Suspect", "look", "reap", "take_all"]
 
@@ -34,19 +33,19 @@ class Suspect(NamedTuple):
     """Its last beat as seen: one that has beaten since is alive after all."""
 
 
-def look(run: Run, locks: WorkerLocks, silent_since: Moment | None) -> list[Suspect]:
+def look(run: Run, locks: Locks, silent_since: Moment | None) -> list[Suspect]:
     """See who seems dead.
 
     Args:
         run (Run): Of a reader.
-        locks (WorkerLocks): To try the locks of this host.
+        locks (Locks): To try the locks of this host.
         silent_since (Moment | None): Who has not beaten since this moment is dead; None asks the locks alone.
 
     Returns:
         list[Suspect]: Whom to declare dead.
     """
     living = [Suspect(*row) for row in run(_BEATS)]
-    return [one for one in living if (silent_since is not None and one.beat_at < silent_since) or locks.is_free(one.id)]
+    return [one for one in living if (silent_since is not None and one.beat_at < silent_since) or locks.is_free(run, one.id)]
 
 
 def reap(tx: Transaction, suspects: list[Suspect]) -> list[Reaped]:

@@ -9,8 +9,7 @@ import msgspec
 
 from perdure.clock import Moment
 from perdure.messages.routes import Route, blocked_by
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
+from perdure.stores.sql.statements import Run, statement
 
 __all__ = ["Obstacles", "RouteBook"]
 

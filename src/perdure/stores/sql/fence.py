@@ -11,8 +11,8 @@ from perdure.clock import Moment
 from perdure.errors.base import LeaseLost
 from perdure.messages.ids import write
 from perdure.messages.message import Lease
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
+from perdure.stores.sql.statements import statement
+from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["Held", "check", "is_held", "take_back"]
 

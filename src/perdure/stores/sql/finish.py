@@ -10,11 +10,11 @@ from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts
 from perdure.messages.message import Attempt, Lease, Move, State, Wait
 from perdure.resources.usage import Usage
-from perdure.stores.sqlite.fence import Held, is_held, take_back
-from perdure.stores.sqlite.places import Place, end, enter_ready, enter_wait, facts_of
-from perdure.stores.sqlite.progress import keep_progress, progress_of, usage_text
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
+from perdure.stores.sql.fence import Held, is_held, take_back
+from perdure.stores.sql.places import Place, end, enter_ready, enter_wait, facts_of
+from perdure.stores.sql.progress import keep_progress, progress_of, usage_text
+from perdure.stores.sql.statements import statement
+from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["bury", "done", "give_back", "log_attempt", "park", "release", "release_held", "retry"]
 

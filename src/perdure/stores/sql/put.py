@@ -8,8 +8,8 @@ import msgspec
 
 from perdure.errors.base import DedupConflict, NotYetBuilt
 from perdure.messages.message import MessageId, NewMessage, Receipt, State
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
+from perdure.stores.sql.statements import statement
+from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["put", "size_of"]
 

@@ -17,11 +17,10 @@ from perdure.messages.dead import QUARANTINE_AT
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, Move, State, Wait
 from perdure.resources.usage import Usage
-from perdure.stores.sqlite.names import RouteRow
-from perdure.stores.sqlite.progress import progress_of, usage_of_steps, usage_text
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.statements import statement
-from perdure.stores.sqlite.transaction import Transaction
+from perdure.stores.sql.names import RouteRow
+from perdure.stores.sql.progress import progress_of, usage_of_steps, usage_text
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["Place", "bury", "end", "enter_ready", "enter_wait", "facts_of", "find", "leave", "place_of", "state_of"]
 

@@ -12,12 +12,11 @@ from perdure.messages.dead import QUARANTINE_AT
 from perdure.messages.ids import write
 from perdure.messages.message import Attempt, Message, MessageId, State, View, Wait, WorkerId
 from perdure.resources.usage import Usage
-from perdure.stores.sqlite.obstacles import Obstacles
-from perdure.stores.sqlite.places import state_of
-from perdure.stores.sqlite.progress import Progress
-from perdure.stores.sqlite.readers import Run
-from perdure.stores.sqlite.rows import message_from
-from perdure.stores.sqlite.statements import statement
+from perdure.stores.sql.obstacles import Obstacles
+from perdure.stores.sql.places import state_of
+from perdure.stores.sql.progress import Progress
+from perdure.stores.sql.rows import message_from
+from perdure.stores.sql.statements import Run, statement
 
 __all__ = ["Viewer", "attempts"]
 

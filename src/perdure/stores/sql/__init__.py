@@ -1,0 +1,1 @@
+"""What the SQL engines share: the moves of messages and the steps of runs, and their statements."""
