@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+pytest_plugins = ["servers.fixtures"]
+
 
 @dataclass
 class Reply:
