@@ -27,6 +27,7 @@ from perdure.worker.worker import Worker
 __all__ = ["build_models", "build_worker", "load_app", "open_store"]
 
 _SQLITE = "sqlite:///"
+_POSTGRES = ("postgresql", "postgres")
 
 
 def open_store(settings: Settings, *, clock: Clock | None = None) -> Store:
@@ -40,21 +41,16 @@ def open_store(settings: Settings, *, clock: Clock | None = None) -> Store:
         Store: Not yet open.
 
     Raises:
-        ConfigError: The address is none.
-        NotYetBuilt: It is the address of another database.
+        ConfigError: The address is none, its secret cannot be found, or PostgreSQL's extra is not installed.
     """
-    path = _database(settings)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        what = f"there can be no folder {str(path.parent)!r}: {error.strerror or error}"
-        raise ConfigError(what, hint="Name one that you may write to: --data, or PERDURE_DATA.") from error
-    return SqliteStore(
-        path,
-        clock=clock or SystemClock(),
-        synchronous=settings.store.synchronous,
-        wait_s=settings.store.wait_s,
-        run_dir=settings.data / "run",
+    url = reveal(settings.store.url) or f"{_SQLITE}{settings.data / 'perdure.db'}"
+    scheme, _, rest = url.partition("://")
+    if scheme.partition("+")[0] in _POSTGRES and rest:
+        raise NotYetBuilt("PostgreSQL comes later; SQLite is what there is now", hint="Leave `store.url` out, or write `sqlite:///path`.")
+    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
+        return _in_file(Path(url.removeprefix(_SQLITE)), settings, clock)
+    raise ConfigError(
+        f"`store.url` begins with {scheme[:20]!r}, which is no store", hint="Write `postgresql://…` or `sqlite:///path/to/perdure.db`."
     )
 
 
@@ -140,16 +136,23 @@ def build_worker(
     )
 
 
-def _database(settings: Settings) -> Path:
-    url = settings.store.url
-    if url is None:
-        return settings.data / "perdure.db"
-    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
-        return Path(url.removeprefix(_SQLITE))
-    scheme = url.partition(":")[0]
-    if scheme in {"postgres", "postgresql"}:
-        raise NotYetBuilt("PostgreSQL comes later; SQLite is what there is now", hint="Leave `store.url` out, or write `sqlite:///path`.")
-    raise ConfigError(f"`store.url` begins with {scheme!r}, which is no store", hint="Write `sqlite:///path/to/perdure.db`.")
+def _in_file(path: Path, settings: Settings, clock: Clock | None) -> Store:
+    _make_folder(path.parent)
+    return SqliteStore(
+        path,
+        clock=clock or SystemClock(),
+        synchronous=settings.store.synchronous,
+        wait_s=settings.store.wait_s,
+        run_dir=settings.data / "run",
+    )
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = f"there can be no folder {str(folder)!r}: {error.strerror or error}"
+        raise ConfigError(what, hint="Name one that you may write to: --data, or PERDURE_DATA.") from error
 
 
 def _provider(name: str, row: ProviderSettings, settings: Settings) -> ChatProvider:

@@ -9,7 +9,7 @@ import pytest
 
 from perdure.app import build_models, build_worker, load_app, open_store
 from perdure.config.settings import Settings
-from perdure.errors.base import ConfigError, NotYetBuilt
+from perdure.errors.base import ConfigError
 from perdure.providers.generic import GenericProvider
 from perdure.providers.local import LocalProvider
 from perdure.providers.qwen import QwenProvider
@@ -45,15 +45,17 @@ async def test_the_store_lies_where_its_address_says(tmp_path: Path) -> None:
         assert (tmp_path / "elsewhere" / "x.db").exists()
 
 
-def test_postgresql_is_refused_by_name(tmp_path: Path) -> None:
-    with pytest.raises(NotYetBuilt, match="PostgreSQL"):
-        open_store(settings(data=tmp_path, store={"url": "postgresql://localhost/perdure"}))
-
-
-@pytest.mark.parametrize("url", ["mysql://localhost/perdure", "sqlite:///", "perdure.db"])
+@pytest.mark.parametrize("url", ["mysql://ann:secret@localhost/perdure", "sqlite:///", "perdure.db", "postgresql://"])
 def test_an_address_that_is_none_is_refused(tmp_path: Path, url: str) -> None:
-    with pytest.raises(ConfigError, match=r"store\.url"):
+    with pytest.raises(ConfigError, match=r"store\.url") as caught:
         open_store(settings(data=tmp_path, store={"url": url}))
+    assert "secret" not in f"{caught.value} {caught.value.hint}"
+
+
+async def test_the_address_may_be_looked_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/elsewhere/x.db")
+    async with open_store(settings(data=tmp_path, store={"url": "env:DATABASE_URL"})):
+        assert (tmp_path / "elsewhere" / "x.db").exists()
 
 
 async def test_the_embedded_model_is_always_there(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, SecretStr, ValidationError
 
+from perdure.config.database import DatabaseUrl, holds_password
 from perdure.config.environments import read_files
 from perdure.config.names import Where, dotted, is_secret, suggestion, type_at
 from perdure.config.secrets import is_reference, reveal
@@ -126,11 +127,13 @@ class ConfigManager:
         except ConfigError as error:
             self.problems = str(error).splitlines()
             return False
-        for name, provider in settings.providers.items():
+        secrets: dict[str, SecretStr | DatabaseUrl | None] = {"store.url": settings.store.url}
+        secrets |= {f"providers.{name}.api_key": provider.api_key for name, provider in settings.providers.items()}
+        for name, secret in secrets.items():
             try:
-                reveal(provider.api_key, environ=self._environ)
+                reveal(secret, environ=self._environ)
             except PerdureError as error:
-                self.problems.append(f"providers.{name}.api_key: {error.message}")
+                self.problems.append(f"{name}: {error.message}")
         return not self.problems
 
     def update(self, key: str, value: Any) -> None:
@@ -193,10 +196,11 @@ def _origin(given: Sequence[Given], path: Where) -> str:
 
 
 def _bare_secret(given: Given) -> str | None:
-    if not is_secret(type_at(Settings, given.path)) or given.value is None or not given.origin.endswith((".toml", COMMAND_LINE)):
+    kind = type_at(Settings, given.path)
+    if not is_secret(kind) or given.value is None or not given.origin.endswith((".toml", COMMAND_LINE)):
         return None
-    secret = given.value.get_secret_value() if isinstance(given.value, SecretStr) else str(given.value)
-    if is_reference(secret):
+    secret = given.value.get_secret_value() if isinstance(given.value, SecretStr | DatabaseUrl) else str(given.value)
+    if not holds_password(secret) if kind is DatabaseUrl else is_reference(secret):
         return None
     return f"{given.origin}: {dotted(given.path)!r} holds a secret in plain text; write 'env:NAME' or 'file:/path' instead"
 

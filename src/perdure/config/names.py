@@ -9,6 +9,8 @@ from typing import Any, TypeAlias, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
+from perdure.config.database import DatabaseUrl
+
 Where: TypeAlias = tuple[str, ...]
 """Where a setting is in the tree: `("server", "port")`."""
 
@@ -64,9 +66,9 @@ def is_secret(kind: Any) -> bool:
         kind (Any): From `type_at`.
 
     Returns:
-        bool: True for `SecretStr`.
+        bool: True for `SecretStr` and an address that may hold a password.
     """
-    return kind is SecretStr
+    return kind in (SecretStr, DatabaseUrl)
 
 
 def known(tree: type[BaseModel], base: Where = ()) -> Iterator[Where]:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import Secret, SecretStr
 
 from perdure.errors.base import ConfigError, NotYetBuilt
 
@@ -33,11 +33,11 @@ def is_reference(text: str) -> bool:
     return text.startswith(("env:", "file:", *_LATER))
 
 
-def reveal(secret: SecretStr | str | None, *, environ: Mapping[str, str] | None = None) -> str | None:
+def reveal(secret: SecretStr | Secret[str] | str | None, *, environ: Mapping[str, str] | None = None) -> str | None:
     """Look a secret up.
 
     Args:
-        secret (SecretStr | str | None): As the settings have it.
+        secret (SecretStr | Secret[str] | str | None): As the settings have it.
         environ (Mapping[str, str] | None): Where `env:` looks; None for this process's environment.
 
     Returns:
@@ -49,7 +49,7 @@ def reveal(secret: SecretStr | str | None, *, environ: Mapping[str, str] | None 
     """
     if secret is None:
         return None
-    text = secret.get_secret_value() if isinstance(secret, SecretStr) else secret
+    text = secret if isinstance(secret, str) else secret.get_secret_value()
     if text.startswith(_LATER):
         raise NotYetBuilt(
             f"secrets from {text.split(':', 1)[0]!r} are not built yet", hint="Use `env:NAME` or `file:/run/secrets/name` until then."

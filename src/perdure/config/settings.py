@@ -12,6 +12,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
+from perdure.config.database import DatabaseUrl
+
 __all__ = [
     "AppSettings",
     "ModelAlias",
@@ -37,11 +39,16 @@ class AppSettings(_Part):
 class StoreSettings(_Part):
     """Where things are kept."""
 
-    url: str | None = Field(default=None, description="`sqlite:///path`; None is `perdure.db` in the data folder.")
+    url: DatabaseUrl | None = Field(
+        default=None,
+        description="`postgresql://…`, `sqlite:///path` or a reference such as `env:NAME`; None is `perdure.db` in the data folder."
+        " `PERDURE_DATABASE_URL`.",
+    )
     synchronous: Literal["full", "normal"] = Field(
         default="full", description="`full` survives a power cut; `normal` may lose the last moments."
     )
     wait_s: float = Field(default=5.0, gt=0, le=60, description="How long a call waits for a locked database.")
+    pool: int = Field(default=12, ge=2, le=200, description="PostgreSQL: at most so many connections of one process.")
 
 
 class ServerSettings(_Part):

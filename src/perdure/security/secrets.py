@@ -29,7 +29,7 @@ _NAMED = re.compile(
          (?P<value>(?:(?:Bearer|Basic)\s{{1,20}})?[^\s"'&,;}}\]]+)""",
     re.IGNORECASE | re.VERBOSE,
 )
-_USERINFO = re.compile(r"(?P<user>://[^\s:/@]{0,200}):[^\s@/]{1,500}@")
+_USERINFO = re.compile(r"(?P<user>://[^\s:/@]{0,200}):[^\s/]{1,500}@")
 
 __all__ = ["STRUCK_OUT", "redact", "redact_facts"]
 

@@ -50,7 +50,7 @@ def test_each_source_is_stronger_than_the_one_before(tmp_path: Path) -> None:
 
 def test_the_two_aliases_of_the_environment(tmp_path: Path) -> None:
     manager = loaded(tmp_path, environ={"PERDURE_DATABASE_URL": "sqlite:///x.db", "PERDURE_DATA": str(tmp_path / "d")})
-    assert manager.settings.store.url == "sqlite:///x.db"
+    assert str(manager.settings.store.url) == "sqlite:///x.db"
     assert manager.settings.data == tmp_path / "d"
     assert manager.origin("store.url") == "PERDURE_DATABASE_URL"
 

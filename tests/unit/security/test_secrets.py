@@ -20,6 +20,7 @@ from perdure.security.secrets import redact, redact_facts
         "{'x-api-key': 'SECRETSECRET'}",
         "https://host/path?api_key=SECRETSECRET&x=1",
         "postgresql://user:SECRETSECRET@host:5432/db",
+        "postgresql://user:SECRET@SECRETSECRET@host:5432/db",
         "DASHSCOPE_API_KEY=SECRETSECRET",
         "password: SECRETSECRET",
         "openai said: Incorrect API key provided: sk-SECRETSECRETxx",
