@@ -54,7 +54,7 @@ def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId
 
 def _open(tx: Transaction, routes: Sequence[Route]) -> list[Route]:
     """Leave out what has been paused or closed since the worker looked."""
-    if tx.all_paused:
+    if tx.is_all_paused():
         return []
     paused = {name for (name,) in tx.run(_PAUSED)}
     closed = {name for (name,) in tx.run(_CLOSED, (tx.now,))}
@@ -76,14 +76,14 @@ def _choose(tx: Transaction, routes: list[int], limit: int) -> list[_Head]:
         earliest: Iterator[_Head] | None = None
         while len(chosen) < limit:
             stream = urgent
-            if (tx.taken + 1) % _EVERY == 0:
+            if tx.turn() % _EVERY == 0:
                 earliest = earliest or _merged(tx, cursors, _EARLIEST, routes, key=itemgetter(_ID))
                 stream = earliest
             head = next((head for head in stream if head[_ID] not in chosen), None)
             if head is None:
                 break
             chosen[head[_ID]] = head
-            tx.taken += 1
+            tx.took()
     return list(chosen.values())
 
 

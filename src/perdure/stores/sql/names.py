@@ -6,6 +6,7 @@ what a rolled-back transaction had written must be forgotten.
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import NamedTuple
 
 from perdure.stores.sql.statements import Run, statement
@@ -44,11 +45,11 @@ class Names:
 
     def forget(self) -> None:
         """Forget everything, for some of it was rolled back."""
-        self._by_key: dict[_Key, RouteRow] = {}
-        self._by_id: dict[int, RouteRow] = {}
-        self._patience: dict[int, float] = {}
-        self._tenants: dict[str, int] = {}
-        self._tenant_names: dict[int, str] = {}
+        self._by_key: MutableMapping[_Key, RouteRow] = {}
+        self._by_id: MutableMapping[int, RouteRow] = {}
+        self._patience: MutableMapping[int, float] = {}
+        self._tenants: MutableMapping[str, int] = {}
+        self._tenant_names: MutableMapping[int, str] = {}
 
     def route(self, key: _Key, *, patience_s: float, now: float) -> RouteRow:
         """Find or make a route.

@@ -23,7 +23,7 @@ def pause(tx: Transaction, queue: str | None, *, paused: bool) -> None:
         paused (bool): Whether to stop.
     """
     if queue is None:
-        tx.all_paused = int(paused)
+        tx.pause_all(paused=paused)
     else:
         tx.run(_SET, (queue, int(paused)))
 

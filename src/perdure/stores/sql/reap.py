@@ -99,7 +99,7 @@ def _crash(tx: Transaction, place: Place, held: Held, worker: WorkerId) -> str:
     error = worker_died(worker)
     log_attempt(tx, place.id, Attempt(n=held.attempt, kind="crash", error=error, at=tx.now, worker=worker))
     tx.count("crashes")
-    tx.total(place.route.queue, "crashed")
+    tx.total(place.route, "crashed")
     keep_progress(tx, place.id, before._replace(crashes=crashes, results=results, started_at=held.started_at))
     if crashes >= POISON_AT:
         facts = poison(crashes)

@@ -59,9 +59,12 @@ def tend(tx: Transaction, changed: Sequence[int]) -> Tended:
     Returns:
         Tended: What it was.
     """
+    if not tx.alone():
+        return Tended(next_due_at=tx.run(_NEXT).get)
     obstacles = Obstacles(tx.run, tx.now)
     for route in changed:
         tx.run(_BLOCK, (route, None if obstacles.of_id(route) is None else tx.now))
+    tx.fold()
     tx.run(_FORGET, (tx.now - _CHANGES_KEPT_S,))
     expired, gave_up = _expire(tx), _give_up(tx)
     return Tended(expired=expired, gave_up=gave_up + _sweep(tx, _AT_ONCE - gave_up), due=_make_ready(tx), next_due_at=tx.run(_NEXT).get)

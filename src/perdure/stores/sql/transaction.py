@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 from perdure.clock import Moment
 from perdure.messages.message import Move, State, after
@@ -42,6 +42,15 @@ _Kind = tuple[str, State | None, State | None, str | None]
 """A kind of move: in which queue, from where, to where, and which total it adds to."""
 
 
+class _Change(NamedTuple):
+    seq: int
+    id: int
+    route: RouteRow
+    was: State | None
+    state: State
+    total: str | None
+
+
 class Transaction:
     """What is being committed. Used by the writer's thread alone.
 
@@ -58,14 +67,14 @@ class Transaction:
         self.names = names
         self.now = now
         self.events: list[tuple[str, dict[str, Any]]] = []
-        self._begun: tuple[int, int, int, int, int] = self.run(_SEQUENCE).get
+        self._begun = self._begin()
         self.last: int
         self.change: int
         self.taken: int
         self.worker: int
         self.all_paused: int
         self.last, self.change, self.taken, self.worker, self.all_paused = self._begun
-        self._changes: list[tuple[int, int, str, Moment]] = []
+        self._changes: list[_Change] = []
         self._moves: dict[_Kind, int] = {}
         self._floor = int(now * 1000) << 20
         self._counts: dict[str, int] = {}
@@ -79,6 +88,54 @@ class Transaction:
         self.last = max(self.last + 1, self._floor)
         return self.last
 
+    def worker_number(self) -> int:
+        """Draw a number for a worker.
+
+        Returns:
+            int: Nobody else has it.
+        """
+        self.worker += 1
+        return self.worker
+
+    def turn(self) -> int:
+        """Tell the how many-th of all messages ever leased the next one is.
+
+        Returns:
+            int: From 1.
+        """
+        return self.taken + 1
+
+    def took(self) -> None:
+        """Note that one more has been leased."""
+        self.taken += 1
+
+    def is_all_paused(self) -> bool:
+        """Tell whether everything is paused.
+
+        Returns:
+            bool: By the big switch.
+        """
+        return bool(self.all_paused)
+
+    def pause_all(self, *, paused: bool) -> None:
+        """Turn the big switch.
+
+        Args:
+            paused (bool): Whether everything is paused from now on.
+        """
+        self.all_paused = int(paused)
+
+    def alone(self) -> bool:
+        """Make sure that nobody else tends at the same time.
+
+        Returns:
+            bool: False: somebody does. True here: nobody else writes at all.
+        """
+        return True
+
+    def fold(self) -> None:
+        """Bring kept numbers up to date, in an engine that keeps them aside; here each commit does."""
+
     def born(self, id: int, route: RouteRow, state: State, facts: dict[str, Any]) -> None:
         """Note that a message has come into being.
 
@@ -89,7 +146,7 @@ class Transaction:
             facts (dict[str, Any]): What to tell of it.
         """
         self.change += 1
-        self._changes.append((self.change, id, state, self.now))
+        self._changes.append(_Change(self.change, id, route, None, state, "put"))
         self._moved(route.queue, None, state, "put")
         self.events.append(("message.put", facts))
 
@@ -108,20 +165,20 @@ class Transaction:
         """
         new = after(state, move)
         self.change += 1
-        self._changes.append((self.change, id, new, self.now))
+        self._changes.append(_Change(self.change, id, route, state, new, _TOTALS.get(move)))
         self._moved(route.queue, state, new, _TOTALS.get(move))
         if facts is not None and move in _TOLD:
             self.events.append((_TOLD[move], facts))
         return new
 
-    def total(self, queue: str, name: str) -> None:
+    def total(self, route: RouteRow, name: str) -> None:
         """Add one to a total of a queue.
 
         Args:
-            queue (str): Which.
+            route (RouteRow): One of its routes.
             name (str): For example `crashed`.
         """
-        self._moved(queue, None, None, name)
+        self._moved(route.queue, None, None, name)
 
     def count(self, name: str, n: int = 1) -> None:
         """Add to a total of the installation.
@@ -145,7 +202,7 @@ class Transaction:
     def flush(self) -> None:
         """Write what was gathered."""
         if self._changes:
-            self.run_many(_CHANGE, self._changes)
+            self.run_many(_CHANGE, [(one.seq, one.id, one.state, self.now) for one in self._changes])
         for tally, n in self._tallies().items():
             if n:
                 self.run(_TALLY, (*tally, n))
@@ -173,6 +230,10 @@ class Transaction:
         numbers, events, changes, self._moves, self._counts = marks
         self.last, self.change, self.taken, self.worker, self.all_paused = numbers
         del self.events[events:], self._changes[changes:]
+
+    def _begin(self) -> tuple[int, int, int, int, int]:
+        begun: tuple[int, int, int, int, int] = self.run(_SEQUENCE).get
+        return begun
 
     def _moved(self, queue: str, state: State | None, new: State | None, total: str | None) -> None:
         kind = (queue, state, new, total)

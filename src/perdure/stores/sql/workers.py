@@ -92,8 +92,7 @@ class SqlWorkers(WorkerRegistry):
 
 
 def _draw(tx: Transaction) -> WorkerId:
-    tx.worker += 1
-    return WorkerId(tx.worker)
+    return WorkerId(tx.worker_number())
 
 
 def _add(tx: Transaction, worker: WorkerId, card: WorkerCard) -> None:
