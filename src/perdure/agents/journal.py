@@ -11,7 +11,7 @@ Proved by `perdure.testing.JournalKit`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -22,7 +22,11 @@ from perdure.errors.base import ErrorFacts
 from perdure.messages.message import Lease, MessageId
 from perdure.resources.usage import Usage
 
-__all__ = ["Decision", "Intent", "Journal", "MemoryWrite", "Step", "StepKey", "StepKind", "StepState"]
+__all__ = ["FORMAT", "Decision", "Intent", "Journal", "MemoryWrite", "Step", "StepKey", "StepKind", "StepState", "enough"]
+
+
+FORMAT = 1
+"""The rules of this version: which keys and fingerprints calls have, and what steps mean. A run with steps of a newer one is left to newer workers."""
 
 
 class StepKind(StrEnum):
@@ -110,6 +114,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """What the provider calls it (background response, batch), to be asked after a crash."""
     decided_by: str | None = None
     """The key that decided on its unknown outcome."""
+    format: int = FORMAT
+    """By which rules its key and fingerprint were made."""
+    origin: int | None = None
+    """The message it was recorded for, where it was copied by a fork; 0 where it was imported. Its usage is not this run's."""
 
 
 class MemoryWrite(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,6 +130,24 @@ class MemoryWrite(msgspec.Struct, frozen=True, kw_only=True):
     """JSON; None removes the key."""
 
 
+def enough(steps: Iterable[Step], most_bytes: int | None) -> Iterator[Step]:
+    """Take steps until their requests and results have become large.
+
+    Args:
+        steps (Iterable[Step]): Which; read only as far as they are taken.
+        most_bytes (int | None): How large; None takes all.
+
+    Yields:
+        Step: At least the first.
+    """
+    size = 0
+    for step in steps:
+        yield step
+        size += len(step.request or b"") + len(step.result or b"")
+        if most_bytes is not None and size >= most_bytes:
+            return
+
+
 class Journal(Protocol):
     """Keeps what runs have done.
 
@@ -129,14 +155,18 @@ class Journal(Protocol):
     then written, memory included.
     """
 
-    async def steps(self, id: MessageId) -> Sequence[Step]:
-        """Read all steps of a message's run, by number.
+    async def steps(self, id: MessageId, *, shown: bool = True, after: int = 0, most_bytes: int | None = None) -> Sequence[Step]:
+        """Read the steps of a message's run, by number.
 
         Args:
             id (MessageId): Which run.
+            shown (bool): False leaves requests out, which people look at and a replay does not need.
+            after (int): Only steps with a larger number.
+            most_bytes (int | None): End early when requests and results have become this large: each request
+                says the whole conversation again.
 
         Returns:
-            Sequence[Step]: Empty before its first step.
+            Sequence[Step]: Empty before its first step; at least one if there are any more.
         """
         ...
 

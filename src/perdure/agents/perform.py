@@ -67,7 +67,7 @@ async def perform(agent: Agent, lease: Lease, parts: RunParts) -> Ending:
         LeaseError: The message is no longer this worker's.
         StoreError: What the run did could not be kept.
     """
-    recorded = await parts.journal.steps(lease.message.id)
+    recorded = await parts.journal.steps(lease.message.id, shown=False)
     return await _Attempt(agent, Steps(lease, recorded, parts, agent.limits)).ending()
 
 

@@ -32,9 +32,9 @@ class CuttingJournal(Journal):
         self.remembered: set[str] = set()
         """Keys of memory that were written."""
 
-    async def steps(self, id: MessageId) -> Sequence[Step]:
-        """Read all steps of a message's run."""
-        return await self._journal.steps(id)
+    async def steps(self, id: MessageId, *, shown: bool = True, after: int = 0, most_bytes: int | None = None) -> Sequence[Step]:
+        """Read the steps of a message's run."""
+        return await self._journal.steps(id, shown=shown, after=after, most_bytes=most_bytes)
 
     async def intend(self, lease: Lease, intent: Intent) -> None:
         """Commit an intent; the crash comes before the call is made."""

@@ -12,6 +12,7 @@ from perdure.messages.message import Lease, MessageId
 from perdure.resources.usage import Usage
 from perdure.stores.store import Store
 from perdure.testing.clock import FakeClock
+from perdure.testing.conversing import ConversationKit
 from perdure.testing.deciding import DecisionKit
 from perdure.testing.given import BROKE, NO_CREDIT, alive, dies, intent, key, leased, put, runs, soon, take
 from perdure.testing.kit import Kit
@@ -260,5 +261,5 @@ class RecordKit(Kit, standard=True):
             await write(store, lease)
 
 
-class JournalKit(RecordKit, DecisionKit, standard=True):
+class JournalKit(RecordKit, ConversationKit, DecisionKit, standard=True):
     """Subclass it, give a `store` fixture made with the `clock` fixture, and your journal is proved. No test sleeps."""

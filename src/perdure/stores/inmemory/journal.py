@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Step, StepKind, StepState
+from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Step, StepKind, StepState, enough
 from perdure.clock import Moment
 from perdure.errors.base import Conflict, ErrorFacts, NotFound
 from perdure.messages.dead import after_decision
@@ -29,11 +29,12 @@ class InMemoryJournal(Journal):
 
     contents: Contents
 
-    async def steps(self, id: MessageId) -> list[Step]:
-        """Read all steps of a message's run, by number."""
+    async def steps(self, id: MessageId, *, shown: bool = True, after: int = 0, most_bytes: int | None = None) -> list[Step]:
+        """Read the steps of a message's run, by number."""
         with self.contents.open():
             kept = self.contents.steps.get(id, {})
-            return [kept[number] for number in sorted(kept)]
+            steps = [kept[number] for number in sorted(kept) if number > after]
+        return list(enough(steps if shown else [msgspec.structs.replace(step, request=None) for step in steps], most_bytes))
 
     async def intend(self, lease: Lease, intent: Intent) -> None:
         """Commit that a step is about to be made."""

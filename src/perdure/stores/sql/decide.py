@@ -9,9 +9,11 @@ from perdure.errors.base import Conflict, NotFound
 from perdure.messages.dead import after_decision
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, Move, State, Wait
+from perdure.stores.sql.parcels import Parcel
 from perdure.stores.sql.places import Place, bury, enter_ready, facts_of, find, leave
 from perdure.stores.sql.progress import keep_progress, progress_of
 from perdure.stores.sql.statements import statement
+from perdure.stores.sql.steps import keep
 from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["decide"]
@@ -21,7 +23,7 @@ _DECIDE, _DECIDED_BY = statement("step_decide"), statement("step_decided_by")
 _decode_wait = msgspec.json.Decoder(Wait).decode
 
 
-def decide(tx: Transaction, id: MessageId, number: int, decision: Decision, *, by: str, result: bytes | None, tenant: str | None) -> None:
+def decide(tx: Transaction, id: MessageId, number: int, decision: Decision, *, by: str, result: Parcel, tenant: str | None) -> None:
     """Let the message go on, or bury it.
 
     Args:
@@ -30,7 +32,7 @@ def decide(tx: Transaction, id: MessageId, number: int, decision: Decision, *, b
         number (int): Its step.
         decision (Decision): What is true.
         by (str): Who says so.
-        result (bytes | None): For `HAPPENED`: what the step returned.
+        result (Parcel): For `HAPPENED`: what the step returned, packed.
         tenant (str | None): Only if the message is this tenant's.
 
     Raises:
@@ -52,7 +54,9 @@ def decide(tx: Transaction, id: MessageId, number: int, decision: Decision, *, b
         bury(tx, place, state, after_decision(number, wait))
         return
     happened = decision is Decision.HAPPENED
-    tx.run(_DECIDE, (step[0], StepState.DONE if happened else StepState.AGAIN, tx.now, (result or b"null") if happened else None, by))
+    if happened:
+        keep(tx, id, result)
+    tx.run(_DECIDE, (step[0], StepState.DONE if happened else StepState.AGAIN, tx.now, result.data if happened else None, by))
     _go_on(tx, place)
 
 

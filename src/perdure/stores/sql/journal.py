@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Step
 from perdure.errors.base import ErrorFacts
 from perdure.messages.message import Lease, MessageId
 from perdure.resources.usage import Usage
-from perdure.stores.sql import decide, steps
+from perdure.stores.sql import decide, recall, steps
 from perdure.stores.sql.engine import Engine
+from perdure.stores.sql.parcels import Parcels
 
 __all__ = ["SqlJournal"]
+
+_LONG_BYTES = 256 * 1024
+"""Putting together more than this is left to a thread."""
 
 
 class SqlJournal(Journal):
@@ -23,24 +28,31 @@ class SqlJournal(Journal):
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._parcels: Parcels = Parcels()
 
-    async def steps(self, id: MessageId) -> Sequence[Step]:
-        """Read all steps of a message's run, by number."""
-        return await self._engine.read(steps.all_steps, id)
+    async def steps(self, id: MessageId, *, shown: bool = True, after: int = 0, most_bytes: int | None = None) -> Sequence[Step]:
+        """Read the steps of a message's run, by number."""
+        kept = await self._engine.read(recall.read_steps, id, shown, after)
+        return kept.steps(most_bytes) if kept.size_bytes <= _LONG_BYTES else await asyncio.to_thread(kept.steps, most_bytes)
 
     async def intend(self, lease: Lease, intent: Intent) -> None:
         """Commit that a step is about to be made."""
-        await self._engine.write(steps.intend, lease, intent, size_bytes=len(intent.request or b""))
+        request = await self._parcels.of_request(lease, intent)
+        await self._engine.write(steps.intend, lease, intent, request, size_bytes=request.size_bytes if request else 0)
+        self._parcels.stored(lease, request)
 
     async def record(
         self, lease: Lease, number: int, result: bytes, *, usage: Usage | None = None, memory: MemoryWrite | None = None
     ) -> None:
         """Commit a step's result."""
-        await self._engine.write(steps.record, lease, number, result, usage=usage, memory=memory, size_bytes=len(result))
+        packed = await self._parcels.of_result(result)
+        await self._engine.write(steps.record, lease, number, packed, usage=usage, memory=memory, size_bytes=packed.size_bytes)
 
     async def settle(self, lease: Lease, intent: Intent, result: bytes, *, memory: MemoryWrite | None = None) -> None:
         """Commit a step that has no outside effect in one go."""
-        await self._engine.write(steps.settle, lease, intent, result, memory, size_bytes=len(result))
+        request, packed = await self._parcels.of_request(lease, intent), await self._parcels.of_result(result)
+        await self._engine.write(steps.settle, lease, intent, request, packed, memory, size_bytes=packed.size_bytes)
+        self._parcels.stored(lease, request)
 
     async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None) -> None:
         """Commit that a step failed."""
@@ -54,4 +66,5 @@ class SqlJournal(Journal):
         self, id: MessageId, number: int, decision: Decision, *, by: str, result: bytes | None = None, tenant: str | None = None
     ) -> None:
         """Say what became of a step whose outcome is unknown."""
-        await self._engine.write(decide.decide, id, number, decision, by=by, result=result, tenant=tenant)
+        packed = await self._parcels.of_result(result or b"null")
+        await self._engine.write(decide.decide, id, number, decision, by=by, result=packed, tenant=tenant)

@@ -1,37 +1,37 @@
-"""Writing and reading steps. Every write checks the lease's fence first, then writes."""
+"""Writing steps. Every write checks the lease's fence first, then writes."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
-from perdure.agents.journal import Intent, MemoryWrite, Step, StepKey, StepKind, StepState
+from perdure.agents.journal import Intent, MemoryWrite, StepKind, StepState
 from perdure.errors.base import Conflict, ErrorFacts
 from perdure.messages.ids import write
-from perdure.messages.message import Lease, MessageId
+from perdure.messages.message import Lease
 from perdure.resources.usage import Usage
 from perdure.stores.sql import fence
 from perdure.stores.sql import memory as memories
+from perdure.stores.sql.parcels import Parcel
 from perdure.stores.sql.progress import usage_text
-from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["all_steps", "defer", "fail", "intend", "record", "settle"]
+__all__ = ["defer", "fail", "intend", "keep", "keep_request", "record", "settle"]
 
 _FIND, _ADD, _BEGIN, _END = (statement(n) for n in ("step_find", "step_add", "step_begin", "step_end"))
-_KEEP_REQUEST, _DROP_REQUEST, _ALL = statement("request_set"), statement("request_drop"), statement("step_list")
+_KEEP_REQUEST, _DROP_REQUEST = statement("request_set"), statement("request_drop")
+_SAID, _BODY, _USES = statement("said_add"), statement("body_add"), statement("body_use_add")
 _decode_usage = msgspec.json.Decoder(Usage).decode
-_decode_error = msgspec.json.Decoder(ErrorFacts).decode
 
 
-def intend(tx: Transaction, lease: Lease, intent: Intent) -> int:
+def intend(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None) -> int:
     """Note that a step is about to be made, or made again.
 
     Args:
         tx (Transaction): What is being committed.
         lease (Lease): The right to the run.
         intent (Intent): The step.
+        request (Parcel | None): Its request, packed.
 
     Returns:
         int: The row of the step.
@@ -41,40 +41,41 @@ def intend(tx: Transaction, lease: Lease, intent: Intent) -> int:
         Conflict: The step is recorded already.
     """
     row = _begin(tx, lease, intent, StepState.INTENT, None)
-    if intent.request is not None:
-        tx.run(_KEEP_REQUEST, (row, intent.request))
+    keep_request(tx, lease.message.id, row, request)
     return row
 
 
-def settle(tx: Transaction, lease: Lease, intent: Intent, result: bytes, memory: MemoryWrite | None) -> None:
+def settle(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None, result: Parcel, memory: MemoryWrite | None) -> None:
     """Note a step and its result in one go.
 
     Args:
         tx (Transaction): What is being committed.
         lease (Lease): The right to the run.
         intent (Intent): The step.
-        result (bytes): JSON.
+        request (Parcel | None): Its request, packed.
+        result (Parcel): Its result, packed.
         memory (MemoryWrite | None): What it changed in memory.
     """
-    row = _begin(tx, lease, intent, StepState.DONE, result)
-    if intent.request is not None:
-        tx.run(_KEEP_REQUEST, (row, intent.request))
+    row = _begin(tx, lease, intent, StepState.DONE, result.data)
+    keep(tx, lease.message.id, result)
+    keep_request(tx, lease.message.id, row, request)
     _remember(tx, lease, memory)
 
 
-def record(tx: Transaction, lease: Lease, number: int, result: bytes, *, usage: Usage | None, memory: MemoryWrite | None) -> None:
+def record(tx: Transaction, lease: Lease, number: int, result: Parcel, *, usage: Usage | None, memory: MemoryWrite | None) -> None:
     """Note the result of an intended step.
 
     Args:
         tx (Transaction): What is being committed.
         lease (Lease): The right to the run.
         number (int): The step.
-        result (bytes): JSON.
+        result (Parcel): Its result, packed.
         usage (Usage | None): What it used.
         memory (MemoryWrite | None): What it changed in memory.
     """
     row, before = _under_way(tx, lease, number, (StepState.INTENT,))
-    tx.run(_END, (row, StepState.DONE, tx.now, _sum(tx, before, usage), None, result))
+    keep(tx, lease.message.id, result)
+    tx.run(_END, (row, StepState.DONE, tx.now, _sum(tx, before, usage), None, result.data))
     _remember(tx, lease, memory)
 
 
@@ -105,43 +106,33 @@ def defer(tx: Transaction, lease: Lease, number: int, error: ErrorFacts) -> None
     tx.run(_END, (row, StepState.AGAIN, tx.now, before, msgspec.json.encode(error), None))
 
 
-def all_steps(run: Run, id: MessageId) -> list[Step]:
-    """Read all steps of a run.
+def keep_request(tx: Transaction, message: int, row: int, request: Parcel | None) -> None:
+    """Keep what a step asked.
 
     Args:
-        run (Run): Of a reader.
-        id (MessageId): Which run.
-
-    Returns:
-        list[Step]: By number.
+        tx (Transaction): What is being committed.
+        message (int): Whose run.
+        row (int): The step's.
+        request (Parcel | None): Packed.
     """
-    return [_step(row) for row in run(_ALL, (id,))]
+    if request is not None:
+        keep(tx, message, request)
+        tx.run(_KEEP_REQUEST, (row, request.data))
 
 
-def _step(row: tuple[Any, ...]) -> Step:
-    number, scope, kind, name, fingerprint, n, *rest = row
-    state, attempt, tries, ambiguous, began_at, ended_at, until, idempotent, diverged, tool_version, handle, decided_by = rest[:12]
-    usage, error, result, request = rest[12:]
-    return Step(
-        number=number,
-        key=StepKey(scope, StepKind(kind), name, fingerprint, n),
-        state=StepState(state),
-        attempt=attempt,
-        tries=tries,
-        ambiguous=ambiguous,
-        began_at=began_at,
-        ended_at=ended_at,
-        until=until,
-        idempotent=bool(idempotent),
-        diverged=bool(diverged),
-        tool_version=tool_version,
-        request=request,
-        result=result,
-        error=None if error is None else _decode_error(error),
-        usage=None if usage is None else _decode_usage(usage),
-        handle=handle,
-        decided_by=decided_by,
-    )
+def keep(tx: Transaction, message: int, parcel: Parcel) -> None:
+    """Keep what a parcel refers to; what is there already stays as it is.
+
+    Args:
+        tx (Transaction): What is being committed.
+        message (int): Whose run.
+        parcel (Parcel): Of a request or a result.
+    """
+    for body in parcel.bodies:
+        tx.run(_BODY, (body.hash, body.size, tx.now, body.data))
+        tx.run(_USES, (message, body.hash))
+    if parcel.said:
+        tx.run_many(_SAID, [(message, *one) for one in parcel.said])
 
 
 def _begin(tx: Transaction, lease: Lease, intent: Intent, state: StepState, result: bytes | None) -> int:

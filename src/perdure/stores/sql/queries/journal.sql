@@ -27,20 +27,67 @@ UPDATE step SET decided_by = ?2 WHERE id = ?1;
 
 -- name: step_list
 SELECT s.number, s.scope, s.kind, s.name, s.fingerprint, s.n, s.state, s.attempt, s.tries, s.ambiguous,
-       s.began_at, s.ended_at, s.until, s.idempotent, s.diverged, s.tool_version, s.handle, s.decided_by,
+       s.began_at, s.ended_at, s.until, s.idempotent, s.diverged, s.tool_version, s.handle, s.decided_by, s.format, s.origin,
        s.usage, s.error, s.result, q.data
   FROM step s LEFT JOIN request q ON q.step = s.id
- WHERE s.message = ?
+ WHERE s.message = ? AND s.number > ?
  ORDER BY s.number;
 
+-- name: step_list_bare
+-- All that a replay needs.
+SELECT s.number, s.scope, s.kind, s.name, s.fingerprint, s.n, s.state, s.attempt, s.tries, s.ambiguous,
+       s.began_at, s.ended_at, s.until, s.idempotent, s.diverged, s.tool_version, s.handle, s.decided_by, s.format, s.origin,
+       s.usage, s.error, s.result, NULL
+  FROM step s
+ WHERE s.message = ? AND s.number > ?
+ ORDER BY s.number;
+
+-- name: said_list
+SELECT hash, before, data FROM said WHERE message = ?;
+
+-- name: said_add
+INSERT INTO said (message, hash, before, data) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- name: body_get
+SELECT data FROM body WHERE hash = ?;
+
+-- name: body_add
+-- Written although it is there: whoever sweeps it away at this moment and whoever refers to it must meet.
+INSERT INTO body (hash, size, used_at, data) VALUES (?, ?, ?, ?) ON CONFLICT (hash) DO UPDATE SET used_at = excluded.used_at;
+
+-- name: body_use_add
+INSERT INTO body_use (message, hash) VALUES (?, ?) ON CONFLICT DO NOTHING;
+
 -- name: step_usages
--- Of an LLM call that was made once more, the first may have been paid for as well.
+-- Of an LLM call that was made once more, the first may have been paid for as well. What was copied from
+-- another run has been paid for there.
 SELECT usage, CASE kind WHEN 'llm' THEN ambiguous ELSE 0 END
   FROM step
- WHERE message = ? AND (usage IS NOT NULL OR (kind = 'llm' AND ambiguous > 0));
+ WHERE message = ? AND origin IS NULL AND (usage IS NOT NULL OR (kind = 'llm' AND ambiguous > 0));
 
 -- name: step_count_done
 SELECT count(*) FROM step WHERE message = ? AND state = 'done';
+
+-- name: requests_erase
+DELETE FROM request WHERE step IN (SELECT id FROM step WHERE message IN (SELECT value FROM json_each(?)));
+
+-- name: steps_erase
+DELETE FROM step WHERE message IN (SELECT value FROM json_each(?));
+
+-- name: said_erase
+DELETE FROM said WHERE message IN (SELECT value FROM json_each(?));
+
+-- name: body_uses
+SELECT DISTINCT hash FROM body_use WHERE message IN (SELECT value FROM json_each(?)) ORDER BY hash;
+
+-- name: body_uses_erase
+DELETE FROM body_use WHERE message IN (SELECT value FROM json_each(?));
+
+-- name: body_erase
+DELETE FROM body WHERE hash = ? AND NOT EXISTS (SELECT 1 FROM body_use u WHERE u.hash = body.hash);
+
+-- name: runs_erase
+DELETE FROM run WHERE message IN (SELECT value FROM json_each(?));
 
 -- name: request_set
 INSERT OR REPLACE INTO request (step, data) VALUES (?, ?);

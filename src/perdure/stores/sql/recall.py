@@ -1,0 +1,131 @@
+"""Reading steps: the rows, what their columns refer to, and both put together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from perdure.agents.journal import Step, StepKey, StepKind, StepState, enough
+from perdure.agents.talk import Ref, Talk, told
+from perdure.errors.base import ErrorFacts, StoreError
+from perdure.messages.message import MessageId
+from perdure.resources.packing import Mark, mark_of, unpack
+from perdure.resources.usage import Usage
+from perdure.stores.sql.statements import Run, statement
+
+__all__ = ["Kept", "read_steps"]
+
+_ALL, _BARE, _SAID, _BODY = (statement(name) for name in ("step_list", "step_list_bare", "said_list", "body_get"))
+_decode_usage = msgspec.json.Decoder(Usage).decode
+_decode_error = msgspec.json.Decoder(ErrorFacts).decode
+_RESULT, _REQUEST = -2, -1
+
+
+class Kept(NamedTuple):
+    """The journal of a run as it lies in the store, read at one moment."""
+
+    rows: list[tuple[Any, ...]]
+    said: dict[bytes, tuple[bytes, bytes]]
+    bodies: dict[bytes, bytes]
+
+    @property
+    def size_bytes(self) -> int:
+        """Roughly how much there is to unpack."""
+        return sum(len(row[at] or b"") for row in self.rows for at in (_RESULT, _REQUEST)) + sum(
+            len(data) for data in (*self.bodies.values(), *(said for _, said in self.said.values()))
+        )
+
+    def steps(self, most_bytes: int | None = None) -> list[Step]:
+        """Put the steps together. Takes time where the run is large.
+
+        Args:
+            most_bytes (int | None): End early when they have become this large.
+
+        Returns:
+            list[Step]: By number.
+
+        Raises:
+            StoreError: Something it refers to is gone.
+        """
+        said = {name: (before, self._plain(data)) for name, (before, data) in self.said.items()}
+        steps = (_step(row, self._plain(row[_RESULT]), self._asked(row[_REQUEST], said)) for row in self.rows)
+        return list(enough(steps, most_bytes))
+
+    def _plain(self, kept: bytes | None) -> Any:
+        if kept is None:
+            return None
+        if mark_of(kept) is not Mark.BODY:
+            return unpack(kept)
+        body = self.bodies.get(kept[1:])
+        if body is None:
+            raise StoreError("a body that a step refers to is gone", hint="Restore a backup.")
+        return unpack(body)
+
+    def _asked(self, kept: bytes | None, said: dict[bytes, tuple[bytes, bytes]]) -> bytes | None:
+        if kept is None or mark_of(kept) is not Mark.TALK:
+            found: bytes | None = self._plain(kept)
+            return found
+        ref = Ref.read(kept[1:])
+        messages = told(ref, said)
+        if messages is None or ref.head not in said:
+            raise StoreError("a conversation that a step refers to is gone", hint="Restore a backup.")
+        return Talk(said[ref.head][1], list(messages)).whole()
+
+
+def read_steps(run: Run, id: MessageId, shown: bool = True, after: int = 0) -> Kept:
+    """Read the journal of a run.
+
+    Args:
+        run (Run): Of a reader or a transaction.
+        id (MessageId): Which run.
+        shown (bool): With requests, which only people need.
+        after (int): Only steps with a larger number.
+
+    Returns:
+        Kept: To be put together.
+    """
+    rows = [tuple(row) for row in run(_ALL if shown else _BARE, (id, after))]
+    said: dict[bytes, tuple[bytes, bytes]] = {}
+    if any(row[_REQUEST] is not None and row[_REQUEST][:1] == bytes((Mark.TALK,)) for row in rows):
+        said = {bytes(name): (bytes(before), bytes(data)) for name, before, data in run(_SAID, (id,))}
+    columns = [row[at] for row in rows for at in (_RESULT, _REQUEST) if row[at] is not None]
+    return Kept(rows, said, _bodies(lambda digest: run(_BODY, (digest,)).get, (*columns, *(data for _, data in said.values()))))
+
+
+def _bodies(get: Callable[[bytes], bytes | None], columns: Iterable[bytes]) -> dict[bytes, bytes]:
+    found: dict[bytes, bytes] = {}
+    for kept in columns:
+        digest = kept[1:]
+        if kept[:1] == bytes((Mark.BODY,)) and digest not in found and (data := get(digest)) is not None:
+            found[digest] = data
+    return found
+
+
+def _step(row: tuple[Any, ...], result: bytes | None, request: bytes | None) -> Step:
+    number, scope, kind, name, fingerprint, n, *rest = row
+    state, attempt, tries, ambiguous, began_at, ended_at, until, idempotent, diverged, tool_version, handle, decided_by = rest[:12]
+    format, origin, usage, error = rest[12:16]
+    return Step(
+        number=number,
+        key=StepKey(scope, StepKind(kind), name, fingerprint, n),
+        state=StepState(state),
+        attempt=attempt,
+        tries=tries,
+        ambiguous=ambiguous,
+        began_at=began_at,
+        ended_at=ended_at,
+        until=until,
+        idempotent=bool(idempotent),
+        diverged=bool(diverged),
+        tool_version=tool_version,
+        request=request,
+        result=result,
+        error=None if error is None else _decode_error(error),
+        usage=None if usage is None else _decode_usage(usage),
+        handle=handle,
+        decided_by=decided_by,
+        format=format,
+        origin=origin,
+    )
