@@ -26,7 +26,9 @@ __all__ = ["FORMAT", "Decision", "Intent", "Journal", "MemoryWrite", "Step", "St
 
 
 FORMAT = 1
-"""The rules of this version: which keys and fingerprints calls have, and what steps mean. A run with steps of a newer one is left to newer workers."""
+"""The rules of this version: which keys and fingerprints calls have, and what steps mean.
+
+A run with steps of a newer one is left to newer workers."""
 
 
 class StepKind(StrEnum):

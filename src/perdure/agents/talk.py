@@ -50,7 +50,8 @@ class Ref(NamedTuple):
     head: bytes
     last: bytes
     """The name of its last message, and with it of all before."""
-    count: int
+    upto: int
+    """How many messages that are."""
 
     def written(self) -> bytes:
         """Write it down.
@@ -58,7 +59,7 @@ class Ref(NamedTuple):
         Returns:
             bytes: Always as many.
         """
-        return self.head + self.last + _COUNT.pack(self.count)
+        return self.head + self.last + _COUNT.pack(self.upto)
 
     @classmethod
     def read(cls, written: bytes) -> Ref:
@@ -136,7 +137,7 @@ def told(ref: Ref, said: Mapping[bytes, tuple[bytes, bytes]]) -> Sequence[bytes]
     """
     found: list[bytes] = []
     name = ref.last
-    while len(found) < ref.count:
+    while len(found) < ref.upto:
         if name not in said:
             return None
         name, message = said[name]
@@ -151,5 +152,5 @@ def _place(fields: Mapping[str, msgspec.Raw]) -> int:
         at += len(msgspec.json.encode(name)) + 1
         if name == "messages":
             break
-        at += len(value) + 1  # type: ignore[arg-type]  # a Raw is a buffer
+        at += len(value) + 1
     return at + 1

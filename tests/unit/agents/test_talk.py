@@ -12,7 +12,9 @@ from perdure.agents.talk import NAME_BYTES, Ref, chain, name_of_head, split, tol
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["messages", "größe", "a"]) | st.text(max_size=4), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["messages", "größe", "a"]) | st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -21,7 +23,11 @@ def compact(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-@given(st.dictionaries(st.sampled_from(["model", "messages ", "größe", '"', "\\", "\x01"]), JSON, max_size=3), st.lists(JSON, min_size=1, max_size=5), JSON)
+@given(
+    st.dictionaries(st.sampled_from(["model", "messages ", "größe", '"', "\\", "\x01"]), JSON, max_size=3),
+    st.lists(JSON, min_size=1, max_size=5),
+    JSON,
+)
 def test_a_request_put_together_again_is_what_it_was(before: dict[str, Any], messages: list[Any], after: Any) -> None:
     request = compact({**before, "messages": messages, "after": after})
 

@@ -51,7 +51,7 @@ class SqlJournal(Journal):
     async def settle(self, lease: Lease, intent: Intent, result: bytes, *, memory: MemoryWrite | None = None) -> None:
         """Commit a step that has no outside effect in one go."""
         request, packed = await self._parcels.of_request(lease, intent), await self._parcels.of_result(result)
-        await self._engine.write(steps.settle, lease, intent, request, packed, memory, size_bytes=packed.size_bytes)
+        await self._engine.write(steps.settle, lease, intent, request, packed, memory=memory, size_bytes=packed.size_bytes)
         self._parcels.stored(lease, request)
 
     async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None) -> None:

@@ -55,7 +55,7 @@ class Parcel(NamedTuple):
     @property
     def size_bytes(self) -> int:
         """Roughly how much it writes."""
-        return len(self.data) + sum(len(one.data) for one in (*self.said, *self.bodies))
+        return len(self.data) + sum(len(one.data) for one in self.said) + sum(len(one.data) for one in self.bodies)
 
 
 def parcel(data: bytes) -> Parcel:

@@ -106,7 +106,7 @@ def _bodies(get: Callable[[bytes], bytes | None], columns: Iterable[bytes]) -> d
 def _step(row: tuple[Any, ...], result: bytes | None, request: bytes | None) -> Step:
     number, scope, kind, name, fingerprint, n, *rest = row
     state, attempt, tries, ambiguous, began_at, ended_at, until, idempotent, diverged, tool_version, handle, decided_by = rest[:12]
-    format, origin, usage, error = rest[12:16]
+    rules, origin, usage, error = rest[12:16]
     return Step(
         number=number,
         key=StepKey(scope, StepKind(kind), name, fingerprint, n),
@@ -126,6 +126,6 @@ def _step(row: tuple[Any, ...], result: bytes | None, request: bytes | None) -> 
         usage=None if usage is None else _decode_usage(usage),
         handle=handle,
         decided_by=decided_by,
-        format=format,
+        format=rules,
         origin=origin,
     )

@@ -45,7 +45,7 @@ def intend(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None
     return row
 
 
-def settle(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None, result: Parcel, memory: MemoryWrite | None) -> None:
+def settle(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None, result: Parcel, *, memory: MemoryWrite | None) -> None:
     """Note a step and its result in one go.
 
     Args:

@@ -108,4 +108,6 @@ async def test_a_body_is_freed_when_the_last_run_that_has_it_is_forgotten(store:
     assert step.result == document
 
     await store._engine.write(erase.forget_runs, [leases[1].message.id])
-    assert [file.execute(f"SELECT count(*) FROM {table}").get for table in ("step", "request", "said", "body", "body_use", "run")] == [0] * 6
+    assert [file.execute(f"SELECT count(*) FROM {table}").get for table in ("step", "request", "said", "body", "body_use", "run")] == [
+        0
+    ] * 6

@@ -18,7 +18,21 @@ from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing import FakeClock
 from perdure.testing.given import alive, message, put, take
 
-SMALL = {"route", "queue", "lane", "worker", "worker_agent", "agent", "tally", "counter", "api_key", "lease", "sequence", "occupied", "json_each"}
+SMALL = {
+    "route",
+    "queue",
+    "lane",
+    "worker",
+    "worker_agent",
+    "agent",
+    "tally",
+    "counter",
+    "api_key",
+    "lease",
+    "sequence",
+    "occupied",
+    "json_each",
+}
 """Tables that do not grow with the messages."""
 
 
