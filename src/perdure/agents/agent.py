@@ -59,6 +59,8 @@ class Agent:
         near: Mapping[str, Any] | None = None,
     ) -> None:
         self.function = function
+        self.is_async: bool = inspect.iscoroutinefunction(function)
+        """Whether it is a coroutine function; any other is run in a thread."""
         self.name: str = name or str(getattr(function, "__name__", ""))
         self.version: str = version or version_of(function)
         self.queue = queue
@@ -75,11 +77,6 @@ class Agent:
         self._given_type = None if isinstance(input, dict) else input
         self._signature = Signature(function, what=f"agent {self.name!r}", near=near)
         self._payload = _second_parameter(self._signature, self.name)
-
-    @property
-    def is_async(self) -> bool:
-        """Whether it is a coroutine function; any other is run in a thread."""
-        return inspect.iscoroutinefunction(self.function)
 
     @property
     def takes_payload(self) -> bool:

@@ -13,7 +13,7 @@ behind and counted as hung.
 from __future__ import annotations
 
 import asyncio
-import math
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -67,7 +67,7 @@ async def perform(agent: Agent, lease: Lease, parts: RunParts) -> Ending:
         LeaseError: The message is no longer this worker's.
         StoreError: What the run did could not be kept.
     """
-    recorded = await parts.journal.steps(lease.message.id, shown=False)
+    recorded = await parts.journal.steps(lease.message.id, shown=False) if lease.begun else ()
     return await _Attempt(agent, Steps(lease, recorded, parts, agent.limits)).ending()
 
 
@@ -85,13 +85,14 @@ class _Attempt:
             payload = self._agent.read(body)
         except (InvalidInput, ConfigError) as error:
             return Failed(error=facts_of(error), step=None, usage=self._steps.spending.total())
-        time_s, time_up = self._time()
+        limits = self._limits()
+        time_s = min(limits, default=None)
         work = asyncio.create_task(self._worked(Run(self._agent, self._steps, self._threads, body), payload))
         try:
             in_time = await self._in_time(work, time_s)
         finally:
             await self._stop(work)
-        return await self._judged(work, None if in_time else time_up)
+        return await self._judged(work, None if in_time or time_s is None else limits[time_s]())
 
     async def _worked(self, run: Run, payload: Any) -> Any:
         """Carry the agent out, in a context of its own; its `SystemExit` is not ours (Ctrl-C comes as a signal, not from here)."""
@@ -107,31 +108,33 @@ class _Attempt:
         except (SystemExit, KeyboardInterrupt, RunStopped) as error:
             raise AgentFailed(f"the agent ended with {type(error).__name__}") from error
 
-    def _time(self) -> tuple[float | None, PerdureError]:
+    def _limits(self) -> dict[float, Callable[[], PerdureError]]:
         """How long this attempt may take, and what it means if it takes longer."""
         message = self._steps.lease.message
+        limits: dict[float, Callable[[], PerdureError]] = {}
+        if (left_s := self._steps.spending.time_left_s) is not None:
+            limits[left_s] = self._over_limit
+        if message.deadline is not None:
+            limits[max(0.0, message.deadline - self._parts.clock.now())] = _late
         timeout_s = self._agent.timeout_s if message.timeout_s is None else message.timeout_s
-        left_s = None if message.deadline is None else max(0.0, message.deadline - self._parts.clock.now())
-        limit_s = self._steps.spending.time_left_s
-        ends: list[tuple[float | None, PerdureError]] = [
-            (timeout_s, RunTimeout(f"the attempt took longer than {timeout_s} s", hint="Raise `timeout_s`, or do less in one message.")),
-            (left_s, DeadlinePassed("the deadline passed while the message was worked on")),
-            (
-                limit_s,
-                RunLimit("time", f"the run took longer than {self._agent.limits.max_time_s} s", hint="Raise the agent's `max_time_s`."),
-            ),
-        ]
-        return min(ends, key=lambda end: math.inf if end[0] is None else end[0])
+        if timeout_s is not None:
+            limits[timeout_s] = lambda: _timed_out(timeout_s)
+        return limits
+
+    def _over_limit(self) -> PerdureError:
+        return RunLimit("time", f"the run took longer than {self._agent.limits.max_time_s} s", hint="Raise the agent's `max_time_s`.")
 
     async def _in_time(self, work: asyncio.Task[Any], time_s: float | None) -> bool:
         calls = self._steps.open
         halted: asyncio.Future[Any] = calls.halted
         loop = asyncio.get_running_loop()
         end = None if time_s is None else loop.time() + time_s
-        await asyncio.wait({work, halted}, timeout=time_s, return_when=asyncio.FIRST_COMPLETED)
+        await _either(work, halted, time_s)
         if not work.done() or halted.done():
             return halted.done()
         calls.closed = self._steps.draining = True
+        if not calls.working:
+            return True
         drained = asyncio.create_task(calls.drained())  # the agent has ended; calls it left under way end and are recorded first
         left_s = None if end is None else max(0.0, end - loop.time())
         try:
@@ -180,6 +183,35 @@ class _Attempt:
         for number in blamed[1:]:
             await self._steps.defer(number, facts)
         return Failed(error=facts, step=blamed[0] if blamed else None, usage=self._steps.spending.total(), hung=self._hung)
+
+
+async def _either(work: asyncio.Task[Any], halted: asyncio.Future[Any], time_s: float | None) -> None:
+    """Wait until one of the two is done or the time is up, with less ado than `asyncio.wait`: this is done for every message."""
+    loop = asyncio.get_running_loop()
+    one: asyncio.Future[None] = loop.create_future()
+
+    def wake(_: object = None) -> None:
+        if not one.done():
+            one.set_result(None)
+
+    timer = None if time_s is None else loop.call_later(time_s, wake)
+    work.add_done_callback(wake)
+    halted.add_done_callback(wake)
+    try:
+        await one
+    finally:
+        work.remove_done_callback(wake)
+        halted.remove_done_callback(wake)
+        if timer is not None:
+            timer.cancel()
+
+
+def _late() -> PerdureError:
+    return DeadlinePassed("the deadline passed while the message was worked on")
+
+
+def _timed_out(timeout_s: float) -> PerdureError:
+    return RunTimeout(f"the attempt took longer than {timeout_s} s", hint="Raise `timeout_s`, or do less in one message.")
 
 
 def _facts(error: BaseException, *, of_step: bool) -> ErrorFacts:

@@ -41,7 +41,7 @@ class Threads:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._running: set[object] = set()
-        self._ended = asyncio.Event()
+        self._ended: asyncio.Event | None = None  # most runs have no thread
 
     async def run(self, executor: Executor | None, function: Callable[[], T]) -> T:
         """Run a function in a thread, in the caller's context.
@@ -76,7 +76,7 @@ class Threads:
         """
         end = self._loop.time() + within_s
         while self._running:
-            self._ended.clear()
+            self._ended = asyncio.Event()
             try:
                 await asyncio.wait_for(self._ended.wait(), max(0.0, end - self._loop.time()))
             except TimeoutError:
@@ -85,4 +85,5 @@ class Threads:
 
     def _end(self, token: object) -> None:
         self._running.discard(token)
-        self._ended.set()
+        if self._ended is not None:
+            self._ended.set()

@@ -219,9 +219,14 @@ class OpenCalls:
             task.cancel()
         return tasks
 
+    @property
+    def working(self) -> bool:
+        """Whether any open call works, and does not just wait."""
+        return any(call.waits_for is None for call in self._calls)
+
     async def drained(self) -> None:
         """Wait until no open call works any more; those that wait are of no use now."""
-        while any(call.waits_for is None for call in self._calls):
+        while self.working:
             self._moved.clear()
             await self._moved.wait()
 

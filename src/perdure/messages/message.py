@@ -184,6 +184,8 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
     """Number of the attempt under way, from 1."""
     crashes: int = 0
     """Crashes since the journal last gained a result."""
+    begun: bool = True
+    """False where nobody ever worked on it, so that its journal holds nothing."""
     leased_at: Moment
     waiting_since: Moment | None = None
     """Since when the message has been in waits without a stated end (an account error, a decision)."""

@@ -15,12 +15,12 @@ from typing import Protocol
 import msgspec
 
 from perdure.clock import Moment
-from perdure.errors.base import ErrorFacts
+from perdure.errors.base import ErrorFacts, LeaseLost
 from perdure.messages.message import Attempt, Lease, MessageId, NewMessage, Receipt, State, View, Wait, WorkerId
 from perdure.messages.routes import Route
 from perdure.resources.usage import Usage
 
-__all__ = ["Change", "Filter", "MessageStore", "Page", "QueueStatus", "Tended"]
+__all__ = ["Change", "Ended", "Filter", "MessageStore", "Page", "QueueStatus", "Tended"]
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +73,16 @@ class Tended(msgspec.Struct, frozen=True, kw_only=True):
     gave_up: int = 0
     next_due_at: Moment | None = None
     """When the next message becomes due, as far as known."""
+
+
+class Ended(msgspec.Struct, frozen=True, kw_only=True):
+    """A message whose agent returned, for `done_many`."""
+
+    lease: Lease
+    result: bytes
+    """JSON."""
+    usage: Usage | None = None
+    code_version: str | None = None
 
 
 class MessageStore(Protocol):
@@ -158,6 +168,25 @@ class MessageStore(Protocol):
             LeaseLost: It is no longer this worker's.
         """
         ...
+
+    async def done_many(self, ended: Sequence[Ended]) -> Sequence[LeaseLost | None]:
+        """End many messages well, in as few commits as it takes.
+
+        Args:
+            ended (Sequence[Ended]): Which, and with what.
+
+        Returns:
+            Sequence[LeaseLost | None]: For each, in their order, why it was refused; None where it is done.
+        """
+        lost: list[LeaseLost | None] = []
+        for one in ended:
+            try:
+                await self.done(one.lease, one.result, usage=one.usage, code_version=one.code_version)
+            except LeaseLost as error:
+                lost.append(error)
+            else:
+                lost.append(None)
+        return lost
 
     async def retry(self, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None = None, usage: Usage | None = None) -> None:
         """Use up this attempt and try again at a moment.
@@ -374,6 +403,14 @@ class MessageStore(Protocol):
 
         Returns:
             int: 0 in a new store.
+        """
+        ...
+
+    def heard(self) -> int:
+        """Tell the newest change that this process has heard of. Asks nobody; to be passed to `changed` after a look.
+
+        Returns:
+            int: Never more than `last_change`.
         """
         ...
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from perdure.agents.journal import Decision
-from perdure.errors.base import Conflict, NotFound, NotYetBuilt
+from perdure.errors.base import Conflict, LeaseLost, NotFound, NotYetBuilt
 from perdure.messages.message import MessageId, State, Wait
+from perdure.messages.store import Ended
 from perdure.resources.usage import Usage
 from perdure.stores.store import Store
 from perdure.testing.clock import FakeClock
@@ -29,6 +30,30 @@ class EndingKit(Kit, standard=True):
         view = await store.messages.get(lease.message.id)
         assert (view.state, view.result, view.usage, view.code_version) == (State.DONE, b'{"team":"billing"}', usage, "v9")
         assert (view.attempt, view.worker, view.wait, view.error, view.ended_at) == (1, None, None, None, clock.now())
+
+    async def test_many_are_done_together_and_a_lost_one_harms_no_other(self, store: Store) -> None:
+        kept, lost = await runs(store), await runs(store)
+        await store.messages.release(lost)
+        usage = Usage(calls=1, input_tokens=4)
+        ended = [
+            Ended(lease=lost, result=b"1"),
+            Ended(lease=kept, result=b'"dear"', usage=usage, code_version="v9"),
+            Ended(lease=kept, result=b'"twice"'),
+        ]
+        first, second, third = await store.messages.done_many(ended)
+        assert isinstance(first, LeaseLost)
+        assert second is None
+        assert isinstance(third, LeaseLost)
+        view = await store.messages.get(kept.message.id)
+        assert (view.state, view.result, view.usage, view.code_version) == (State.DONE, b'"dear"', usage, "v9")
+        assert await state(store, lost.message.id) is State.READY
+        assert (await store.messages.counters())["refused_stale"] == 2
+
+    async def test_a_lease_says_whether_anybody_worked_on_the_message_before(self, store: Store) -> None:
+        first = await runs(store)
+        assert not first.begun
+        await store.messages.release(first)
+        assert (await leased(store, first.message.id)).begun
 
     async def test_a_retried_message_waits_and_has_used_an_attempt(self, store: Store, clock: FakeClock) -> None:
         lease = await runs(store)

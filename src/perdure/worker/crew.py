@@ -1,17 +1,24 @@
-"""The crew: one executor for each message under way, and how they all come to an end."""
+"""The crew: one executor for each message under way, and how they all come to an end.
+
+Where messages are done quicker than they can be fetched, a few are fetched ahead (`slots.py` says how many): they wait
+here, already leased, for a slot to be free. They are the first to go back when the worker ends.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
+from collections import deque
 from collections.abc import Mapping
 
 from perdure.agents.agent import Agent
 from perdure.events import tell
 from perdure.messages.message import Lease
+from perdure.messages.retry import Release
 from perdure.worker.end import WorkerEnd
 from perdure.worker.executor import CalledOff, Executor, Workplace
+from perdure.worker.settle import Drop
 from perdure.worker.slots import Slots
 
 __all__ = ["Crew"]
@@ -34,26 +41,31 @@ class Crew:
         self._agents = agents
         self._slots = slots
         self._place = place
-        self._working: dict[asyncio.Task[None], Executor] = {}
+        self._ahead: deque[Lease] = deque()
+        self._working: dict[tuple[int, int], Executor] = {}
+        """By message and token, until the message has reached its next place."""
+        self._unsettled = 0
+        self._all_settled = asyncio.Event()
+        self._all_settled.set()
 
     def take(self, lease: Lease) -> None:
-        """Begin to work a message.
+        """Begin to work a message, as soon as there is a slot for it.
 
         Args:
             lease (Lease): The right to it.
         """
-        agent = self._agents[lease.message.agent]
-        self._slots.take(agent)
-        executor = Executor(lease, agent, self._place, on_free=lambda: self._slots.free(agent))
-        task = asyncio.create_task(executor.execute())
-        self._working[task] = executor
-        task.add_done_callback(self._settled)
+        if self._slots.full:
+            self._ahead.append(lease)
+            self._slots.queue(1)
+        else:
+            self._begin(lease)
 
     async def drop_when_fenced(self) -> None:
         """Call everything off the moment the worker is declared dead, whatever else it is waiting for."""
         await self._place.last_call.wait_fenced()
-        tell("worker.fenced", pid=os.getpid(), dropped=len(self._working))
-        for executor in self._working.values():
+        tell("worker.fenced", pid=os.getpid(), dropped=len(self._working) + len(self._ahead))
+        self._give_back_ahead()
+        for executor in list(self._working.values()):
             executor.call_off(CalledOff.FENCED)
 
     async def drain(self, grace_s: float) -> None:
@@ -64,35 +76,67 @@ class Crew:
         Args:
             grace_s (float): How long they may go on.
         """
+        self._give_back_ahead()
         try:
             await self._patience(grace_s)
         finally:
             await self._call_off(CalledOff.FENCED if self._place.last_call.fenced else CalledOff.STOPPING)
 
+    def _begin(self, lease: Lease) -> None:
+        agent = self._agents[lease.message.agent]
+        self._slots.take(agent)
+        self._open()
+        self._working[lease.message.id, lease.token] = executor = Executor(
+            lease, agent, self._place, on_free=lambda: self._free(agent), on_settled=lambda error: self._settled(lease, error)
+        )
+        executor.begin()
+
+    def _free(self, agent: Agent) -> None:
+        self._slots.free(agent)
+        while self._ahead and not self._slots.full and not self._place.last_call.called:
+            self._slots.queue(-1)
+            self._begin(self._ahead.popleft())
+
+    def _give_back_ahead(self) -> None:
+        while self._ahead:
+            lease = self._ahead.popleft()
+            self._slots.queue(-1)
+            self._open()
+            move = Drop() if self._place.last_call.fenced else Release()
+            self._place.settler.begin(lease, move, on_settled=self._close)
+
     async def _patience(self, grace_s: float) -> None:
         fenced = asyncio.ensure_future(self._place.last_call.wait_fenced())
-        ended = asyncio.ensure_future(self._all_ended())
+        settled = asyncio.ensure_future(self._all_settled.wait())
         try:
-            await asyncio.wait({fenced, ended}, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({fenced, settled}, timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
         finally:
             fenced.cancel()
-            ended.cancel()
-
-    async def _all_ended(self) -> None:
-        if self._working:
-            await asyncio.wait(list(self._working))
+            settled.cancel()
 
     async def _call_off(self, why: CalledOff) -> None:
-        for executor in self._working.values():
+        for executor in list(self._working.values()):
             executor.call_off(why)
-        if self._working:
-            await asyncio.wait(list(self._working), timeout=SETTLE_LIMIT_S)
-        for task in self._working:
-            task.cancel()
+        try:
+            async with asyncio.timeout(SETTLE_LIMIT_S):
+                await self._all_settled.wait()
+        except TimeoutError:
+            _log.warning("%d messages are left to whoever reaps this worker", self._unsettled)
+        self._place.settler.close()
 
-    def _settled(self, task: asyncio.Task[None]) -> None:
-        del self._working[task]
+    def _settled(self, lease: Lease, error: BaseException | None) -> None:
+        del self._working[lease.message.id, lease.token]
         self._slots.settled()
-        if not task.cancelled() and (error := task.exception()) is not None:
+        self._close(error)
+
+    def _open(self) -> None:
+        self._unsettled += 1
+        self._all_settled.clear()
+
+    def _close(self, error: BaseException | None) -> None:
+        self._unsettled -= 1
+        if not self._unsettled:
+            self._all_settled.set()
+        if error is not None and not isinstance(error, asyncio.CancelledError):
             _log.error("a message could not be brought to its end; this worker recycles itself", exc_info=error)
             self._place.last_call.call(WorkerEnd.RECYCLE)  # its lease goes back with us

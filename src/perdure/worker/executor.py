@@ -1,9 +1,9 @@
-"""One lease, from taking it to its end: `execute` is the table of contents.
+"""One lease, from taking it to its end: begin, and `_end` when the work has ended.
 
 Theory of operation: the agent's work runs in a task of its own, so that it can be called off - by the
-message's deadline, by an orderly stop, by fencing - while the executor itself stays to say what becomes of
-the message. What that is, is decided by plain rules (`messages/retry.py`); the store is then asked for it
-until it agrees. The slot is free as soon as the work has ended; only the lease is kept until the commit.
+message's deadline, by an orderly stop, by fencing. The executor is no task: it hears when the work ends and
+says what becomes of the message. What that is, is decided by plain rules (`messages/retry.py`); the store is then
+asked for it until it agrees. The slot is free as soon as the work has ended; only the lease is kept until the commit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -25,7 +25,7 @@ from perdure.errors.report import facts_of
 from perdure.messages.message import Lease
 from perdure.messages.retry import Backoff, Bury, Park, Release, fate
 from perdure.worker.end import LastCall, WorkerEnd
-from perdure.worker.settle import Done, Drop, Move, Settler
+from perdure.worker.settle import Done, Drop, Move, OnSettled, Settler
 
 __all__ = ["CalledOff", "Executor", "Workplace"]
 
@@ -62,24 +62,31 @@ class Executor:
         agent (Agent): Whose work it is.
         place (Workplace): What it shares with the others.
         on_free (Callable[[], None]): Called once, when the slot is free again.
+        on_settled (OnSettled): Called once, when the message has reached its next place, or with why it has not.
     """
 
-    def __init__(self, lease: Lease, agent: Agent, place: Workplace, *, on_free: Callable[[], None]) -> None:
+    def __init__(self, lease: Lease, agent: Agent, place: Workplace, *, on_free: Callable[[], None], on_settled: OnSettled) -> None:
         self.lease: Lease = lease
         self._agent = agent
         self._place = place
         self._on_free = on_free
-        self._off: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._on_settled = on_settled
+        self._work: asyncio.Task[Ending] | None = None
         self._why: CalledOff | None = None
+        self._timers: list[asyncio.TimerHandle] = []
 
-    async def execute(self) -> None:
-        """Perform the agent's work and bring the message to where that leads."""
-        try:
-            ending = await self._perform()
-        finally:
-            self._on_free()
-        move = self._decided(ending)
-        await self._place.settler.settle(self.lease, move, ending.usage if isinstance(ending, Failed) else None)
+    def begin(self) -> None:
+        """Have the agent begin, unless there is no time left."""
+        left_s = self._time_left_s()
+        if left_s is not None and left_s <= 0:
+            self._why = self._why or CalledOff.DEADLINE
+        if self._why is not None:
+            self._end(None)
+            return
+        if left_s is not None:
+            self._after(left_s, lambda: self.call_off(CalledOff.DEADLINE))
+        self._work = asyncio.create_task(perform(self._agent, self.lease, self._place.parts))
+        self._work.add_done_callback(self._ended)
 
     def call_off(self, why: CalledOff) -> None:
         """Stop the work; the message goes where `why` says, unless the work has ended already.
@@ -87,49 +94,50 @@ class Executor:
         Args:
             why (CalledOff): The reason.
         """
-        if self._why is None or why is CalledOff.FENCED:
+        first = self._why is None
+        if first or why is CalledOff.FENCED:
             self._why = why
-        if not self._off.done():
-            self._off.set_result(None)
+        if first and self._work is not None and not self._work.done():
+            self._work.cancel()
+            self._after(CANCEL_GRACE_S, self._give_up)
 
     # In order of telling -----------------------------------------------------------------------------
 
-    async def _perform(self) -> _Ended:
-        left_s = self._time_left_s()
-        if left_s is not None and left_s <= 0:
-            self.call_off(CalledOff.DEADLINE)
-        if self._why is not None:
-            return None
-        work = asyncio.create_task(perform(self._agent, self.lease, self._place.parts))
-        either: set[asyncio.Future[Any]] = {work, self._off}
-        try:
-            await asyncio.wait(either, timeout=left_s, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                self.call_off(CalledOff.DEADLINE)  # unless somebody called it off for another reason
-                work.cancel()
-                await asyncio.wait({work}, timeout=CANCEL_GRACE_S)
-        except asyncio.CancelledError:
-            work.cancel()
-            raise
-        return self._outcome(work)
+    def _after(self, seconds: float, then: Callable[[], None]) -> None:
+        self._timers.append(asyncio.get_running_loop().call_later(seconds, then))
 
     def _time_left_s(self) -> float | None:
         deadline = self.lease.message.deadline
         return None if deadline is None else deadline - self._place.clock.now()
 
-    def _outcome(self, work: asyncio.Task[Ending]) -> _Ended:
-        if not work.done():
-            work.add_done_callback(_forget)
+    def _give_up(self) -> None:
+        """The work goes on although it was called off: it is left behind."""
+        if self._work is not None and not self._work.done():
+            self._work.remove_done_callback(self._ended)
+            self._work.add_done_callback(_forget)
             self._recycle("it goes on although it was called off")
-            return None
+            self._end(None)
+
+    def _ended(self, work: asyncio.Task[Ending]) -> None:
         if work.cancelled():
-            return None
-        error = work.exception()
-        if error is None:
-            return work.result()
-        if not isinstance(error, Exception):
-            raise error
-        return error
+            self._end(None)
+        elif (error := work.exception()) is None:
+            self._end(work.result())
+        elif isinstance(error, Exception):
+            self._end(error)
+        else:  # not for us to judge: the lease goes back with its worker
+            self._free()
+            self._on_settled(error)
+
+    def _end(self, ending: _Ended) -> None:
+        self._free()
+        usage = ending.usage if isinstance(ending, Failed) else None
+        self._place.settler.begin(self.lease, self._decided(ending), usage, on_settled=self._on_settled)
+
+    def _free(self) -> None:
+        for timer in self._timers:
+            timer.cancel()
+        self._on_free()
 
     def _decided(self, ending: _Ended) -> Move:
         """Decide, whatever goes wrong in that: else the message would come back to break the next worker as well."""

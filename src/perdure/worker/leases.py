@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Collection
 from typing import Any
 
-from perdure.clock import Clock, chance
+from perdure.clock import Clock, awake, chance
 from perdure.errors.base import StoreError, WorkerFenced
 from perdure.messages.message import Lease, WorkerId
 from perdure.messages.routes import Route, servable
@@ -24,8 +24,10 @@ __all__ = ["Leases"]
 
 LOOK_S = 1.0
 """The longest sleep between two looks."""
-MOST = 100
+MOST = 200
 """Messages taken at once, however much room there is."""
+FRESH_S = 0.05
+"""How long a look at the routes serves while there is always more to take."""
 _FIRST_S, _LONGEST_S = 0.1, 5.0
 _log = logging.getLogger("perdure.worker")
 
@@ -67,6 +69,10 @@ class Leases:
         self._clock = clock
         self._queues = queues
         self._quarantine = quarantine
+        self._flowing = False
+        self._open: list[Route] = []
+        self._agents: dict[str, str] | None = None
+        self._looked_at = 0.0
 
     async def run(self) -> None:
         """Take messages until the last call."""
@@ -88,17 +94,24 @@ class Leases:
         if limit == 0:
             await self._either(self._slots.freed.wait())
             return
-        known = await self._messages.last_change()  # before looking, so that nothing put meanwhile is slept over
+        known = self._messages.heard()  # before looking, so that nothing put meanwhile is slept over
         taken = await self._take(min(limit, MOST), agents)
+        self._flowing = taken > 0 and taken == min(limit, MOST)
         if taken < min(limit, MOST):
             await self._rest(known, agents)
 
     async def _take(self, limit: int, agents: dict[str, str]) -> int:
-        open_now = await self._open_now(agents)
+        open_now = await self._routes_for(agents)
         leases = await self._messages.lease(open_now, limit=limit, worker=self._worker) if open_now else []
         for lease in leases:
             self._begin(lease)
         return len(leases)
+
+    async def _routes_for(self, agents: dict[str, str]) -> list[Route]:
+        """While there is more than can be taken, a look at the routes serves for a moment: what is closed since, the lease knows."""
+        if not self._flowing or agents is not self._agents or awake() - self._looked_at > FRESH_S:
+            self._open, self._agents, self._looked_at = await self._open_now(agents), agents, awake()
+        return self._open
 
     async def _open_now(self, agents: dict[str, str]) -> list[Route]:
         routes = await self._messages.routes()

@@ -44,10 +44,21 @@ class Stage:
         )
         settler = Settler(store.messages, self.last_call, sleep=self._sleep)
         place = Workplace(parts=parts, settler=settler, last_call=self.last_call, clock=SystemClock(), backoff=Backoff())
-        self.executor = Executor(lease, mail, place, on_free=self._free)
+        self.executor = Executor(lease, mail, place, on_free=self._free, on_settled=self._settle)
+        self.settled: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def _free(self) -> None:
         self.freed += 1
+
+    def _settle(self, error: BaseException | None) -> None:
+        if error is None:
+            self.settled.set_result(None)
+        else:
+            self.settled.set_exception(error)
+
+    async def execute(self) -> None:
+        self.executor.begin()
+        await self.settled
 
     async def _sleep(self, seconds: float) -> None:
         """Time does not matter here."""
@@ -108,7 +119,7 @@ class Endless:
 
 async def test_a_result_is_written_with_the_code_that_made_it(stage: Any) -> None:
     here = await stage(returns(DONE))
-    await here.executor.execute()
+    await here.execute()
     view = await here.view()
     assert (view.state, view.result, view.code_version, view.usage) == (State.DONE, b'"dear"', "v1", USED)
     assert here.freed == 1
@@ -116,14 +127,14 @@ async def test_a_result_is_written_with_the_code_that_made_it(stage: Any) -> Non
 
 async def test_a_failure_uses_an_attempt(stage: Any) -> None:
     here = await stage(returns(BROKE))
-    await here.executor.execute()
+    await here.execute()
     view = await here.view()
     assert (view.state, view.attempt) == (State.LATER, 1)
 
 
 async def test_a_run_that_waits_is_parked(stage: Any) -> None:
     here = await stage(returns(Parked(wait=Wait(why="outcome-unknown", step=3))))
-    await here.executor.execute()
+    await here.execute()
     view = await here.view()
     assert (view.state, view.wait.why, view.attempt) == (State.WAITING, "outcome-unknown", 0)
 
@@ -131,7 +142,7 @@ async def test_a_run_that_waits_is_parked(stage: Any) -> None:
 @pytest.mark.parametrize("ending", [Failed(error=BROKE.error, step=None, usage=USED, hung=True), Parked(wait=Wait(why="x"), hung=True)])
 async def test_a_hung_thread_ends_the_worker_but_not_the_messages_fate(stage: Any, ending: Ending) -> None:
     here = await stage(returns(ending))
-    await here.executor.execute()
+    await here.execute()
     assert here.last_call.end is WorkerEnd.RECYCLE
     assert (await here.view()).state is not State.LEASED
 
@@ -140,7 +151,7 @@ async def test_a_lost_lease_drops_the_result(stage: Any) -> None:
     here = await stage(raises(LeaseLost("gone")))
     await here.store.messages.release(here.lease)
     [other] = await here.store.messages.lease(await here.store.messages.routes(), limit=1, worker=here.lease.worker)
-    await here.executor.execute()
+    await here.execute()
     assert (await here.view()).state is State.LEASED
     await here.store.messages.done(other, b"1")
     assert not here.last_call.called
@@ -148,7 +159,7 @@ async def test_a_lost_lease_drops_the_result(stage: Any) -> None:
 
 async def test_a_lease_that_only_seemed_lost_is_given_back(stage: Any) -> None:
     here = await stage(raises(LeaseLost("the last beat is too old to begin anything")))
-    await here.executor.execute()
+    await here.execute()
     view = await here.view()
     assert (view.state, view.attempt, view.crashes) == (State.READY, 0, 0)
     assert not here.last_call.called
@@ -156,28 +167,28 @@ async def test_a_lease_that_only_seemed_lost_is_given_back(stage: Any) -> None:
 
 async def test_a_run_that_meets_the_fence_ends_the_worker(stage: Any) -> None:
     here = await stage(raises(WorkerFenced("too late")))
-    await here.executor.execute()
+    await here.execute()
     assert (await here.view()).state is State.LEASED
     assert here.last_call.end is WorkerEnd.FENCED
 
 
 async def test_a_store_that_failed_releases_without_an_attempt(stage: Any) -> None:
     here = await stage(raises(StoreFull("no room")))
-    await here.executor.execute()
+    await here.execute()
     view = await here.view()
     assert (view.state, view.attempt, view.crashes) == (State.READY, 0, 0)
 
 
 async def test_a_bug_in_the_runtime_is_a_failed_attempt(stage: Any) -> None:
     here = await stage(raises(RuntimeError("a bug")))
-    await here.executor.execute()
+    await here.execute()
     view = await here.view()
     assert (view.state, view.attempt) == (State.LATER, 1)
 
 
 async def test_an_agent_that_cancels_itself_has_failed(stage: Any) -> None:
     here = await stage(raises(asyncio.CancelledError()))
-    await here.executor.execute()
+    await here.execute()
     [attempt] = await here.store.messages.attempts(here.lease.message.id)
     assert "cancelled itself" in attempt.error.message
 
@@ -186,7 +197,7 @@ async def test_a_deadline_that_has_passed_already_is_not_worked_for(stage: Any) 
     work = Endless()
     here = await stage(work, deadline=SystemClock().now() + 0.001)
     async with asyncio.timeout(PATIENCE_S):
-        await here.executor.execute()
+        await here.execute()
     view = await here.view()
     assert (view.state, view.error.code, view.attempt) == (State.DEAD, "deadline-passed", 0)
     assert here.freed == 1
@@ -194,7 +205,7 @@ async def test_a_deadline_that_has_passed_already_is_not_worked_for(stage: Any) 
 
 async def test_a_result_made_in_the_last_moment_counts(stage: Any) -> None:
     here = await stage(Endless(DONE), deadline=SystemClock().now() + 0.05)
-    await here.executor.execute()
+    await here.execute()
     assert (await here.view()).state is State.DONE
 
 
@@ -211,7 +222,7 @@ async def test_a_result_made_in_the_last_moment_counts(stage: Any) -> None:
 async def test_work_that_is_called_off_goes_where_the_reason_says(stage: Any, why: CalledOff, ending: Ending | None, state: State) -> None:
     work = Endless(ending)
     here = await stage(work)
-    running = asyncio.create_task(here.executor.execute())
+    running = asyncio.create_task(here.execute())
     await work.begun.wait()
     here.executor.call_off(why)
     await asyncio.wait_for(running, PATIENCE_S)
@@ -223,7 +234,7 @@ async def test_work_that_is_called_off_goes_where_the_reason_says(stage: Any, wh
 async def test_being_fenced_outranks_an_orderly_stop(stage: Any) -> None:
     work = Endless(DONE)
     here = await stage(work)
-    running = asyncio.create_task(here.executor.execute())
+    running = asyncio.create_task(here.execute())
     await work.begun.wait()
     here.executor.call_off(CalledOff.STOPPING)
     here.executor.call_off(CalledOff.FENCED)
@@ -235,7 +246,7 @@ async def test_work_called_off_before_it_began_never_begins(stage: Any) -> None:
     work = Endless()
     here = await stage(work)
     here.executor.call_off(CalledOff.STOPPING)
-    await here.executor.execute()
+    await here.execute()
     assert not work.begun.is_set()
     assert (await here.view()).state is State.READY
 
@@ -244,7 +255,7 @@ async def test_work_that_does_not_listen_is_left_behind_and_its_worker_recycled(
     monkeypatch.setattr("perdure.worker.executor.CANCEL_GRACE_S", 0.01)
     work = Endless(DONE, deaf=True)
     here = await stage(work)
-    running = asyncio.create_task(here.executor.execute())
+    running = asyncio.create_task(here.execute())
     await work.begun.wait()
     here.executor.call_off(CalledOff.STOPPING)
     await asyncio.wait_for(running, PATIENCE_S)
@@ -252,17 +263,6 @@ async def test_work_that_does_not_listen_is_left_behind_and_its_worker_recycled(
     assert here.last_call.end is WorkerEnd.RECYCLE
     work.let_go.set()
     await asyncio.sleep(0)
-
-
-async def test_cancelling_the_executor_cancels_the_work(stage: Any) -> None:
-    work = Endless()
-    here = await stage(work)
-    running = asyncio.create_task(here.executor.execute())
-    await work.begun.wait()
-    running.cancel()
-    await asyncio.wait({running}, timeout=PATIENCE_S)
-    assert running.cancelled()
-    assert here.freed == 1
 
 
 async def test_a_message_whose_fate_cannot_be_decided_is_buried_and_does_not_break_the_next_worker(
@@ -273,7 +273,7 @@ async def test_a_message_whose_fate_cannot_be_decided_is_buried_and_does_not_bre
 
     monkeypatch.setattr("perdure.worker.executor.fate", undecided)
     here = await stage(returns(BROKE))
-    await here.executor.execute()
+    await here.execute()
     view = await here.view()
     assert (view.state, view.error and view.error.code) == (State.DEAD, "internal-error")
     assert view.error is not None

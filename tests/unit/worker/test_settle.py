@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -146,3 +147,59 @@ async def test_a_message_released_because_of_the_store_does_not_spin(store: InMe
     _, _, pauses = await settled(store, Release(error=StoreBusy("locked").facts()))
     assert len(pauses.slept) == 1
     assert pauses.slept[0] >= 1
+
+
+class Noted:
+    """Hears once when a message is settled, and how."""
+
+    def __init__(self) -> None:
+        self.over: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+
+    def __call__(self, error: BaseException | None) -> None:
+        self.over.set_result(error)
+
+
+class Counting:
+    """Messages whose batches are counted."""
+
+    def __init__(self, messages: Any) -> None:
+        self.messages, self.sizes = messages, list[int]()
+
+    async def done_many(self, ended: Any) -> Any:
+        self.sizes.append(len(ended))
+        return await self.messages.done_many(ended)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.messages, name)
+
+
+async def test_what_is_done_at_the_same_time_is_written_together(store: InMemoryStore) -> None:
+    counting = Counting(store.messages)
+    settler = Settler(counting, LastCall())  # type: ignore[arg-type]
+    leases, noted = [await runs(store) for _ in range(5)], [Noted() for _ in range(5)]
+    for lease, note in zip(leases, noted, strict=True):
+        settler.begin(lease, Done(result=b"1"), on_settled=note)
+    assert [await note.over for note in noted] == [None] * 5
+    assert counting.sizes == [5]
+
+
+async def test_of_many_written_together_a_lost_one_is_told_alone(store: InMemoryStore) -> None:
+    heard: list[int] = []
+    stop = events.listen("message.lost", lambda name, facts: heard.append(facts["message"]))
+    kept, lost = await runs(store), await runs(store)
+    await store.messages.release(lost)
+    settler, noted = Settler(store.messages, LastCall()), [Noted(), Noted()]
+    settler.begin(lost, Done(result=b"1"), on_settled=noted[0])
+    settler.begin(kept, Done(result=b"1"), on_settled=noted[1])
+    assert [await note.over for note in noted] == [None, None]
+    stop()
+    assert heard == [lost.message.id]
+    assert (await store.messages.get(kept.message.id)).state is State.DONE
+
+
+async def test_what_cannot_be_written_together_is_written_one_by_one(store: InMemoryStore) -> None:
+    settler = Settler(Failing(store.messages, StoreBusy("locked")), LastCall(), sleep=Pauses())  # type: ignore[arg-type]
+    lease, note = await runs(store), Noted()
+    settler.begin(lease, Done(result=b"1"), on_settled=note)
+    assert await note.over is None
+    assert (await store.messages.get(lease.message.id)).state is State.DONE

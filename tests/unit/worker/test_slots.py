@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import pytest
+
 from perdure import Run, SyncRun, agent
 from perdure.worker.slots import Slots
 
@@ -63,3 +65,49 @@ def test_endings_that_cannot_be_written_hold_new_messages_back_after_a_while() -
     slots.settled()
     assert slots.freed.is_set()
     assert slots.room()[0] == 1
+
+
+def worked(slots: Slots, count: int) -> None:
+    for _ in range(count):
+        slots.take(quick)
+        slots.free(quick)
+        slots.settled()
+
+
+def test_where_messages_are_done_quickly_a_few_are_fetched_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("perdure.worker.slots.awake", lambda: now)
+    slots = Slots({"quick": quick}, limit=2, threads=1)
+    worked(slots, 1000)
+    now = 0.1
+    assert slots.room()[0] == 2 + 100
+    now = 0.2
+    assert slots.room()[0] == 2
+
+
+def test_where_messages_take_seconds_none_is_fetched_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("perdure.worker.slots.awake", lambda: now)
+    slots = Slots({"quick": quick}, limit=20, threads=1)
+    worked(slots, 20)
+    now = 1.0
+    assert slots.room()[0] == 20
+
+
+def test_with_work_in_hand_room_is_told_when_a_few_can_be_fetched_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("perdure.worker.slots.awake", lambda: now)
+    slots = Slots({"quick": quick}, limit=10, threads=1)
+    worked(slots, 50)
+    now = 0.1
+    for _ in range(10):
+        slots.take(quick)
+    slots.queue(slots.room()[0])
+    assert slots.room()[0] == 0
+    slots.queue(-1)
+    slots.free(quick)
+    assert not slots.freed.is_set()
+    slots.queue(-4)
+    slots.free(quick)
+    slots.free(quick)
+    assert slots.freed.is_set()

@@ -174,10 +174,12 @@ async def test_an_orderly_stop_lets_running_messages_end(house: Any) -> None:
         await go.wait()
         return "ended"
 
-    async with house.working(house.worker(works)) as (stop, life):
+    worker = house.worker(works)
+    async with house.working(worker) as (stop, life):
         running = await house.put(works)
         await begun.wait()
         stop.set()
+        await worker._last_call.wait()
         late = await house.put(works)
         go.set()
         assert await asyncio.wait_for(life, PATIENCE_S) is WorkerEnd.STOPPED

@@ -209,6 +209,10 @@ class InMemoryMessages(MessageStore):
         with self.contents.open():
             return self.contents.seq
 
+    def heard(self) -> int:
+        """Tell the newest change."""
+        return self.contents.seq
+
     async def changed(self, after: int, *, timeout_s: float) -> int:
         """Wait until something changes."""
         with self.contents.bell() as bell:
@@ -256,6 +260,7 @@ class InMemoryMessages(MessageStore):
         ready.remove(row)
         self.contents.move(row, Move.LEASE, worker=worker, waited_s=now - row.message.created_at)
         row.token += 1
+        begun = row.started_at is not None
         row.worker, row.started_at = worker, row.started_at or now
         return Lease(
             message=row.message,
@@ -263,6 +268,7 @@ class InMemoryMessages(MessageStore):
             worker=worker,
             attempt=row.used + 1,
             crashes=row.crashes,
+            begun=begun,
             leased_at=now,
             waiting_since=row.waiting_since,
         )

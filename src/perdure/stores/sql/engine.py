@@ -90,6 +90,14 @@ class Engine(Protocol):
         """
         ...
 
+    def heard(self) -> int:
+        """Tell the newest change that this process has heard of.
+
+        Returns:
+            int: 0 if of none.
+        """
+        ...
+
     async def changed(self, after: int, timeout_s: float) -> int:
         """Wait for a change.
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import msgspec
 
 from perdure.clock import Moment
-from perdure.errors.base import ErrorFacts
+from perdure.errors.base import ErrorFacts, LeaseLost
 from perdure.messages.message import Attempt, Lease, Move, State, Wait
+from perdure.messages.store import Ended
 from perdure.resources.usage import Usage
 from perdure.stores.sql.fence import Held, is_held, take_back
 from perdure.stores.sql.places import Place, end, enter_ready, enter_wait, facts_of
@@ -16,7 +17,7 @@ from perdure.stores.sql.progress import keep_progress, progress_of, usage_text
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["bury", "done", "give_back", "log_attempt", "park", "release", "release_held", "retry"]
+__all__ = ["bury", "done", "done_many", "give_back", "log_attempt", "park", "release", "release_held", "retry"]
 
 _ATTEMPT, _AGAIN = statement("attempt_add"), statement("step_again")
 
@@ -37,6 +38,27 @@ def done(tx: Transaction, lease: Lease, result: bytes, *, usage: Usage | None, c
     facts["took_s"] = tx.now - lease.leased_at
     state = tx.move(place.id, place.route, State.LEASED, Move.FINISH, facts)
     end(tx, place, state, used=held.attempt, started_at=held.started_at, usage=usage, result=result, code_version=code_version)
+
+
+def done_many(tx: Transaction, ended: Sequence[Ended]) -> list[LeaseLost | None]:
+    """End many messages well.
+
+    Args:
+        tx (Transaction): What is being committed.
+        ended (Sequence[Ended]): Which, and with what.
+
+    Returns:
+        list[LeaseLost | None]: For each why it was refused; None where it is done.
+    """
+    lost: list[LeaseLost | None] = []
+    for one in ended:
+        try:
+            done(tx, one.lease, one.result, usage=one.usage, code_version=one.code_version)
+        except LeaseLost as error:  # nothing of it was written
+            lost.append(error)
+        else:
+            lost.append(None)
+    return lost
 
 
 def retry(tx: Transaction, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None, usage: Usage | None) -> None:

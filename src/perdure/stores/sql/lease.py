@@ -94,7 +94,7 @@ def _merged(tx: Transaction, cursors: ExitStack, sql: str, routes: list[int], *,
 
 def _take(tx: Transaction, id: int, worker: WorkerId) -> Lease:
     row = tx.run(_MESSAGE, (id,)).fetchone()
-    used, crashes, started_at, waiting_since = row[13:]
+    used, crashes, started_at, waiting_since, begun = row[13:]
     message = message_from(row[0], tx.names.route_by_id(row[1])[1:5], tx.names.tenant_name(row[2]), row[3:13])
     route, token = tx.names.route_by_id(row[1]), tx.number()
     tx.run(_LEASE, (id, token, worker, row[1], row[2], used + 1, crashes, tx.now, started_at or tx.now))
@@ -107,6 +107,7 @@ def _take(tx: Transaction, id: int, worker: WorkerId) -> Lease:
         worker=worker,
         attempt=used + 1,
         crashes=crashes,
+        begun=bool(begun),
         leased_at=tx.now,
         waiting_since=waiting_since,
     )

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from perdure.clock import Moment
-from perdure.errors.base import ErrorFacts, StoreClosed
+from perdure.errors.base import ErrorFacts, LeaseLost, StoreClosed
 from perdure.messages.message import Attempt, Lease, MessageId, NewMessage, Receipt, State, View, Wait, WorkerId
 from perdure.messages.routes import Route
-from perdure.messages.store import Change, Filter, MessageStore, Page, QueueStatus, Tended
+from perdure.messages.store import Change, Ended, Filter, MessageStore, Page, QueueStatus, Tended
 from perdure.resources.usage import Usage
 from perdure.stores.sql import finish, listing, obstacles, queues, reopen, tend, views
 from perdure.stores.sql import lease as leasing
@@ -55,6 +55,10 @@ class SqlMessages(MessageStore):
     async def done(self, lease: Lease, result: bytes, *, usage: Usage | None = None, code_version: str | None = None) -> None:
         """End a message well."""
         await self._engine.write(finish.done, lease, result, usage=usage, code_version=code_version, size_bytes=len(result))
+
+    async def done_many(self, ended: Sequence[Ended]) -> builtins.list[LeaseLost | None]:
+        """End many messages well, in one commit."""
+        return await self._engine.write(finish.done_many, ended, size_bytes=sum(len(one.result) for one in ended))
 
     async def retry(self, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None = None, usage: Usage | None = None) -> None:
         """Use up this attempt and try again at a moment."""
@@ -126,6 +130,10 @@ class SqlMessages(MessageStore):
     async def last_change(self) -> int:
         """Tell the number of the newest change."""
         return int(await self._engine.read(_one, _LAST_CHANGE))
+
+    def heard(self) -> int:
+        """Tell the newest change that this process has heard of."""
+        return self._engine.heard()
 
     async def changed(self, after: int, *, timeout_s: float) -> int:
         """Wait until something changes, in whichever process."""

@@ -76,6 +76,10 @@ class Engine:
         """What has changed."""
         return self._parts()[2]
 
+    def heard(self) -> int:
+        """Tell the newest change that this process has heard of."""
+        return self.news.newest
+
     async def changed(self, after: int, timeout_s: float) -> int:
         """Wait for a change."""
         return await self.news.changed(after, timeout_s)

@@ -22,7 +22,7 @@ DELETE FROM ready WHERE route = ? AND priority = ? AND tag = ? AND id = ?;
 -- name: message_to_run
 SELECT m.id, m.route, m.tenant,
        m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.dedup_key, m.metadata, m.body,
-       ifnull(p.used, 0), ifnull(p.crashes, 0), p.started_at, p.waiting_since
+       ifnull(p.used, 0), ifnull(p.crashes, 0), p.started_at, p.waiting_since, p.id IS NOT NULL
   FROM message m LEFT JOIN progress p ON p.id = m.id
  WHERE m.id = ?;
 
