@@ -21,10 +21,12 @@ from perdure.providers.models import Models
 from perdure.providers.protocol import ChatProvider
 from perdure.providers.qwen import QwenProvider
 from perdure.stores.sqlite.store import SqliteStore
+from perdure.stores.sqlite.upkeep import SqliteUpkeep
 from perdure.stores.store import Store
+from perdure.stores.upkeep import Upkeep
 from perdure.worker.worker import Worker
 
-__all__ = ["build_models", "build_worker", "load_app", "open_store"]
+__all__ = ["build_models", "build_worker", "load_app", "open_store", "open_upkeep"]
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql", "postgres")
@@ -43,15 +45,35 @@ def open_store(settings: Settings, *, clock: Clock | None = None) -> Store:
     Raises:
         ConfigError: The address is none, its secret cannot be found, or PostgreSQL's extra is not installed.
     """
-    url = reveal(settings.store.url) or f"{_SQLITE}{settings.data / 'perdure.db'}"
-    scheme, _, rest = url.partition("://")
-    if scheme.partition("+")[0] in _POSTGRES and rest:
+    address = _address(settings)
+    if isinstance(address, str):
         raise NotYetBuilt("PostgreSQL comes later; SQLite is what there is now", hint="Leave `store.url` out, or write `sqlite:///path`.")
-    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
-        return _in_file(Path(url.removeprefix(_SQLITE)), settings, clock)
-    raise ConfigError(
-        f"`store.url` begins with {scheme[:20]!r}, which is no store", hint="Write `postgresql://…` or `sqlite:///path/to/perdure.db`."
+    _make_folder(address.parent)
+    return SqliteStore(
+        address,
+        clock=clock or SystemClock(),
+        synchronous=settings.store.synchronous,
+        wait_s=settings.store.wait_s,
+        run_dir=settings.data / "run",
     )
+
+
+def open_upkeep(settings: Settings) -> Upkeep:
+    """Make what looks after the store that the settings name: upgrades, copies.
+
+    Args:
+        settings (Settings): Its address, or the data folder.
+
+    Returns:
+        Upkeep: It opens nothing before it is told to.
+
+    Raises:
+        ConfigError: As for `open_store`.
+    """
+    address = _address(settings)
+    if isinstance(address, str):
+        raise NotYetBuilt("PostgreSQL comes later; SQLite is what there is now", hint="Leave `store.url` out, or write `sqlite:///path`.")
+    return SqliteUpkeep(address, run_dir=settings.data / "run")
 
 
 def build_models(settings: Settings) -> Models:
@@ -136,15 +158,18 @@ def build_worker(
     )
 
 
-def _in_file(path: Path, settings: Settings, clock: Clock | None) -> Store:
-    _make_folder(path.parent)
-    return SqliteStore(
-        path,
-        clock=clock or SystemClock(),
-        synchronous=settings.store.synchronous,
-        wait_s=settings.store.wait_s,
-        run_dir=settings.data / "run",
-    )
+def _address(settings: Settings) -> Path | str:
+    """A file, or the address of a PostgreSQL database, whatever driver it names."""
+    url = reveal(settings.store.url)
+    if url is None:
+        return settings.data / "perdure.db"
+    scheme, _, rest = url.partition("://")
+    if scheme.partition("+")[0] in _POSTGRES and rest:
+        return f"postgresql://{rest}"
+    if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
+        return Path(url.removeprefix(_SQLITE))
+    what = f"`store.url` begins with {scheme[:20]!r}, which is no store"
+    raise ConfigError(what, hint="Write `postgresql://…` or `sqlite:///path/to/perdure.db`.")
 
 
 def _make_folder(folder: Path) -> None:

@@ -12,6 +12,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "dead": ("Look after it", "dead letters: list, show, revive"),
     "pause": ("Look after it", "let nothing of a queue start, or nothing at all"),
     "resume": ("Look after it", "lift a pause"),
+    "db": ("Set it up", "the database: upgrade, backup, restore, verify"),
     "keys": ("Set it up", "API keys: create, list, revoke"),
     "models": ("Set it up", "what can be asked: list, and get the embedded model"),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from perdure.errors.base import StoreUnsuitable
 
-__all__ = ["file_system_of", "prepare"]
+__all__ = ["file_system_of", "prepare", "prepare_folders"]
 
 _MOUNTS = Path("/proc/mounts")
 _NETWORK = frozenset(
@@ -27,6 +27,23 @@ def prepare(path: Path, run_dir: Path) -> None:
     Raises:
         StoreUnsuitable: It is on a network file system, or cannot be made.
     """
+    prepare_folders(path, run_dir)
+    try:
+        _make(path)
+    except OSError as error:
+        raise _cannot_be_opened(path, error) from error
+
+
+def prepare_folders(path: Path, run_dir: Path) -> None:
+    """Make the folders alone.
+
+    Args:
+        path (Path): The database file.
+        run_dir (Path): Where locks and doorbells go.
+
+    Raises:
+        StoreUnsuitable: One is on a network file system, or cannot be made.
+    """
     try:
         for folder in (path.parent, run_dir):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -36,11 +53,12 @@ def prepare(path: Path, run_dir: Path) -> None:
                     f"{str(folder)!r} is on a network file system ({kind}), where file locks cannot be trusted",
                     hint="Keep the data on a local disk, or use PostgreSQL for several machines.",
                 )
-        _make(path)
     except OSError as error:
-        raise StoreUnsuitable(
-            f"{str(path)!r} cannot be opened: {error.strerror}", hint="Choose another folder with PERDURE_DATA."
-        ) from error
+        raise _cannot_be_opened(path, error) from error
+
+
+def _cannot_be_opened(path: Path, error: OSError) -> StoreUnsuitable:
+    return StoreUnsuitable(f"{str(path)!r} cannot be opened: {error.strerror}", hint="Choose another folder with PERDURE_DATA.")
 
 
 def _make(path: Path) -> None:

@@ -13,8 +13,9 @@ import apsw
 
 from perdure.clock import awake
 from perdure.errors.base import StoreBusy, StoreUnsuitable
+from perdure.stores.sqlite.copies import aside, copy
 
-__all__ = ["LATEST", "migrate"]
+__all__ = ["LATEST", "alone", "migrate", "pending", "schema_of"]
 
 _MIGRATIONS = sorted((Path(__file__).parent / "migrations").glob("[0-9]*.sql"))
 LATEST = len(_MIGRATIONS)
@@ -26,35 +27,69 @@ _OLDEST_SQLITE = 3051003
 """Older ones can corrupt a WAL file under several writers with checkpoints."""
 
 
-def migrate(path: Path, run_dir: Path, *, wait_s: float, migrations: list[Path] | None = None) -> None:
-    """Create or upgrade what is in the file.
+def migrate(
+    path: Path, run_dir: Path, *, wait_s: float, migrations: list[Path] | None = None, backup: bool = True
+) -> tuple[list[str], Path | None]:
+    """Create or upgrade what is in the file. Before an upgrade a copy is made beside it.
 
     Args:
         path (Path): The file, perhaps empty.
         run_dir (Path): Where the lock goes under which one process does it at a time.
         wait_s (float): How long to wait for the others.
         migrations (list[Path] | None): The steps in order; None for those of this version.
+        backup (bool): Whether to make that copy.
+
+    Returns:
+        tuple[list[str], Path | None]: The names of the steps taken, and the copy if there is one.
 
     Raises:
         StoreUnsuitable: The file is another program's, of a newer Perdure, or this SQLite is too old.
         StoreBusy: The others took too long.
+        StoreFull: There is no room for the copy.
     """
     if apsw.SQLITE_VERSION_NUMBER < _OLDEST_SQLITE:
         raise StoreUnsuitable(f"SQLite {apsw.sqlite_lib_version()} can damage files", hint="Install apsw 3.51.3 or newer.")
     steps = _MIGRATIONS if migrations is None else migrations
     wait_s = max(wait_s, _SHORTEST_WAIT_S)
-    with _alone(run_dir / "migrate.lock", wait_s):
+    with alone(run_dir, wait_s):
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
             connection.set_busy_timeout(int(wait_s * 1000))
-            _check(connection, path, len(steps))
+            schema = schema_of(connection, path, len(steps))
             _to_wal(connection)
-            _upgrade(connection, steps)
+            kept = _keep(path, schema) if backup and 0 < schema < len(steps) else None
+            return _upgrade(connection, steps), kept
         finally:
             connection.close()
 
 
-def _check(connection: apsw.Connection, path: Path, latest: int) -> None:
+def pending(schema: int) -> list[str]:
+    """List the steps from one schema to the newest.
+
+    Args:
+        schema (int): 0 for an empty file.
+
+    Returns:
+        list[str]: Their names.
+    """
+    return [step.stem for step in _MIGRATIONS[schema:]]
+
+
+def schema_of(connection: apsw.Connection, path: Path, latest: int | None = None) -> int:
+    """Tell which schema a file has, and refuse one that cannot be used.
+
+    Args:
+        connection (apsw.Connection): To it.
+        path (Path): Where it is.
+        latest (int | None): The newest that is known; None for that of this version.
+
+    Returns:
+        int: 1 or more; 0 for an empty file.
+
+    Raises:
+        StoreUnsuitable: It is another program's, or newer.
+    """
+    latest = len(_MIGRATIONS) if latest is None else latest
     version, application = connection.pragma("user_version"), connection.pragma("application_id")
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
     if application not in (0, _APPLICATION) or (application == 0 and tables):
@@ -64,6 +99,7 @@ def _check(connection: apsw.Connection, path: Path, latest: int) -> None:
             f"{str(path)!r} has schema {version}, and this version of Perdure knows {latest}",
             hint="Start the newer version that has upgraded it, or restore a backup.",
         )
+    return int(version)
 
 
 def _to_wal(connection: apsw.Connection) -> None:
@@ -73,13 +109,20 @@ def _to_wal(connection: apsw.Connection) -> None:
         raise StoreUnsuitable("this file system cannot hold a write-ahead log", hint="Keep the data on a local disk.")
 
 
-def _upgrade(connection: apsw.Connection, steps: list[Path]) -> None:
-    if connection.pragma("user_version") == len(steps):
-        return
+def _keep(path: Path, schema: int) -> Path:
+    kept = aside(path, f"schema-{schema:04}")
+    copy(path, kept)
+    return kept
+
+
+def _upgrade(connection: apsw.Connection, steps: list[Path]) -> list[str]:
+    ahead = steps[connection.pragma("user_version") :]
+    if not ahead:
+        return []
     connection.execute("BEGIN EXCLUSIVE")
     try:
-        for number in range(connection.pragma("user_version"), len(steps)):
-            connection.execute(steps[number].read_text(encoding="utf-8"), can_cache=False)
+        for step in ahead:
+            connection.execute(step.read_text(encoding="utf-8"), can_cache=False)
         connection.pragma("user_version", len(steps))
         connection.pragma("application_id", _APPLICATION)
         connection.execute("COMMIT")
@@ -87,11 +130,24 @@ def _upgrade(connection: apsw.Connection, steps: list[Path]) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
+    return [step.stem for step in ahead]
 
 
 @contextmanager
-def _alone(lock: Path, wait_s: float) -> Iterator[None]:
-    file = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def alone(run_dir: Path, wait_s: float) -> Iterator[None]:
+    """Be the only one of all processes who changes the shape of a file, or puts another in its place.
+
+    Args:
+        run_dir (Path): Where the lock is.
+        wait_s (float): How long to wait for the others.
+
+    Yields:
+        None: While nobody else does.
+
+    Raises:
+        StoreBusy: The others took too long.
+    """
+    file = os.open(run_dir / "migrate.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         until = awake() + wait_s
         while True:

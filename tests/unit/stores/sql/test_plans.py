@@ -43,7 +43,7 @@ def plan(file: apsw.Connection, sql: str) -> list[str]:
     return [row[3] for row in file.execute("EXPLAIN QUERY PLAN " + sql, given)]
 
 
-@pytest.mark.parametrize("name", sorted(NAMES))
+@pytest.mark.parametrize("name", sorted(name for name in NAMES if not name.startswith("verify_")))  # those read all, on purpose
 def test_no_statement_walks_a_table_that_grows(file: apsw.Connection, name: str) -> None:
     aliases = {alias: table for table, alias in re.findall(r"\b(?:FROM|JOIN)\s+(\w+)\s+(\w)\b", statement(name))}
 

@@ -154,7 +154,7 @@ def test_who_waits_too_long_for_another_upgrade_hears_so(tmp_path: Path, monkeyp
     path, run_dir = tmp_path / "perdure.db", tmp_path / "run"
     prepare(path, run_dir)
 
-    with migrating._alone(run_dir / "migrate.lock", 1), pytest.raises(StoreBusy):
+    with migrating.alone(run_dir, 1), pytest.raises(StoreBusy):
         migrate(path, run_dir, wait_s=0.02)
 
 
