@@ -5,12 +5,13 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, overload
 
 from perdure.agents.limits import Limits
 from perdure.errors.base import ConfigError, InvalidInput, InvalidResult
 from perdure.messages.registry import AgentCard
-from perdure.tools.plain import dump, plain
+from perdure.tools.plain import dump_plain, plain
 from perdure.tools.signature import Signature
 from perdure.tools.source import described, version_of
 from perdure.tools.typed import Typed
@@ -141,11 +142,11 @@ class Agent:
             InvalidResult: JSON cannot say it, or it is not what the hint promises.
         """
         try:
-            said = dump(result, what=f"the result of agent {self.name!r}")
-            self._output.read(plain(result))
+            said = plain(result, what=self._output.what)
+            self._output.read(said)
+            return dump_plain(said)
         except InvalidInput as error:
             raise InvalidResult(error.message, hint="Return what the function's hint says; see the agent's output schema.") from error
-        return said
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the function itself.
@@ -167,14 +168,14 @@ class Agent:
         """
         return f"<agent {self.name}@{self.version}>"
 
-    @property
+    @cached_property
     def _input(self) -> Typed:
         what = f"the payload of agent {self.name!r}"
         if self._given_type is not None:
             return Typed(self._given_type, what=what)
         return self._signature.typed(self._payload, what=what) if self._payload else Typed(Any, what=what)
 
-    @property
+    @cached_property
     def _output(self) -> Typed:
         return self._signature.typed("return", what=f"the result of agent {self.name!r}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
 
 import msgspec
@@ -33,7 +33,7 @@ class Spending:
     def __init__(self, limits: Limits, recorded: Iterable[Step]) -> None:
         self._limits = limits
         self._usage: dict[int, Usage] = {}
-        self._again: Counter[int] = Counter()
+        self._again: defaultdict[int, int] = defaultdict(int)
         self._steps: set[int] = set()
         self._earlier_s = 0.0
         for step in recorded:
@@ -94,7 +94,7 @@ class Spending:
         Returns:
             Usage: Of all steps and attempts.
         """
-        return sum(self._usage.values(), Usage(paid_again=self._again.total()))
+        return sum(self._usage.values(), Usage(paid_again=sum(self._again.values())))
 
     def _tokens(self) -> int:
         total = self.total()

@@ -9,7 +9,7 @@ mind since it ran last. Nothing here waits or writes.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable
 from enum import StrEnum
 
@@ -40,7 +40,7 @@ class Replay:
     def __init__(self, steps: Iterable[Step]) -> None:
         self._steps = {step.key: step for step in steps}
         self._last = max((step.number for step in self._steps.values()), default=0)
-        self._counts: Counter[tuple[str, StepKind, str, str]] = Counter()
+        self._counts: defaultdict[tuple[str, StepKind, str, str], int] = defaultdict(int)
         self._unclaimed: defaultdict[tuple[str, StepKind, str], set[StepKey]] = defaultdict(set)
         for step in self._steps.values():
             if step.state is not StepState.AGAIN:  # it did not happen, so nothing is lost if another call takes its place

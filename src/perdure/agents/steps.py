@@ -9,7 +9,7 @@ the agent sees what came of it. How the kinds differ is told in `asking.py` (LLM
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
@@ -57,7 +57,7 @@ class Steps:
         """The agent has ended: what fails now was never seen by it."""
         self._commits = Commits(lease, parts, self.open)
         self._replay = Replay(recorded)
-        self._flying: Counter[tuple[str, StepKind, str, str]] = Counter()
+        self._flying: defaultdict[tuple[str, StepKind, str, str], int] = defaultdict(int)
         message = lease.message
         self._facts = {"message": message.id, "agent": message.agent, "queue": message.queue, "tenant": message.tenant}
 

@@ -24,7 +24,13 @@ import msgspec
 
 from perdure.errors.base import InvalidInput
 
-__all__ = ["canonical", "dump", "fingerprint", "load", "plain"]
+__all__ = ["canonical", "dump", "dump_plain", "fingerprint", "load", "plain"]
+
+
+_decoded = json.JSONDecoder().decode
+_as_it_is, _sorted = (  # made once: `json.dumps` makes one each time
+    json.JSONEncoder(sort_keys=sort, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode for sort in (False, True)
+)
 
 
 def plain(value: Any, *, what: str = "the value") -> Any:
@@ -62,6 +68,21 @@ def dump(value: Any, *, what: str = "the value") -> bytes:
     return _encode(plain(value, what=what), sort=False)
 
 
+def dump_plain(value: Any) -> bytes:
+    """Write what `plain` made as JSON, keys in their own order.
+
+    Args:
+        value (Any): Plain data.
+
+    Returns:
+        bytes: UTF-8.
+
+    Raises:
+        InvalidInput: JSON cannot say it: an integer of too many digits.
+    """
+    return _encode(value, sort=False)
+
+
 def load(text: bytes) -> Any:
     """Read JSON.
 
@@ -75,7 +96,7 @@ def load(text: bytes) -> Any:
         InvalidInput: It is no JSON.
     """
     try:
-        return json.loads(text)
+        return _decoded(text.decode())
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"this is no JSON: {error}") from error
 
@@ -114,7 +135,7 @@ def fingerprint(value: Any, *, what: str = "the arguments") -> str:
 
 def _encode(value: Any, *, sort: bool) -> bytes:
     try:
-        return json.dumps(value, sort_keys=sort, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+        return (_sorted if sort else _as_it_is)(value).encode()
     except ValueError as error:  # an integer of more digits than Python writes
         raise InvalidInput(f"this cannot be written as JSON: {error}") from error
 
