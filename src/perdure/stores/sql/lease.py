@@ -6,6 +6,7 @@ route. Every sixteenth message taken is the one put earliest: nobody waits for e
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from heapq import merge
@@ -22,7 +23,7 @@ from perdure.stores.sql.transaction import Transaction
 __all__ = ["lease"]
 
 _URGENT, _EARLIEST, _LEAVE = statement("ready_most_urgent"), statement("ready_earliest"), statement("ready_take")
-_ALIVE, _MESSAGE, _LEASE = statement("worker_is_alive"), statement("message_to_run"), statement("lease_add")
+_ALIVE, _MESSAGES, _LEASE = statement("worker_is_alive"), statement("messages_to_run"), statement("lease_add")
 _PAUSED, _CLOSED, _OCCUPIED = statement("queue_paused"), statement("lane_closed"), statement("ready_routes")
 _EVERY = 16
 _FEW = 8  # so many heads are read as fast as it is found out which there are
@@ -49,7 +50,15 @@ def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId
         raise WorkerFenced(f"worker {worker} is not alive", hint="It must stop; whatever it still writes is refused.")
     heads = _choose(tx, _occupied(tx, [route.id for route in _open(tx, routes)]), limit)
     tx.run_many(_LEAVE, [(head[_ROUTE], *head[:_ROUTE]) for head in heads])
-    return [_take(tx, head[_ID], worker) for head in heads]
+    found = {row[0]: row for row in tx.run(_MESSAGES, (json.dumps([head[_ID] for head in heads]),))} if heads else {}
+    rows = [(found[head[_ID]], tx.number()) for head in heads]
+    tx.run_many(_LEASE, [_held(tx, row, token, worker) for row, token in rows])
+    return [_take(tx, row, token, worker) for row, token in rows]
+
+
+def _held(tx: Transaction, row: tuple[Any, ...], token: int, worker: WorkerId) -> tuple[Any, ...]:
+    used, crashes, started_at = row[13:16]
+    return row[0], token, worker, row[1], row[2], used + 1, crashes, tx.now, started_at or tx.now
 
 
 def _open(tx: Transaction, routes: Sequence[Route]) -> list[Route]:
@@ -92,15 +101,21 @@ def _merged(tx: Transaction, cursors: ExitStack, sql: str, routes: list[int], *,
     return iter(streams[0]) if len(streams) == 1 else merge(*streams, key=key)
 
 
-def _take(tx: Transaction, id: int, worker: WorkerId) -> Lease:
-    row = tx.run(_MESSAGE, (id,)).fetchone()
+def _take(tx: Transaction, row: tuple[Any, ...], token: int, worker: WorkerId) -> Lease:
     used, crashes, started_at, waiting_since, begun = row[13:]
-    message = message_from(row[0], tx.names.route_by_id(row[1])[1:5], tx.names.tenant_name(row[2]), row[3:13])
-    route, token = tx.names.route_by_id(row[1]), tx.number()
-    tx.run(_LEASE, (id, token, worker, row[1], row[2], used + 1, crashes, tx.now, started_at or tx.now))
-    facts = {"message": id, "agent": message.agent, "queue": message.queue, "tenant": message.tenant, "attempt": used + 1, "code": None}
-    facts["worker"], facts["waited_s"] = worker, tx.now - message.created_at
-    tx.move(id, route, State.READY, Move.LEASE, facts)
+    route = tx.names.route_by_id(row[1])
+    message = message_from(row[0], route[1:5], tx.names.tenant_name(row[2]), row[3:13])
+    facts = {
+        "message": message.id,
+        "agent": message.agent,
+        "queue": message.queue,
+        "tenant": message.tenant,
+        "attempt": used + 1,
+        "code": None,
+        "worker": worker,
+        "waited_s": tx.now - message.created_at,
+    }
+    tx.move(message.id, route, State.READY, Move.LEASE, facts)
     return Lease(
         message=message,
         token=token,

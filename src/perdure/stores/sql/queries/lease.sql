@@ -19,12 +19,13 @@ SELECT route FROM occupied WHERE route IS NOT NULL;
 -- name: ready_take
 DELETE FROM ready WHERE route = ? AND priority = ? AND tag = ? AND id = ?;
 
--- name: message_to_run
+-- name: messages_to_run
+-- Many at once: a statement for each, with its outer join, costs several times as much.
 SELECT m.id, m.route, m.tenant,
        m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.dedup_key, m.metadata, m.body,
        ifnull(p.used, 0), ifnull(p.crashes, 0), p.started_at, p.waiting_since, p.id IS NOT NULL
   FROM message m LEFT JOIN progress p ON p.id = m.id
- WHERE m.id = ?;
+ WHERE m.id IN (SELECT value FROM json_each(?));
 
 -- name: lease_add
 INSERT INTO lease (id, token, worker, route, tenant, attempt, crashes, leased_at, started_at)
