@@ -57,6 +57,7 @@ class Move(StrEnum):
     BURY = "bury"  # given up
     CANCEL = "cancel"  # somebody called it off
     REVIVE = "revive"  # somebody gives it another life
+    RECALL = "recall"  # the same, from a moment on
 
 
 _CANNOT: Mapping[Move, str] = {
@@ -72,6 +73,7 @@ _CANNOT: Mapping[Move, str] = {
     Move.BURY: "be buried",
     Move.CANCEL: "be cancelled",
     Move.REVIVE: "be revived",
+    Move.RECALL: "be revived",
 }
 """What a message cannot, where a move is not possible."""
 
@@ -92,7 +94,7 @@ MOVES: Mapping[State, Mapping[Move, State]] = {
         Move.CANCEL: State.CANCELLED,
     },
     State.DONE: {},
-    State.DEAD: {Move.REVIVE: State.READY},
+    State.DEAD: {Move.REVIVE: State.READY, Move.RECALL: State.LATER},
     State.CANCELLED: {},
 }
 
@@ -194,7 +196,7 @@ class Lease(msgspec.Struct, frozen=True, kw_only=True):
 class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """Why a message does not run now, and what ends that.
 
-    `why` is one of `delay`, `backoff`, `sleep`, `rate-limit`, `circuit-open`, `account`,
+    `why` is one of `delay`, `paced` (revived with many), `backoff`, `sleep`, `rate-limit`, `circuit-open`, `account`,
     `outcome-unknown`. `until` is the named moment; None waits for an event or a person. `step` is the
     step that waits. `open_ended` is True where `max_wait_s` applies although there is a moment
     (account errors, asked again in steps).

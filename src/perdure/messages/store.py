@@ -16,11 +16,13 @@ import msgspec
 
 from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts, LeaseLost
+from perdure.messages.dead_letters import Edit
 from perdure.messages.message import Attempt, Lease, MessageId, NewMessage, Receipt, State, View, Wait, WorkerId
 from perdure.messages.routes import Route
 from perdure.resources.usage import Usage
+from perdure.security.audit import Actor
 
-__all__ = ["Change", "Ended", "Filter", "MessageStore", "Page", "QueueStatus", "Tended"]
+__all__ = ["Change", "Ended", "Filter", "MessageStore", "Page", "Pause", "QueueStatus", "Tended"]
 
 
 class Filter(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,6 +55,14 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     at: Moment
 
 
+class Pause(msgspec.Struct, frozen=True, kw_only=True):
+    """Who stopped leasing, when, and why."""
+
+    at: Moment
+    who: str | None = None
+    why: str | None = None
+
+
 class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
     """A queue in numbers that are kept, never counted."""
 
@@ -63,6 +73,8 @@ class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
     totals: Mapping[str, int]
     """Since the store began: `put`, `done`, `dead`, `cancelled`, `retried`, `crashed`, `revived`."""
     oldest_ready_at: Moment | None = None
+    pause: Pause | None = None
+    """Who paused it, if it is paused."""
 
 
 class Tended(msgspec.Struct, frozen=True, kw_only=True):
@@ -248,12 +260,13 @@ class MessageStore(Protocol):
         """
         ...
 
-    async def cancel(self, id: MessageId, *, tenant: str | None = None) -> View:
+    async def cancel(self, id: MessageId, *, tenant: str | None = None, by: Actor | None = None) -> View:
         """Call a message off that is not running.
 
         Args:
             id (MessageId): Which.
             tenant (str | None): Only if it is this tenant's.
+            by (Actor | None): Who does it, for the audit log.
 
         Returns:
             View: As it is now. Cancelling a cancelled message changes nothing.
@@ -265,7 +278,7 @@ class MessageStore(Protocol):
         """
         ...
 
-    async def revive(self, id: MessageId, *, tenant: str | None = None) -> View:
+    async def revive(self, id: MessageId, *, tenant: str | None = None, edit: Edit | None = None, by: Actor | None = None) -> View:
         """Give a dead letter another life with all its attempts, its journal and its log kept.
 
         Its crashes are forgotten with its error; what it needs of a worker is as at first.
@@ -273,6 +286,8 @@ class MessageStore(Protocol):
         Args:
             id (MessageId): Which.
             tenant (str | None): Only if it is this tenant's.
+            edit (Edit | None): What is to be different about it first, as by `DeadLetters.edit`.
+            by (Actor | None): Who does it, for the audit log.
 
         Returns:
             View: As it is now: ready.
@@ -333,19 +348,22 @@ class MessageStore(Protocol):
         """
         ...
 
-    async def pause(self, queue: str | None) -> None:
-        """Stop leasing from a queue, or from all. Running messages go on.
+    async def pause(self, queue: str | None, *, why: str | None = None, by: Actor | None = None) -> None:
+        """Stop leasing from a queue, or from all. Running messages go on. It stands until it is lifted, whatever restarts.
 
         Args:
             queue (str | None): Its name; None for everything.
+            why (str | None): What to tell whoever asks.
+            by (Actor | None): Who does it, for them and for the audit log.
         """
         ...
 
-    async def resume(self, queue: str | None) -> None:
+    async def resume(self, queue: str | None, *, by: Actor | None = None) -> None:
         """Lift a pause. Lifting the pause of everything leaves single queues paused.
 
         Args:
             queue (str | None): Its name; None for everything.
+            by (Actor | None): Who does it, for the audit log.
         """
         ...
 
@@ -354,6 +372,14 @@ class MessageStore(Protocol):
 
         Returns:
             bool: True after `pause(None)`.
+        """
+        ...
+
+    async def pause_of_all(self) -> Pause | None:
+        """Tell who paused everything.
+
+        Returns:
+            Pause | None: None unless everything is paused.
         """
         ...
 

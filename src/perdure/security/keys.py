@@ -17,6 +17,7 @@ from typing import Protocol
 import msgspec
 
 from perdure.clock import Moment
+from perdure.security.audit import Actor
 
 PREFIX = "pdr_"
 _LETTERS = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -43,12 +44,13 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
 class KeyStore(Protocol):
     """Keeps keys. Proved by `perdure.testing.KeyStoreKit`."""
 
-    async def add(self, key: Key, digest: bytes) -> None:
+    async def add(self, key: Key, digest: bytes, *, by: Actor | None = None) -> None:
         """Keep a new key.
 
         Args:
             key (Key): What is known of it.
             digest (bytes): SHA-256 of the key, 32 bytes.
+            by (Actor | None): Who made it, for the audit log.
 
         Raises:
             Conflict: The digest is there already.
@@ -66,11 +68,12 @@ class KeyStore(Protocol):
         """
         ...
 
-    async def revoke(self, id: str) -> Key:
+    async def revoke(self, id: str, *, by: Actor | None = None) -> Key:
         """Let a key open nothing any more.
 
         Args:
             id (str): `key_…`.
+            by (Actor | None): Who does it, for the audit log.
 
         Returns:
             Key: As it is now. Revoking twice changes nothing.

@@ -7,8 +7,12 @@ from typing import Protocol, Self
 
 from perdure.agents.journal import Journal
 from perdure.memory.manager import Memory
+from perdure.messages.dead_letters import DeadLetters
 from perdure.messages.registry import WorkerRegistry
+from perdure.messages.retention import Retention
+from perdure.messages.schedules import ScheduleStore
 from perdure.messages.store import MessageStore
+from perdure.security.audit import AuditLog
 from perdure.security.keys import KeyStore
 
 __all__ = ["Store"]
@@ -40,6 +44,26 @@ class Store(Protocol):
     @property
     def keys(self) -> KeyStore:
         """API keys."""
+        ...
+
+    @property
+    def audit(self) -> AuditLog:
+        """Who did what."""
+        ...
+
+    @property
+    def dead_letters(self) -> DeadLetters:
+        """What people do to dead letters."""
+        ...
+
+    @property
+    def schedules(self) -> ScheduleStore:
+        """Messages that are put by a calendar."""
+        ...
+
+    @property
+    def retention(self) -> Retention:
+        """Forgetting what was kept long enough."""
         ...
 
     async def __aenter__(self) -> Self:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from perdure.testing.machine import StoreMachine
     from perdure.testing.memory import MemoryKit
     from perdure.testing.messages import MessageStoreKit
+    from perdure.testing.operating import OperatingKit
     from perdure.testing.provider import FakeProvider
+    from perdure.testing.retention import RetentionKit
+    from perdure.testing.schedules import ScheduleKit
     from perdure.testing.trial import run_agent
     from perdure.testing.upstream import Upstream
     from perdure.testing.workers import WorkerRegistryKit
@@ -30,6 +33,9 @@ __all__ = [
     "KeyStoreKit",
     "MemoryKit",
     "MessageStoreKit",
+    "OperatingKit",
+    "RetentionKit",
+    "ScheduleKit",
     "StoreMachine",
     "Upstream",
     "WorkerRegistryKit",
@@ -44,6 +50,9 @@ _HOMES = {
     "KeyStoreKit": "perdure.testing.keys",
     "MemoryKit": "perdure.testing.memory",
     "MessageStoreKit": "perdure.testing.messages",
+    "OperatingKit": "perdure.testing.operating",
+    "RetentionKit": "perdure.testing.retention",
+    "ScheduleKit": "perdure.testing.schedules",
     "StoreMachine": "perdure.testing.machine",
     "Upstream": "perdure.testing.upstream",
     "WorkerRegistryKit": "perdure.testing.workers",
@@ -63,7 +72,10 @@ _KIT_PARTS = (
     "looking",
     "machine",
     "memory",
+    "operating",
     "putting",
+    "retention",
+    "schedules",
     "telling",
     "tending",
     "workers",

@@ -34,7 +34,11 @@ def test_from_everywhere_there_is_a_way_to_an_end() -> None:
 
 
 def test_ends_have_no_way_out_but_another_life() -> None:
-    assert {state: set(MOVES[state]) for state in ENDS} == {State.DONE: set(), State.DEAD: {Move.REVIVE}, State.CANCELLED: set()}
+    assert {state: set(MOVES[state]) for state in ENDS} == {
+        State.DONE: set(),
+        State.DEAD: {Move.REVIVE, Move.RECALL},
+        State.CANCELLED: set(),
+    }
 
 
 def test_nothing_is_born_into_an_end_or_a_workers_hands() -> None:

@@ -14,15 +14,20 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
+
 from perdure.agents.journal import Step, StepKind
 from perdure.clock import Clock, Moment
 from perdure.errors.base import LeaseLost, NotFound, StoreClosed
 from perdure.events import tell
+from perdure.messages.dead_letters import Edited
 from perdure.messages.ids import write
 from perdure.messages.message import ENDS, Lease, MessageId, Move, State, Wait, WorkerId, after
 from perdure.messages.registry import AgentCard
-from perdure.messages.store import Change
+from perdure.messages.schedules import Schedule
+from perdure.messages.store import Change, Pause
 from perdure.resources.usage import Usage
+from perdure.security.audit import Actor, Deed, details_text
 from perdure.security.keys import Key
 from perdure.stores.inmemory.rows import RouteKey, RouteRow, Row, WorkerRow
 
@@ -38,6 +43,7 @@ _TOLD = {
     Move.BURY: "message.dead",
     Move.CANCEL: "message.cancelled",
     Move.REVIVE: "message.revived",
+    Move.RECALL: "message.revived",
 }
 
 
@@ -57,6 +63,10 @@ class Contents:
         self.lanes: dict[str, tuple[Moment, str]] = {}
         self.paused_queues: set[str] = set()
         self.all_paused = False
+        self.pauses: dict[str, Pause] = {}
+        self.deeds: list[Deed] = []
+        self.edits: dict[MessageId, list[Edited]] = {}
+        self.schedules: dict[tuple[str, str], Schedule] = {}
         self.changes: list[Change] = []
         self.seq: int = 0
         self.totals: Counter[tuple[str, str]] = Counter()
@@ -211,6 +221,43 @@ class Contents:
             name (str): `put`, `done`, `dead` and so on.
         """
         self.totals[row.message.queue, name] += 1
+
+    def note_deed(self, by: Actor | None, action: str, target: str, **details: Any) -> None:
+        """Write into the audit log.
+
+        Args:
+            by (Actor | None): Who does it; None is nobody, and nothing is written.
+            action (str): What.
+            target (str): To which one.
+            **details (Any): More; None is left out.
+        """
+        if by is not None:
+            said = details_text(details)
+            self.deeds.append(
+                Deed(
+                    id=self.deeds[-1].id + 1 if self.deeds else 1,
+                    at=self.clock.now(),
+                    who=by.who,
+                    action=action,
+                    target=target,
+                    details={} if said is None else msgspec.json.decode(said),
+                    request_id=by.request_id,
+                )
+            )
+
+    def forget(self, row: Row) -> None:
+        """Forget a message with all it owns.
+
+        Args:
+            row (Row): One that has ended.
+        """
+        put = row.message
+        del self.rows[put.id]
+        self.steps.pop(put.id, None)
+        self.edits.pop(put.id, None)
+        if put.dedup_key is not None:
+            self.dedup.pop((put.tenant, put.dedup_key), None)
+        self.changes[:] = [change for change in self.changes if change.id != put.id]
 
     @contextmanager
     def bell(self) -> Iterator[asyncio.Event]:

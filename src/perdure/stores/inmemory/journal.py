@@ -13,6 +13,7 @@ from perdure.messages.dead import after_decision
 from perdure.messages.ids import write
 from perdure.messages.message import Lease, MessageId, Move, State
 from perdure.resources.usage import Usage
+from perdure.security.audit import Actor
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.rows import Row
 
@@ -83,6 +84,7 @@ class InMemoryJournal(Journal):
                     f"message {write(id)!r} does not wait for the outcome of step {number}",
                     hint="Only a message that waits as `outcome-unknown` can be decided, and only once.",
                 )
+            self.contents.note_deed(Actor(by), "step.decide", write(id), step=number, decision=decision.value)
             self._decided(row, msgspec.structs.replace(step, decided_by=by), decision, result or b"null", now)
 
     def _decided(self, row: Row, step: Step, decision: Decision, result: bytes, now: Moment) -> None:

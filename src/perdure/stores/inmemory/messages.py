@@ -11,8 +11,9 @@ import msgspec
 
 from perdure.agents.journal import StepState
 from perdure.clock import Moment
-from perdure.errors.base import Conflict, DedupConflict, ErrorFacts, NotYetBuilt
+from perdure.errors.base import DedupConflict, ErrorFacts, NotYetBuilt
 from perdure.messages.dead import beyond_revival
+from perdure.messages.dead_letters import Edit, edited
 from perdure.messages.ids import write
 from perdure.messages.message import (
     Attempt,
@@ -28,9 +29,10 @@ from perdure.messages.message import (
     WorkerId,
 )
 from perdure.messages.routes import Route
-from perdure.messages.store import Change, Filter, MessageStore, Page, QueueStatus, Tended
+from perdure.messages.store import Change, Filter, MessageStore, Page, Pause, QueueStatus, Tended
 from perdure.resources.usage import Usage
-from perdure.stores.inmemory import queues, tending
+from perdure.security.audit import Actor
+from perdure.stores.inmemory import letters, queues, tending
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.rows import Row
 from perdure.stores.inmemory.views import page, view
@@ -122,7 +124,7 @@ class InMemoryMessages(MessageStore):
         with self.contents.open():
             self.contents.move(self.contents.held(lease), Move.RELEASE)
 
-    async def cancel(self, id: MessageId, *, tenant: str | None = None) -> View:
+    async def cancel(self, id: MessageId, *, tenant: str | None = None, by: Actor | None = None) -> View:
         """Call a message off that is not running."""
         with self.contents.open() as now:
             row = self.contents.row(id, tenant)
@@ -131,20 +133,20 @@ class InMemoryMessages(MessageStore):
             if row.state is not State.CANCELLED:
                 self.contents.move(row, Move.CANCEL)
                 self.contents.total(row, "cancelled")
+                self.contents.note_deed(by, "message.cancel", write(id))
             return view(self.contents, row, now)
 
-    async def revive(self, id: MessageId, *, tenant: str | None = None) -> View:
+    async def revive(self, id: MessageId, *, tenant: str | None = None, edit: Edit | None = None, by: Actor | None = None) -> View:
         """Give a dead letter another life with all its attempts, its journal kept."""
         with self.contents.open() as now:
-            row = self.contents.row(id, tenant)
-            if row.state is not State.DEAD:
-                raise Conflict(f"message {write(id)!r} is {row.state.value}, no dead letter")
-            if (refusal := beyond_revival(id, row.message.deadline, now)) is not None:
+            row = letters.dead(self.contents, id, tenant)
+            deadline = row.message.deadline if edit is None else edited(row.message, edit).deadline
+            if (refusal := beyond_revival(id, deadline, now)) is not None:
                 raise refusal
-            row.used, row.crashes, row.waiting_since, row.error = 0, 0, None, None
-            row.revived += 1
-            self.contents.move(row, Move.REVIVE)
-            self.contents.total(row, "revived")
+            if edit is not None:
+                letters.change(self.contents, row, edit, by)
+            letters.revive(self.contents, row, None)
+            self.contents.note_deed(by, "dead-letter.revive", write(id))
             return view(self.contents, row, now)
 
     async def get(self, id: MessageId, *, tenant: str | None = None) -> View:
@@ -167,21 +169,30 @@ class InMemoryMessages(MessageStore):
         with self.contents.open():
             return queues.queue_statuses(self.contents)
 
-    async def pause(self, queue: str | None) -> None:
+    async def pause(self, queue: str | None, *, why: str | None = None, by: Actor | None = None) -> None:
         """Stop leasing from a queue, or from all."""
-        with self.contents.open():
+        with self.contents.open() as now:
+            self.contents.pauses[queue or ""] = Pause(at=now, who=None if by is None else by.who, why=why)
+            self.contents.note_deed(by, "all.pause" if queue is None else "queue.pause", queue or "*", why=why)
             if queue is None:
                 self.contents.all_paused = True
             else:
                 self.contents.paused_queues.add(queue)
 
-    async def resume(self, queue: str | None) -> None:
+    async def resume(self, queue: str | None, *, by: Actor | None = None) -> None:
         """Lift a pause."""
         with self.contents.open():
+            self.contents.pauses.pop(queue or "", None)
+            self.contents.note_deed(by, "all.resume" if queue is None else "queue.resume", queue or "*")
             if queue is None:
                 self.contents.all_paused = False
             else:
                 self.contents.paused_queues.discard(queue)
+
+    async def pause_of_all(self) -> Pause | None:
+        """Tell who paused everything."""
+        with self.contents.open():
+            return self.contents.pauses.get("")
 
     async def paused(self) -> bool:
         """Tell whether everything is paused."""
@@ -235,7 +246,7 @@ class InMemoryMessages(MessageStore):
         key = None if new.dedup_key is None else (new.tenant, new.dedup_key)
         known = None if key is None else dedup.get(key) or self.contents.rows.get(self.contents.dedup.get(key, MessageId(-1)))
         if known is not None:
-            if (known.message.agent, known.message.body) != (new.agent, new.body):
+            if known.message.agent != new.agent or new.body not in (known.message.body, letters.first_body(self.contents, known)):
                 raise DedupConflict(f"the key {new.dedup_key!r} came before with another body or agent", hint="Use a key once per request.")
             return Receipt(known.message.id, duplicate=True)
         row = self._born(new, now)

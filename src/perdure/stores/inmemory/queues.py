@@ -106,6 +106,7 @@ def _status(contents: Contents, name: str) -> QueueStatus:
     return QueueStatus(
         name=name,
         paused=name in contents.paused_queues,
+        pause=contents.pauses.get(name),
         counts=Counter(row.state.value for row in rows),
         totals={total: count for (queue, total), count in contents.totals.items() if queue == name},
         oldest_ready_at=min((row.ready_since for row in rows if row.state is State.READY), default=None),

@@ -6,11 +6,15 @@ from types import TracebackType
 from typing import Self
 
 from perdure.clock import Clock, SystemClock
+from perdure.stores.inmemory.audit import InMemoryAudit
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.journal import InMemoryJournal
 from perdure.stores.inmemory.keys import InMemoryKeys
+from perdure.stores.inmemory.letters import InMemoryDeadLetters
 from perdure.stores.inmemory.memory import InMemoryMemory
 from perdure.stores.inmemory.messages import InMemoryMessages
+from perdure.stores.inmemory.retention import InMemoryRetention
+from perdure.stores.inmemory.schedules import InMemorySchedules
 from perdure.stores.inmemory.workers import InMemoryWorkers
 
 __all__ = ["InMemoryStore"]
@@ -33,6 +37,10 @@ class InMemoryStore:
         self._journal = InMemoryJournal(self._contents)
         self._memory = InMemoryMemory(self._contents)
         self._keys = InMemoryKeys(self._contents)
+        self._audit = InMemoryAudit(self._contents)
+        self._dead_letters = InMemoryDeadLetters(self._contents)
+        self._schedules = InMemorySchedules(self._contents, self._messages)
+        self._retention = InMemoryRetention(self._contents)
 
     @property
     def messages(self) -> InMemoryMessages:
@@ -58,6 +66,26 @@ class InMemoryStore:
     def keys(self) -> InMemoryKeys:
         """API keys."""
         return self._keys
+
+    @property
+    def audit(self) -> InMemoryAudit:
+        """Who did what."""
+        return self._audit
+
+    @property
+    def dead_letters(self) -> InMemoryDeadLetters:
+        """What people do to dead letters."""
+        return self._dead_letters
+
+    @property
+    def schedules(self) -> InMemorySchedules:
+        """Messages that are put by a calendar."""
+        return self._schedules
+
+    @property
+    def retention(self) -> InMemoryRetention:
+        """Forgetting what was kept long enough."""
+        return self._retention
 
     async def __aenter__(self) -> Self:
         """Open it.

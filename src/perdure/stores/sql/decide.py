@@ -9,6 +9,7 @@ from perdure.errors.base import Conflict, NotFound
 from perdure.messages.dead import after_decision
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, Move, State, Wait
+from perdure.security.audit import Actor
 from perdure.stores.sql.parcels import Parcel
 from perdure.stores.sql.places import Place, bury, enter_ready, facts_of, find, leave
 from perdure.stores.sql.progress import keep_progress, progress_of
@@ -49,6 +50,7 @@ def decide(tx: Transaction, id: MessageId, number: int, decision: Decision, *, b
             f"message {write(id)!r} does not wait for the outcome of step {number}",
             hint="Only a message that waits as `outcome-unknown` can be decided, and only once.",
         )
+    tx.audit(Actor(by), "step.decide", write(id), step=number, decision=decision.value)
     if decision is Decision.BURY:
         tx.run(_DECIDED_BY, (step[0], by))
         bury(tx, place, state, after_decision(number, wait))

@@ -20,7 +20,7 @@ from perdure.messages.store import Filter, Page
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.views import Viewer
 
-__all__ = ["RANGES", "page"]
+__all__ = ["RANGES", "ids_of", "page"]
 
 RANGES = {
     name: statement(name)
@@ -49,7 +49,7 @@ def page(run: Run, filter: Filter, limit: int, cursor: str | None, now: Moment) 
     """
     below = _NEWEST if cursor is None else _read_cursor(cursor)
     with ExitStack() as cursors:
-        ids = list(islice(_ids(run, filter, below, cursors), limit + 1))
+        ids = list(islice(ids_of(run, filter, below, cursors), limit + 1))
     viewer = Viewer(run, now)
     views = [viewer.view(MessageId(one)) for one in ids[:limit]]
     return Page(views, str(ids[limit - 1]) if len(ids) > limit else None)
@@ -62,7 +62,18 @@ def _read_cursor(cursor: str) -> int:
     return number
 
 
-def _ids(run: Run, filter: Filter, below: int, cursors: ExitStack) -> Iterator[int]:
+def ids_of(run: Run, filter: Filter, below: int, cursors: ExitStack) -> Iterator[int]:
+    """Go through the ids of what fits, the newest first, reading no further than is asked.
+
+    Args:
+        run (Run): Of a reader.
+        filter (Filter): Which.
+        below (int): Only ids smaller than this.
+        cursors (ExitStack): Closes what was opened.
+
+    Returns:
+        Iterator[int]: Ids.
+    """
     tenant: int | None = None
     if filter.tenant is not None:
         tenant = run(_TENANT, (filter.tenant,)).get

@@ -9,10 +9,12 @@ from contextlib import suppress
 
 from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts, LeaseLost, StoreClosed
+from perdure.messages.dead_letters import Edit
 from perdure.messages.message import Attempt, Lease, MessageId, NewMessage, Receipt, State, View, Wait, WorkerId
 from perdure.messages.routes import Route
-from perdure.messages.store import Change, Ended, Filter, MessageStore, Page, QueueStatus, Tended
+from perdure.messages.store import Change, Ended, Filter, MessageStore, Page, Pause, QueueStatus, Tended
 from perdure.resources.usage import Usage
+from perdure.security.audit import Actor
 from perdure.stores.sql import finish, listing, obstacles, queues, reopen, tend, views
 from perdure.stores.sql import lease as leasing
 from perdure.stores.sql import put as putting
@@ -78,13 +80,13 @@ class SqlMessages(MessageStore):
         """Give a message back, ready at once."""
         await self._engine.write(finish.release, lease)
 
-    async def cancel(self, id: MessageId, *, tenant: str | None = None) -> View:
+    async def cancel(self, id: MessageId, *, tenant: str | None = None, by: Actor | None = None) -> View:
         """Call a message off that is not running."""
-        return await self._engine.write(reopen.cancel, id, tenant)
+        return await self._engine.write(reopen.cancel, id, tenant, by)
 
-    async def revive(self, id: MessageId, *, tenant: str | None = None) -> View:
+    async def revive(self, id: MessageId, *, tenant: str | None = None, edit: Edit | None = None, by: Actor | None = None) -> View:
         """Give a dead letter another life with all its attempts, its journal kept."""
-        return await self._engine.write(reopen.revive, id, tenant)
+        return await self._engine.write(reopen.revive, id, tenant, edit, by)
 
     async def get(self, id: MessageId, *, tenant: str | None = None) -> View:
         """Look at one message."""
@@ -102,17 +104,21 @@ class SqlMessages(MessageStore):
         """List queues that ever had a message or were paused, by name."""
         return await self._engine.read(queues.statuses)
 
-    async def pause(self, queue: str | None) -> None:
+    async def pause(self, queue: str | None, *, why: str | None = None, by: Actor | None = None) -> None:
         """Stop leasing from a queue, or from all."""
-        await self._engine.write(queues.pause, queue, paused=True)
+        await self._engine.write(queues.pause, queue, paused=True, why=why, by=by)
 
-    async def resume(self, queue: str | None) -> None:
+    async def resume(self, queue: str | None, *, by: Actor | None = None) -> None:
         """Lift a pause."""
-        await self._engine.write(queues.pause, queue, paused=False)
+        await self._engine.write(queues.pause, queue, paused=False, by=by)
 
     async def paused(self) -> bool:
         """Tell whether everything is paused."""
         return bool(await self._engine.read(_one, _ALL_PAUSED))
+
+    async def pause_of_all(self) -> Pause | None:
+        """Tell who paused everything."""
+        return (await self._engine.read(queues.notes)).get("")
 
     async def close_lane(self, lane: str, *, until: Moment, why: str) -> None:
         """Let nothing of a lane start before a moment."""

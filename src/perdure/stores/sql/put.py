@@ -14,7 +14,7 @@ from perdure.stores.sql.transaction import Transaction
 __all__ = ["put", "size_of"]
 
 _MESSAGE, _READY, _LATER, _WATCH = (statement(name) for name in ("message_add", "ready_add", "later_add", "expiry_add"))
-_KNOWN, _DEDUP = statement("dedup_find"), statement("dedup_add")
+_KNOWN, _DEDUP, _FIRST_BODY = statement("dedup_find"), statement("dedup_add"), statement("edit_first_body")
 
 
 def size_of(messages: Sequence[NewMessage]) -> int:
@@ -52,7 +52,7 @@ def _accept(tx: Transaction, new: NewMessage) -> Receipt:
     if new.dedup_key is not None:
         known = tx.run(_KNOWN, (tenant, new.dedup_key)).fetchone()
         if known is not None:
-            return _again(new, *known)
+            return _again(tx, new, *known)
     number = tx.number()
     if new.dedup_key is not None:
         tx.run(_DEDUP, (tenant, new.dedup_key, number))
@@ -60,8 +60,8 @@ def _accept(tx: Transaction, new: NewMessage) -> Receipt:
     return Receipt(MessageId(number))
 
 
-def _again(new: NewMessage, id: int, agent: str, body: bytes) -> Receipt:
-    if (agent, body) != (new.agent, new.body):
+def _again(tx: Transaction, new: NewMessage, id: int, agent: str, body: bytes) -> Receipt:
+    if agent != new.agent or new.body not in (body, tx.run(_FIRST_BODY, (id,)).get):  # it may have been edited since
         raise DedupConflict(f"the key {new.dedup_key!r} came before with another body or agent", hint="Use a key once per request.")
     return Receipt(MessageId(id), duplicate=True)
 

@@ -12,19 +12,21 @@ from typing import Any, NamedTuple
 
 from perdure.clock import Moment
 from perdure.messages.message import Move, State, after
+from perdure.security.audit import Actor, details_text
 from perdure.stores.sql.names import Names, RouteRow
 from perdure.stores.sql.statements import Run, statement
 
 __all__ = ["Transaction"]
 
 _SEQUENCE, _ADVANCE, _CHANGE = statement("sequence_get"), statement("sequence_set"), statement("change_add")
-_TALLY, _COUNT = statement("tally_add"), statement("counter_add")
+_TALLY, _COUNT, _AUDIT = statement("tally_add"), statement("counter_add"), statement("audit_add")
 _TOTALS = {
     Move.FINISH: "done",
     Move.BURY: "dead",
     Move.CANCEL: "cancelled",
     Move.RETRY: "retried",
     Move.REVIVE: "revived",
+    Move.RECALL: "revived",
 }
 _TOLD = {
     Move.LEASE: "message.leased",
@@ -36,6 +38,7 @@ _TOLD = {
     Move.BURY: "message.dead",
     Move.CANCEL: "message.cancelled",
     Move.REVIVE: "message.revived",
+    Move.RECALL: "message.revived",
 }
 _Marks = tuple[Any, ...]
 _Kind = tuple[str, State | None, State | None, str | None]
@@ -170,6 +173,28 @@ class Transaction:
         if facts is not None and move in _TOLD:
             self.events.append((_TOLD[move], facts))
         return new
+
+    def gone(self, route: RouteRow, state: State, total: str | None = None) -> None:
+        """Note that a message has left the store, with all it owned.
+
+        Args:
+            route (RouteRow): Its route.
+            state (State): Where it was.
+            total (str | None): The total it adds to.
+        """
+        self._moved(route.queue, state, None, total)
+
+    def audit(self, by: Actor | None, action: str, target: str, **details: Any) -> None:
+        """Write into the audit log, in the same commit.
+
+        Args:
+            by (Actor | None): Who does it; None is nobody, and nothing is written.
+            action (str): What: `queue.pause`.
+            target (str): To which one.
+            **details (Any): More; None is left out, and what looks like a secret struck out.
+        """
+        if by is not None:
+            self.run(_AUDIT, (self.now, by.who, action, target, by.request_id, details_text(details)))
 
     def total(self, route: RouteRow, name: str) -> None:
         """Add one to a total of a queue.

@@ -28,6 +28,7 @@ RULES: Mapping[str, str] = {
     "verify_steps": "steps of a message that is not there",
     "verify_requests": "requests of a step that is not there",
     "verify_logs": "attempts and progress of a message that is not there",
+    "verify_edits": "edits of a message that is not there",
     "verify_numbers": "numbers above the last one drawn",
 }
 """A statement, and what its rows are."""

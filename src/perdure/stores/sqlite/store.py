@@ -7,10 +7,14 @@ from types import TracebackType
 from typing import Self
 
 from perdure.clock import Clock, SystemClock
+from perdure.stores.sql.audit import SqlAudit
+from perdure.stores.sql.bites import SqlDeadLetters
 from perdure.stores.sql.journal import SqlJournal
 from perdure.stores.sql.keys import SqlKeys
 from perdure.stores.sql.memory import SqlMemory
 from perdure.stores.sql.messages import SqlMessages
+from perdure.stores.sql.retention import SqlRetention
+from perdure.stores.sql.schedules import SqlSchedules
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.workers import SqlWorkers
 from perdure.stores.sqlite.connection import Synchronous
@@ -56,6 +60,10 @@ class SqliteStore:
         self._journal = SqlJournal(self._engine)
         self._memory = SqlMemory(self._engine)
         self._keys = SqlKeys(self._engine)
+        self._audit = SqlAudit(self._engine)
+        self._dead_letters = SqlDeadLetters(self._engine)
+        self._schedules = SqlSchedules(self._engine)
+        self._retention = SqlRetention(self._engine)
 
     @property
     def messages(self) -> SqlMessages:
@@ -81,6 +89,26 @@ class SqliteStore:
     def keys(self) -> SqlKeys:
         """API keys."""
         return self._keys
+
+    @property
+    def audit(self) -> SqlAudit:
+        """Who did what."""
+        return self._audit
+
+    @property
+    def dead_letters(self) -> SqlDeadLetters:
+        """What people do to dead letters."""
+        return self._dead_letters
+
+    @property
+    def schedules(self) -> SqlSchedules:
+        """Messages that are put by a calendar."""
+        return self._schedules
+
+    @property
+    def retention(self) -> SqlRetention:
+        """Forgetting what was kept long enough."""
+        return self._retention
 
     async def __aenter__(self) -> Self:
         """Open it, creating or upgrading what is there.

@@ -45,3 +45,13 @@ SELECT a.agent, a.version, w.quarantine, w.queues FROM worker_agent a JOIN worke
 
 -- name: worker_is_alive
 SELECT id FROM worker WHERE id = ? AND ended_at IS NULL;
+
+-- name: pause_note
+INSERT INTO pause (queue, at, who, why) VALUES (?, ?, ?, ?)
+ON CONFLICT (queue) DO UPDATE SET at = excluded.at, who = excluded.who, why = excluded.why;
+
+-- name: pause_lift
+DELETE FROM pause WHERE queue = ?;
+
+-- name: pause_list
+SELECT queue, at, who, why FROM pause;

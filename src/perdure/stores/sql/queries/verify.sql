@@ -62,6 +62,9 @@ UNION ALL
 SELECT p.id FROM progress p WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = p.id)
  LIMIT ?;
 
+-- name: verify_edits
+SELECT e.message FROM edit e WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.id = e.message) LIMIT ?;
+
 -- name: verify_numbers
 -- Whatever is drawn next must be larger than all that was drawn before.
 SELECT n FROM (SELECT max(id) AS n FROM message UNION ALL SELECT max(tag) FROM ready UNION ALL SELECT max(token) FROM lease) drawn

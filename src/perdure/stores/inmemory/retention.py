@@ -1,0 +1,56 @@
+"""Forgetting what was kept long enough, in memory: it looks at everything each time."""
+
+from __future__ import annotations
+
+from perdure.clock import Moment
+from perdure.messages.message import ENDS
+from perdure.messages.retention import Keep, Retention, Tidied
+from perdure.stores.inmemory.contents import Contents
+from perdure.stores.inmemory.rows import Row
+
+__all__ = ["InMemoryRetention"]
+
+
+class InMemoryRetention(Retention):
+    """Forgets what has been kept long enough.
+
+    Args:
+        contents (Contents): What the store keeps.
+    """
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+
+    async def tidy(self, keep: Keep, *, limit: int = 500) -> Tidied:
+        """Forget one bite of it."""
+        with self._contents.open() as now:
+            ended = [row for row in self._contents.rows.values() if row.state in ENDS]
+            going = [row for row in ended if keep.message_goes_at(row.state, row.ended_at, now, stays=self._stays(row)) <= now]
+            lighter = [row for row in ended if self._has_steps(row) and keep.journal_goes_at(row.state, row.ended_at, now) <= now]
+            for row in going[:limit]:
+                self._contents.forget(row)
+            for row in lighter[:limit]:
+                self._contents.steps.pop(row.message.id, None)
+            deeds = self._forget_deeds(keep, limit, now)
+            more = max(len(going), len(lighter)) > limit or deeds == limit
+            return Tidied(messages=len(going[:limit]), journals=len(lighter[:limit]), deeds=deeds, more=more)
+
+    async def sizes(self) -> dict[str, int]:
+        """Tell how much room the store takes."""
+        with self._contents.open():
+            size = sum(len(row.message.body) + len(row.result or b"") for row in self._contents.rows.values())
+        return {"bytes": size, "free_bytes": 0}
+
+    def _stays(self, row: Row) -> bool:
+        parent = None if row.message.parent is None else self._contents.rows.get(row.message.parent)
+        return parent is not None and parent.state not in ENDS
+
+    def _has_steps(self, row: Row) -> bool:
+        return bool(self._contents.steps.get(row.message.id))
+
+    def _forget_deeds(self, keep: Keep, limit: int, now: Moment) -> int:
+        if keep.audit_s is None:
+            return 0
+        old = [deed for deed in self._contents.deeds[:limit] if deed.at < now - keep.audit_s]
+        del self._contents.deeds[: len(old)]
+        return len(old)

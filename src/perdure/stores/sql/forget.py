@@ -1,0 +1,46 @@
+"""Forgetting messages whole, with all they own: one statement for each table, whatever the number of messages.
+
+Whoever keeps something by message adds its statement here, so that nothing stays behind of what has gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from perdure.stores.sql.erase import forget_runs
+from perdure.stores.sql.statements import statement
+from perdure.stores.sql.transaction import Transaction
+
+__all__ = ["OWNED", "forget", "ids_text"]
+
+OWNED = [
+    statement(name) for name in ("forget_attempts", "forget_progress", "forget_edits", "forget_dedup", "forget_outcomes", "forget_messages")
+]
+"""What a message owns beside its run, itself last."""
+
+
+def ids_text(ids: Sequence[int]) -> str:
+    """Write ids as statements take them.
+
+    Args:
+        ids (Sequence[int]): Of messages.
+
+    Returns:
+        str: A JSON list.
+    """
+    return msgspec.json.encode(list(ids)).decode()
+
+
+def forget(tx: Transaction, ids: Sequence[int]) -> None:
+    """Forget messages that have ended. Their callers note that they are gone.
+
+    Args:
+        tx (Transaction): What is being committed.
+        ids (Sequence[int]): Which.
+    """
+    forget_runs(tx, ids)
+    text = ids_text(ids)
+    for sql in OWNED:
+        tx.run(sql, (text,))

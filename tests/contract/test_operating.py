@@ -1,0 +1,24 @@
+"""Every engine lets operators do what they must."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from perdure.stores.sqlite.store import SqliteStore
+from perdure.stores.store import Store
+from perdure.testing import FakeClock, InMemoryStore, OperatingKit, RetentionKit, ScheduleKit
+
+
+class TestInMemory(OperatingKit, ScheduleKit, RetentionKit):
+    @pytest.fixture
+    async def store(self, clock: FakeClock) -> AsyncIterator[Store]:
+        async with InMemoryStore(clock=clock) as opened:
+            yield opened
+
+
+class TestSqlite(OperatingKit, ScheduleKit, RetentionKit):
+    @pytest.fixture
+    async def store(self, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
+        async with SqliteStore(tmp_path / "perdure.db", clock=clock) as opened:
+            yield opened
