@@ -102,7 +102,7 @@ def _merged(tx: Transaction, cursors: ExitStack, sql: str, routes: list[int], *,
 
 
 def _take(tx: Transaction, row: tuple[Any, ...], token: int, worker: WorkerId) -> Lease:
-    used, crashes, started_at, waiting_since, begun = row[13:]
+    used, crashes, _, waiting_since, begun = row[13:]
     route = tx.names.route_by_id(row[1])
     message = message_from(row[0], route[1:5], tx.names.tenant_name(row[2]), row[3:13])
     facts = {
