@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from perdure.config.manager import ConfigManager
     from perdure.errors.base import (
         AgentFailed,
+        BulkheadFull,
+        CircuitRefused,
         Conflict,
         DedupConflict,
         InputError,
@@ -48,6 +50,11 @@ if TYPE_CHECKING:
     from perdure.providers.generic import GenericProvider
     from perdure.providers.protocol import ChatProvider, LLMProvider
     from perdure.providers.qwen import QwenProvider
+    from perdure.resources.batcher import Batcher
+    from perdure.resources.bulkhead import Bulkhead
+    from perdure.resources.circuit_breaker import CircuitBreaker, CircuitState
+    from perdure.resources.single_flight import SingleFlight
+    from perdure.resources.token_bucket import TokenBucket
     from perdure.security.validator import Validator
     from perdure.tools.tool import Tool, tool
 
@@ -58,8 +65,14 @@ __all__ = [
     "AgentFailed",
     "App",
     "AsyncClient",
+    "Batcher",
+    "Bulkhead",
+    "BulkheadFull",
     "ChatProvider",
     "ChatResult",
+    "CircuitBreaker",
+    "CircuitRefused",
+    "CircuitState",
     "Client",
     "ConfigManager",
     "Conflict",
@@ -82,8 +95,10 @@ __all__ = [
     "RunError",
     "Sent",
     "ServerUnreachable",
+    "SingleFlight",
     "SyncRun",
     "SyncSent",
+    "TokenBucket",
     "Tool",
     "ToolFailed",
     "Unauthenticated",
@@ -110,6 +125,11 @@ _HOMES = {
     "providers.generic": ("GenericProvider",),
     "providers.protocol": ("ChatProvider", "LLMProvider"),
     "providers.qwen": ("QwenProvider",),
+    "resources.batcher": ("Batcher",),
+    "resources.bulkhead": ("Bulkhead",),
+    "resources.circuit_breaker": ("CircuitBreaker", "CircuitState"),
+    "resources.single_flight": ("SingleFlight",),
+    "resources.token_bucket": ("TokenBucket",),
     "security.validator": ("Validator",),
     "tools.tool": ("Tool", "tool"),
 }

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from perdure.agents.call import SCOPE
 from perdure.agents.steps import Steps
 from perdure.agents.waits import BRANCH, Branch
+from perdure.resources.bulkhead import Bulkhead
 
 __all__ = ["in_scope", "mapped"]
 
@@ -48,7 +49,7 @@ async def mapped(steps: Steps, name: str, function: Callable[[T], Any], items: I
     Raises:
         Exception: The first failure.
     """
-    gate = asyncio.Semaphore(limit)
+    gate = Bulkhead(limit)
     outer, around = SCOPE.get(), BRANCH.get()
     branches: list[Branch] = []
     tasks: list[asyncio.Task[Any]] = []

@@ -50,6 +50,9 @@
     ├── LeaseError                    this worker may no longer write
     │   ├── LeaseLost
     │   └── WorkerFenced
+    ├── TurnedAway                    a limit of our own lets nothing through now; retried
+    │   ├── BulkheadFull                  so many are at it that there is no room, not even to wait
+    │   └── CircuitRefused                it failed too often just now and is left alone for a while
     └── StoreError                    where things are kept did not answer
         ├── StoreBusy
         ├── StoreFull
@@ -617,6 +620,37 @@ class WorkerFenced(LeaseError):
     """The worker was declared dead; it must stop."""
 
     code = "worker-fenced"
+
+
+class TurnedAway(PerdureError):
+    """A limit of our own lets nothing through at the moment; nothing was done."""
+
+    code = "turned-away"
+    category = Category.OVERLOADED
+    default_retryable = True
+
+
+class BulkheadFull(TurnedAway):
+    """So many are at it that there is no room for one more, not even to wait."""
+
+    code = "bulkhead-full"
+
+
+class CircuitRefused(TurnedAway):
+    """What was to be called failed too often just now; nothing was called.
+
+    Args:
+        message (str): What happened.
+        wait_s (float): After so long it pays to try again.
+        **more (Any): As for `PerdureError`.
+    """
+
+    code = "circuit-refused"
+    category = Category.CIRCUIT_OPEN
+
+    def __init__(self, message: str, *, wait_s: float = 0.0, **more: Any) -> None:
+        super().__init__(message, **more)
+        self.wait_s: float = wait_s
 
 
 class StoreError(PerdureError):

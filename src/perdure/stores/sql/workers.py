@@ -8,6 +8,7 @@ from perdure.clock import Moment, awake
 from perdure.errors.base import StoreError
 from perdure.messages.message import WorkerId
 from perdure.messages.registry import DEAD_AFTER_S, AgentCard, Heart, Reaped, WorkerCard, WorkerRegistry, WorkerStatus
+from perdure.resources.single_flight import SingleFlight
 from perdure.stores.sql import reap
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.finish import release_held
@@ -35,6 +36,7 @@ class SqlWorkers(WorkerRegistry):
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._cards: dict[str, tuple[float, AgentCard]] = {}
+        self._looks: SingleFlight[str, AgentCard | None] = SingleFlight()
 
     async def register(self, card: WorkerCard) -> WorkerId:
         """Begin to live; the lock is held before anybody can see the worker."""
@@ -85,10 +87,13 @@ class SqlWorkers(WorkerRegistry):
         read_at, known = self._cards.get(name, (0.0, None))
         if known is not None and awake() - read_at < _CACHED_S:
             return known
-        card = await self._engine.read(_agent, name)
+        card = await self._looks.fly(name, lambda: self._read(name))
         if card is not None:
             self._cards[name] = (awake(), card)
         return card
+
+    async def _read(self, name: str) -> AgentCard | None:
+        return await self._engine.read(_agent, name)
 
 
 def _draw(tx: Transaction) -> WorkerId:
