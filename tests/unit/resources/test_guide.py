@@ -17,7 +17,7 @@ SAID = [
 ]
 
 
-@pytest.mark.parametrize(("place", "said"), enumerate(SAID))
+@pytest.mark.parametrize(("place", "said"), list(enumerate(SAID)))
 def test_each_example_of_the_guide_runs_and_shows_what_it_is_for(place: int, said: str) -> None:
     code = re.findall(r"```python\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)[place]
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
