@@ -28,7 +28,7 @@ CREATE INDEX body_used_by ON body_use (hash);
 
 CREATE TABLE run (                      -- only for runs of which there is something to say
     message     bigint PRIMARY KEY,
-    saved       bytea,                  -- usage of recorded answers that were replayed instead of paid for
+    replayed    bytea,                  -- usage of recorded answers that were replayed instead of paid for
     origin      bigint,                 -- the message it was forked from
     origin_step integer                 -- and from which step on it goes its own way
 );

@@ -29,7 +29,7 @@ CREATE INDEX body_used_by ON body_use (hash);
 
 CREATE TABLE run (                      -- only for runs of which there is something to say
     message     INTEGER PRIMARY KEY,
-    saved       BLOB,                   -- usage of recorded answers that were replayed instead of paid for
+    replayed    BLOB,                   -- usage of recorded answers that were replayed instead of paid for
     origin      INTEGER,                -- the message it was forked from
     origin_step INTEGER                 -- and from which step on it goes its own way
 ) STRICT;
