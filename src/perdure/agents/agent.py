@@ -6,9 +6,9 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, get_args, overload
 
-from perdure.agents.limits import Limits
+from perdure.agents.limits import Capture, Limits
 from perdure.errors.base import ConfigError, InvalidInput, InvalidResult
 from perdure.messages.registry import AgentCard
 from perdure.tools.plain import dump_plain, plain
@@ -36,6 +36,8 @@ class Agent:
         timeout_s (float | None): How long one attempt may take; None leaves it to the message.
         memory (str | None): The name of its memory; its own if None. Agents that name the same one share it.
         limits (Limits | None): What one run may use.
+        capture (Capture): What its journals keep to show of what its calls ask: `full`, `redacted` (without what
+            looks like a secret) or `none`.
         input (Any): The payload's type, or JSON Schema, instead of the hint's.
         near (Mapping[str, Any] | None): Names that its hints may use besides its module's own.
 
@@ -56,6 +58,7 @@ class Agent:
         timeout_s: float | None = None,
         memory: str | None = None,
         limits: Limits | None = None,
+        capture: Capture = "full",
         input: Any = None,
         near: Mapping[str, Any] | None = None,
     ) -> None:
@@ -72,6 +75,9 @@ class Agent:
         self.timeout_s = timeout_s
         self.memory: str = memory or self.name
         self.limits: Limits = limits or Limits()
+        if capture not in get_args(Capture):
+            raise ConfigError(f"agent {self.name!r}: {capture!r} is nothing to capture", hint="Say `full`, `redacted` or `none`.")
+        self.capture: Capture = capture
         self.description: str = described(function)[0]
         self.__doc__ = self.description
         self._given_schema = input if isinstance(input, dict) else None
@@ -207,6 +213,7 @@ def agent(
     max_steps: int | None = None,
     max_tokens: int | None = None,
     max_time_s: float | None = None,
+    capture: Capture = "full",
     input: Any = None,
 ) -> Callable[[Callable[..., Any]], Agent]: ...
 def agent(
@@ -224,6 +231,7 @@ def agent(
     max_steps: int | None = None,
     max_tokens: int | None = None,
     max_time_s: float | None = None,
+    capture: Capture = "full",
     input: Any = None,
 ) -> Agent | Callable[[Callable[..., Any]], Agent]:
     """Make an agent of a function: `@agent`, or `@agent(queue="support")`.
@@ -241,6 +249,7 @@ def agent(
         max_steps (int | None): Steps of one run; one more and the message is dead.
         max_tokens (int | None): Tokens of one run, checked before each LLM call.
         max_time_s (float | None): Working time of one run.
+        capture (Capture): What its journals keep to show of what its calls ask: `full`, `redacted` or `none`.
         input (Any): The payload's type, or JSON Schema, instead of the hint's.
 
     Returns:
@@ -261,6 +270,7 @@ def agent(
             timeout_s=timeout_s,
             memory=memory,
             limits=limits,
+            capture=capture,
             input=input,
             near=near,
         )

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from perdure.agents.call import Call
-from perdure.agents.journal import StepKind
+from perdure.agents.journal import StepKind, StepState
 from perdure.agents.parts import Target
 from perdure.agents.steps import Steps
 from perdure.agents.waits import OpenCall
@@ -21,7 +21,7 @@ from perdure.errors.base import Billed, ErrorFacts, InvalidOutput, ProviderError
 from perdure.errors.report import facts_of
 from perdure.messages.message import Wait
 from perdure.messages.retry import closes_lane, wait_of
-from perdure.providers.protocol import ChatAnswer
+from perdure.providers.protocol import ChatAnswer, ResumableProvider
 from perdure.resources.usage import Usage
 from perdure.tools.plain import dump, load
 
@@ -105,6 +105,9 @@ class Asking:
                 usage = self._call.found.usage if self._call.found else None
                 return ChatAnswer(body=load(recorded), usage=usage or Usage())
             target = self._target()
+            answer = await self._asked_before(target, here)
+            if answer is not None:
+                return answer
             diverged = await self._steps.diverged(self._call)
             while True:
                 await self._lane_open(target, here)
@@ -114,10 +117,27 @@ class Asking:
                 if answer is not None:
                     return answer
 
+    async def _asked_before(self, target: Target, here: OpenCall) -> ChatAnswer | None:
+        """Ask the provider for the answer of a call that was under way when the run was cut off, if it had a handle."""
+        found = self._call.found
+        if found is None or found.state is not StepState.INTENT or not isinstance(target.provider, ResumableProvider):
+            return None
+        provider, _, handle = (found.handle or "").partition(":")
+        if not handle or provider != target.provider.name:
+            return None
+        self._steps.tell("resumed", self._call, lane=target.lane)
+        return await self._resumed(target.provider, handle, target, here)
+
     async def _one_try(self, target: Target, here: OpenCall) -> ChatAnswer | None:
         body = {key: value for key, value in self._body.items() if key not in _NOT_SENT and value is not None} | {"model": target.model}
+        provider = target.provider
+        resumable = provider if isinstance(provider, ResumableProvider) and provider.resumes(target.model) else None
+        begun: str | ChatAnswer
         try:
-            answer = await target.provider.chat(body, timeout_s=self._timeout_s)
+            if resumable is None:
+                begun = await provider.chat(body, timeout_s=self._timeout_s)
+            else:
+                begun = await resumable.begin(body, timeout_s=self._timeout_s)
         except Exception as error:
             mapped = error if isinstance(error, ProviderError) else _unmapped(error)
             wait = self._wait(facts_of(mapped))
@@ -126,7 +146,31 @@ class Asking:
                 raise failure from failure.__cause__
             await self._put_off(wait, target, here)
             return None
-        return await self._accepted(answer, target)
+        if resumable is None or isinstance(begun, ChatAnswer):
+            assert isinstance(begun, ChatAnswer)
+            return await self._accepted(begun, target)
+        await self._steps.noted(self._call, f"{provider.name}:{begun}")
+        return await self._resumed(resumable, begun, target, here)
+
+    async def _resumed(self, provider: ResumableProvider, handle: str, target: Target, here: OpenCall) -> ChatAnswer | None:
+        """Wait for the answer of a call that has been begun. That it cannot be asked for now is not recorded: it stays under way."""
+        while True:
+            try:
+                found = await provider.resume(handle, timeout_s=self._timeout_s)
+            except ProviderError as error:
+                wait = self._wait(facts_of(error))
+                if wait is None:
+                    raise
+                await here.wait(wait)
+                continue
+            if isinstance(found, ChatAnswer):
+                return await self._accepted(found, target)
+            if found is not None:
+                failure = await self._steps.fail(self._call, found, kind=ProviderError, usage=Usage(calls=1))
+                raise failure from failure.__cause__
+            self._steps.tell("handle-gone", self._call, lane=target.lane)
+            self._call.again = True
+            return None
 
     async def _accepted(self, answer: ChatAnswer, target: Target) -> ChatAnswer:
         usage = answer.usage if answer.usage.calls else answer.usage + Usage(calls=1)

@@ -38,14 +38,41 @@ class Commits:
         self._journal: Journal = parts.journal
         self._parts = parts
         self._calls = calls
+        self._saved: Usage | None = None
 
     async def intend(self, intent: Intent) -> None:
-        """Commit an intent.
+        """Commit an intent, and beside it what was replayed before it.
 
         Args:
             intent (Intent): The step.
         """
-        await self._firmly(lambda: self._journal.intend(self._lease, intent))
+        if self._saved is None:
+            await self._firmly(lambda: self._journal.intend(self._lease, intent))
+        else:
+            await asyncio.gather(self.count_saved(), self._firmly(lambda: self._journal.intend(self._lease, intent)))
+
+    def saved(self, usage: Usage) -> None:
+        """Note that a recorded answer was replayed; it is counted with the next intent, or at the end.
+
+        Args:
+            usage (Usage): What it had used.
+        """
+        self._saved = usage if self._saved is None else self._saved + usage
+
+    async def count_saved(self) -> None:
+        """Commit what was replayed and not yet counted."""
+        saved, self._saved = self._saved, None
+        if saved is not None:
+            await self._firmly(lambda: self._journal.replayed(self._lease, saved))
+
+    async def handle(self, number: int, handle: str) -> None:
+        """Commit what the provider calls a call.
+
+        Args:
+            number (int): The step.
+            handle (str): By which it can be asked.
+        """
+        await self._firmly(lambda: self._journal.handle(self._lease, number, handle))
 
     async def record(self, number: int, result: bytes, usage: Usage | None) -> None:
         """Commit a result.

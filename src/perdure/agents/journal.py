@@ -252,6 +252,32 @@ class Journal(Protocol):
         """
         ...
 
+    async def handle(self, lease: Lease, number: int, handle: str) -> None:
+        """Commit what the provider calls a call that is under way, the moment that is known.
+
+        Args:
+            lease (Lease): The right to the run.
+            number (int): The intended step.
+            handle (str): By which the provider can be asked for the answer after a crash.
+
+        Raises:
+            LeaseLost: The run is no longer this worker's.
+            Conflict: The step is not under way.
+        """
+        ...
+
+    async def replayed(self, lease: Lease, saved: Usage) -> None:
+        """Count recorded answers of models that were replayed instead of paid for.
+
+        Args:
+            lease (Lease): The right to the run.
+            saved (Usage): What they had used, since this was said last.
+
+        Raises:
+            LeaseLost: The run is no longer this worker's.
+        """
+        ...
+
     async def decide(
         self, id: MessageId, number: int, decision: Decision, *, by: str, result: bytes | None = None, tenant: str | None = None
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -11,7 +12,10 @@ from perdure.agents.journal import Step, StepKind
 from perdure.errors.base import RunLimit
 from perdure.resources.usage import Usage
 
-__all__ = ["Limits", "Spending"]
+__all__ = ["Capture", "Limits", "Spending"]
+
+Capture: TypeAlias = Literal["full", "redacted", "none"]
+"""What a journal keeps to show of what calls ask. Results are always kept, since a replay needs them."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,6 +41,8 @@ class Spending:
         self._steps: set[int] = set()
         self._earlier_s = 0.0
         for step in recorded:
+            if step.origin is not None:  # another run did and paid for it
+                continue
             self._steps.add(step.number)
             self.add(step.number, step.usage)
             if step.key.kind is StepKind.LLM:

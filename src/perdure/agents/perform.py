@@ -21,12 +21,14 @@ import msgspec
 from perdure.agents.agent import Agent
 from perdure.agents.bridge import RunStopped
 from perdure.agents.call import SCOPE
+from perdure.agents.journal import FORMAT
 from perdure.agents.parts import Ending, Failed, Finished, Parked, RunParts
 from perdure.agents.run import Run
 from perdure.agents.steps import Steps
 from perdure.agents.sync import SyncRun
 from perdure.agents.threads import RUNNER, Threads
 from perdure.agents.waits import BRANCH
+from perdure.clock import chance
 from perdure.errors.base import (
     AgentFailed,
     ConfigError,
@@ -44,6 +46,7 @@ from perdure.errors.base import (
 )
 from perdure.errors.report import facts_of
 from perdure.messages.message import Lease
+from perdure.messages.retry import for_newer
 from perdure.tools.plain import load
 
 __all__ = ["perform"]
@@ -68,7 +71,13 @@ async def perform(agent: Agent, lease: Lease, parts: RunParts) -> Ending:
         StoreError: What the run did could not be kept.
     """
     recorded = await parts.journal.steps(lease.message.id, shown=False) if lease.begun else ()
-    return await _Attempt(agent, Steps(lease, recorded, parts, agent.limits)).ending()
+    newest = max((step.format for step in recorded), default=FORMAT)
+    if newest > FORMAT:
+        return Parked(wait=for_newer(newest, now=parts.clock.now(), dice=chance()))
+    steps = Steps(lease, recorded, parts, agent.limits, capture=agent.capture)
+    ending = await _Attempt(agent, steps).ending()
+    await steps.count_saved()
+    return ending
 
 
 class _Attempt:

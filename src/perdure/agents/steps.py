@@ -18,7 +18,7 @@ from perdure.agents.blame import Blame
 from perdure.agents.call import SCOPE, Call
 from perdure.agents.commits import Commits
 from perdure.agents.journal import Intent, MemoryWrite, Step, StepKind
-from perdure.agents.limits import Limits, Spending
+from perdure.agents.limits import Capture, Limits, Spending
 from perdure.agents.parts import RunParts
 from perdure.agents.replay import Course, Replay, ambiguous, course
 from perdure.agents.waits import OpenCall, OpenCalls
@@ -28,7 +28,8 @@ from perdure.events import tell
 from perdure.messages import ids
 from perdure.messages.message import Lease, Wait
 from perdure.resources.usage import Usage
-from perdure.tools.plain import dump, fingerprint
+from perdure.security.secrets import redact_facts
+from perdure.tools.plain import dump, fingerprint, plain
 
 __all__ = ["Steps"]
 
@@ -44,9 +45,10 @@ class Steps:
         recorded (Iterable[Step]): All steps of earlier attempts.
         parts (RunParts): The world.
         limits (Limits): What the run may use.
+        capture (Capture): What is kept to show of what its calls ask.
     """
 
-    def __init__(self, lease: Lease, recorded: Iterable[Step], parts: RunParts, limits: Limits) -> None:
+    def __init__(self, lease: Lease, recorded: Iterable[Step], parts: RunParts, limits: Limits, *, capture: Capture = "full") -> None:
         recorded = list(recorded)
         self.lease = lease
         self.parts = parts
@@ -56,6 +58,7 @@ class Steps:
         self.draining: bool = False
         """The agent has ended: what fails now was never seen by it."""
         self._commits = Commits(lease, parts, self.open)
+        self._capture: Capture = capture
         self._replay = Replay(recorded)
         self._flying: defaultdict[tuple[str, StepKind, str, str], int] = defaultdict(int)
         message = lease.message
@@ -89,7 +92,7 @@ class Steps:
         """
         what = f"the argument of {kind.value} {name!r}"
         digest = fingerprint(arguments, what=what)
-        request = dump(arguments if show is None else show, what=what)
+        request = self._captured(arguments if show is None else show, what)
         key, found = self._replay.take(SCOPE.get(), kind, name, digest)
         number = found.number if found else 0
         return Call(key, found, request, idempotent, tool_version, number=number, again=ambiguous(found))
@@ -137,6 +140,8 @@ class Steps:
             await self.wait_for_person(call, here)
         self.tell("replayed", call, state=call.found.state.value)
         if todo is Course.ANSWER:
+            if call.key.kind is StepKind.LLM:
+                self._commits.saved(call.found.usage or Usage(calls=1))
             return call.found.result or b"null"
         error = error_from(call.found.error or _WITHDRAWN)
         self.blame.remember(error, call.number)
@@ -244,6 +249,20 @@ class Steps:
         """
         await self._commits.defer(number, error)
 
+    async def noted(self, call: Call, handle: str) -> None:
+        """Commit what the provider calls a call, the moment that is known.
+
+        Args:
+            call (Call): Which.
+            handle (str): By which it can be asked after a crash.
+        """
+        await self._commits.handle(call.number, handle)
+
+    async def count_saved(self) -> None:
+        """Commit what replay has saved and is not counted yet. That this fails is no reason to lose what the run did."""
+        with suppress(LeaseError, StoreError):
+            await self._commits.count_saved()
+
     async def settle(self, call: Call, result: bytes, memory: MemoryWrite | None = None) -> None:
         """Commit a call without outside effect in one go.
 
@@ -291,6 +310,11 @@ class Steps:
         """
         key = call.key
         tell(f"step.{what}", **self._facts, step=call.number, kind=key.kind.value, name=key.name, scope=key.scope, **facts)
+
+    def _captured(self, shown: Any, what: str) -> bytes | None:
+        if self._capture == "none":
+            return None
+        return dump(shown if self._capture == "full" else redact_facts(plain(shown, what=what)), what=what)
 
     def _diverges(self, call: Call) -> bool:
         return call.found is None and self._replay.diverges(call.key)

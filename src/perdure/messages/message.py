@@ -197,7 +197,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """Why a message does not run now, and what ends that.
 
     `why` is one of `delay`, `paced` (revived with many), `backoff`, `sleep`, `rate-limit`, `circuit-open`, `account`,
-    `outcome-unknown`. `until` is the named moment; None waits for an event or a person. `step` is the
+    `outcome-unknown`, `newer-journal`. `until` is the named moment; None waits for an event or a person. `step` is the
     step that waits. `open_ended` is True where `max_wait_s` applies although there is a moment
     (account errors, asked again in steps).
     """
@@ -242,3 +242,9 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     code_version: str | None = None
     """The code version that ended it or runs it."""
     revived: int = 0
+    replayed: Usage | None = None
+    """What recorded answers had used that were replayed instead of paid for again."""
+    forked_from: MessageId | None = None
+    forked_step: int | None = None
+    """The first step it did not take over."""
+    imported: bool = False

@@ -17,7 +17,20 @@ from perdure.clock import Moment
 from perdure.errors.base import Category, ErrorFacts, Scope
 from perdure.messages.message import Lease, Wait
 
-__all__ = ["Backoff", "Bury", "Ending", "Park", "Release", "Retry", "backoff_s", "closes_lane", "fate", "unsaid_until", "wait_of"]
+__all__ = [
+    "Backoff",
+    "Bury",
+    "Ending",
+    "Park",
+    "Release",
+    "Retry",
+    "backoff_s",
+    "closes_lane",
+    "fate",
+    "for_newer",
+    "unsaid_until",
+    "wait_of",
+]
 
 ACCOUNT_STEPS_S = (60.0, 300.0, 900.0, 3600.0)
 """How long a message waits for a person to mend an account; the last one again and again."""
@@ -118,6 +131,27 @@ def wait_of(error: ErrorFacts, *, lease: Lease, step: int | None, now: Moment, d
         return None
     until = now + 1.0 + dice * (UNSAID_WAIT_S - 1.0) if error.retry_at is None else max(error.retry_at, now) + dice * _SPREAD_S
     return Wait(why=why, until=until, step=step, error=error)
+
+
+def for_newer(format: int, *, now: Moment, dice: float) -> Wait:
+    """Say how long a run waits whose journal this version cannot read, so that a newer worker finds it.
+
+    Args:
+        format (int): Of its newest step.
+        now (Moment): The store's time.
+        dice (float): A random number in [0, 1).
+
+    Returns:
+        Wait: A short one, again and again; `max_wait_s` counts over all of them.
+    """
+    error = ErrorFacts(
+        code="journal-newer",
+        category=Category.CONFIG,
+        message=f"the run's journal has format {format}, which this worker does not know",
+        hint="Start workers of the version that wrote it.",
+        retryable=True,
+    )
+    return Wait(why="newer-journal", until=now + UNSAID_WAIT_S * (1 + dice) / 2, open_ended=True, error=error)
 
 
 def backoff_s(attempt: int, dice: float, backoff: Backoff) -> float:

@@ -14,9 +14,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
+from perdure.errors.base import ProviderError
 from perdure.resources.usage import Usage
 
-__all__ = ["ChatAnswer", "ChatProvider", "LLMProvider"]
+__all__ = ["ChatAnswer", "ChatProvider", "LLMProvider", "ResumableProvider"]
 
 
 @runtime_checkable
@@ -82,6 +83,53 @@ class ChatAnswer(msgspec.Struct, frozen=True, kw_only=True):
         choices = self.body.get("choices") or [{}]
         reason: str | None = choices[0].get("finish_reason")
         return reason
+
+
+@runtime_checkable
+class ResumableProvider(Protocol):
+    """A `ChatProvider` some of whose calls go on without us, and can be asked for their answer later."""
+
+    def resumes(self, model: str) -> bool:
+        """Tell whether calls of a model have handles.
+
+        Args:
+            model (str): As the provider spells it.
+
+        Returns:
+            bool: False: `chat` is all there is.
+        """
+        ...
+
+    async def begin(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> str:
+        """Have a chat begun, one try.
+
+        Args:
+            body (Mapping[str, Any]): As for `chat`.
+            timeout_s (float | None): Until the provider has taken it; None for the provider's own.
+
+        Returns:
+            str: The handle by which its answer can be had, also by another process.
+
+        Raises:
+            ProviderError: It was not taken; says why, whether to retry, and whether it was billed.
+        """
+        ...
+
+    async def resume(self, handle: str, *, timeout_s: float | None = None) -> ChatAnswer | ProviderError | None:
+        """Wait for the answer of a call that was begun. Costs nothing, however often.
+
+        Args:
+            handle (str): What `begin` said.
+            timeout_s (float | None): For the whole answer; None for the provider's own.
+
+        Returns:
+            ChatAnswer | ProviderError | None: Complete; or how the call failed; None if the provider knows of no such call
+            (any more).
+
+        Raises:
+            ProviderError: It could not be asked, or the time was up: that says nothing of the call.
+        """
+        ...
 
 
 class ChatProvider(Protocol):

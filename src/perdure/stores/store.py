@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from perdure.agents.journal import Journal
+from perdure.agents.runs import Runs
 from perdure.memory.manager import Memory
 from perdure.messages.dead_letters import DeadLetters
 from perdure.messages.registry import WorkerRegistry
@@ -34,6 +35,11 @@ class Store(Protocol):
     @property
     def journal(self) -> Journal:
         """The steps of runs."""
+        ...
+
+    @property
+    def runs(self) -> Runs:
+        """Runs made of other runs."""
         ...
 
     @property

@@ -63,6 +63,14 @@ class CuttingJournal(Journal):
         """Commit that a step will be made again."""
         await self._journal.defer(lease, number, error)
 
+    async def handle(self, lease: Lease, number: int, handle: str) -> None:
+        """Commit what the provider calls a call that is under way."""
+        await self._journal.handle(lease, number, handle)
+
+    async def replayed(self, lease: Lease, saved: Usage) -> None:
+        """Count recorded answers of models that were replayed instead of paid for."""
+        await self._journal.replayed(lease, saved)
+
     async def decide(
         self, id: MessageId, number: int, decision: Decision, *, by: str, result: bytes | None = None, tenant: str | None = None
     ) -> None:

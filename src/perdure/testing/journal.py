@@ -14,6 +14,7 @@ from perdure.stores.store import Store
 from perdure.testing.clock import FakeClock
 from perdure.testing.conversing import ConversationKit
 from perdure.testing.deciding import DecisionKit
+from perdure.testing.forking import RunsKit
 from perdure.testing.given import BROKE, NO_CREDIT, alive, dies, intent, key, leased, put, runs, soon, take
 from perdure.testing.kit import Kit
 
@@ -27,6 +28,8 @@ LATE: dict[str, Callable[[Store, Lease], Awaitable[None]]] = {
     ),
     "fail": lambda store, lease: store.journal.fail(lease, 1, BROKE),
     "defer": lambda store, lease: store.journal.defer(lease, 1, BROKE),
+    "handle": lambda store, lease: store.journal.handle(lease, 1, "late"),
+    "replayed": lambda store, lease: store.journal.replayed(lease, Usage(calls=1)),
 }
 late: pytest.MarkDecorator = pytest.mark.parametrize("write", LATE.values(), ids=LATE.keys())
 
@@ -145,6 +148,39 @@ class RecordKit(Kit, standard=True):
             await store.journal.record(lease, 1, b"1")
         assert list(await store.journal.steps(lease.message.id)) == []
 
+    async def test_what_the_provider_calls_a_call_is_kept_while_it_is_under_way(self, store: Store) -> None:
+        lease = await runs(store)
+        await store.journal.intend(lease, intent())
+        await store.journal.handle(lease, 1, "resp_1")
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.state, step.handle) == (StepState.INTENT, "resp_1")
+        await store.journal.record(lease, 1, b"1")
+        with pytest.raises(Conflict):
+            await store.journal.handle(lease, 1, "resp_2")
+
+    async def test_a_call_made_again_has_no_handle_yet(self, store: Store) -> None:
+        lease = await runs(store)
+        await store.journal.intend(lease, intent())
+        await store.journal.handle(lease, 1, "resp_1")
+        await store.journal.intend(lease, intent(ambiguous=True))
+        [step] = await store.journal.steps(lease.message.id)
+        assert step.handle is None
+
+    async def test_what_replay_has_saved_is_added_up(self, store: Store) -> None:
+        other = await runs(store)
+        id = await put(store)
+        assert (await store.messages.get(id)).replayed is None
+        for tokens in (5, 7):
+            lease = await leased(store, id)
+            await store.journal.replayed(lease, Usage(calls=1, input_tokens=tokens, output_tokens=1))
+            await store.messages.release(lease)
+        await store.journal.replayed(other, Usage(calls=2))
+        assert (await store.messages.get(id)).replayed == Usage(calls=2, input_tokens=12, output_tokens=2)
+        assert (await store.messages.get(other.message.id)).replayed == Usage(calls=2)
+        counters = await store.messages.counters()
+        assert [counters[f"replayed_{name}"] for name in ("calls", "input_tokens", "output_tokens")] == [4, 12, 2]
+        assert counters.get("calls", 0) == 0, "nothing was paid for"
+
     async def test_each_intent_has_one_outcome(self, store: Store) -> None:
         lease = await runs(store)
         for number, end in ((1, store.journal.fail), (2, store.journal.defer)):
@@ -261,5 +297,5 @@ class RecordKit(Kit, standard=True):
             await write(store, lease)
 
 
-class JournalKit(RecordKit, ConversationKit, DecisionKit, standard=True):
+class JournalKit(RecordKit, ConversationKit, RunsKit, DecisionKit, standard=True):
     """Subclass it, give a `store` fixture made with the `clock` fixture, and your journal is proved. No test sleeps."""

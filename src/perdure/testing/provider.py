@@ -7,7 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from perdure.errors.base import ProviderTimeout
+from perdure.errors.base import ProviderError, ProviderTimeout
 from perdure.providers.errors import Whence
 from perdure.providers.protocol import ChatAnswer
 from perdure.providers.reading import as_answer
@@ -32,6 +32,7 @@ class FakeProvider(SimpleDoor):
         models (Sequence[str]): What it lists.
         delay_s (float): How long an answer takes.
         known_usage (bool): False: it counts no tokens.
+        handles (bool): True: its calls have handles, and go on whoever dies (`begun`).
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class FakeProvider(SimpleDoor):
         models: Sequence[str] = ("fake-1",),
         delay_s: float = 0.0,
         known_usage: bool = True,
+        handles: bool = False,
     ) -> None:
         super().__init__(name, models)
         self.delay_s: float = delay_s
@@ -49,6 +51,11 @@ class FakeProvider(SimpleDoor):
         self._replies, self._known_usage = replies, known_usage
         self._lock = threading.Lock()
         self.closed: bool = False
+        self.handles: bool = handles
+        self.begun: dict[str, ChatAnswer | BaseException] = {}
+        """By handle: what a call that was begun will be answered with. Empty it, and the handles have expired."""
+        self.resumed: list[str] = []
+        """Handles that it was asked for."""
 
     @property
     def count(self) -> int:
@@ -73,6 +80,51 @@ class FakeProvider(SimpleDoor):
             answer = self._answer(body, as_message(reply), n)
             call.answered(answer.usage)
             return answer
+
+    def resumes(self, model: str) -> bool:  # noqa: ARG002 - the contract's
+        """Tell whether calls have handles.
+
+        Args:
+            model (str): Any.
+
+        Returns:
+            bool: As it was made.
+        """
+        return self.handles
+
+    async def begin(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> str:  # noqa: ARG002 - the contract's
+        """Have a call begun.
+
+        Args:
+            body (Mapping[str, Any]): The request; kept in `calls`.
+            timeout_s (float | None): Of no use here: it is taken at once.
+
+        Returns:
+            str: The handle.
+        """
+        reply, n = self._next(dict(body))
+        self.begun[f"call_{n}"] = reply if isinstance(reply, BaseException) else self._answer(body, as_message(reply), n)
+        return f"call_{n}"
+
+    async def resume(self, handle: str, *, timeout_s: float | None = None) -> ChatAnswer | ProviderError | None:
+        """Answer a call that was begun.
+
+        Args:
+            handle (str): What `begin` said.
+            timeout_s (float | None): Shorter than the delay, it is a time-out.
+
+        Returns:
+            ChatAnswer | ProviderError | None: What the script says; None for a handle that is not in `begun`.
+        """
+        with self.tally.call(None) as call:
+            self.resumed.append(handle)
+            await self._take_time(timeout_s)
+            found = self.begun.get(handle)
+            if isinstance(found, ChatAnswer):
+                call.answered(found.usage)
+            if isinstance(found, BaseException) and not isinstance(found, ProviderError):
+                raise found
+            return found
 
     async def stream(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> AsyncIterator[dict[str, Any]]:
         """Answer as scripted, in pieces of four letters.

@@ -278,6 +278,7 @@ class Contents:
 
 def _used(steps: Iterable[Step]) -> Usage | None:
     """Add up what steps used; of an LLM call made once more, the first may have been paid for as well."""
-    again = [(step.usage, step.ambiguous if step.key.kind is StepKind.LLM else 0) for step in steps]
+    own = [step for step in steps if step.origin is None]
+    again = [(step.usage, step.ambiguous if step.key.kind is StepKind.LLM else 0) for step in own]
     found = [(usage or Usage()) + Usage(paid_again=n) for usage, n in again if usage is not None or n]
     return sum(found[1:], found[0]) if found else None

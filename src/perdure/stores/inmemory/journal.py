@@ -70,6 +70,21 @@ class InMemoryJournal(Journal):
             step = self._intended(lease, number, or_in=StepState.FAILED)
             self._end(lease, step, now, state=StepState.AGAIN, error=error)
 
+    async def handle(self, lease: Lease, number: int, handle: str) -> None:
+        """Commit what the provider calls a call that is under way."""
+        with self.contents.open():
+            step = self._intended(lease, number)
+            self.contents.steps[lease.message.id][number] = msgspec.structs.replace(step, handle=handle)
+
+    async def replayed(self, lease: Lease, saved: Usage) -> None:
+        """Count recorded answers of models that were replayed instead of paid for."""
+        with self.contents.open():
+            row = self.contents.held(lease)
+            row.replayed = saved if row.replayed is None else row.replayed + saved
+            self.contents.counters["replayed_calls"] += saved.calls
+            self.contents.counters["replayed_input_tokens"] += saved.input_tokens or 0
+            self.contents.counters["replayed_output_tokens"] += saved.output_tokens or 0
+
     async def decide(
         self, id: MessageId, number: int, decision: Decision, *, by: str, result: bytes | None = None, tenant: str | None = None
     ) -> None:

@@ -271,7 +271,7 @@ class InMemoryMessages(MessageStore):
         ready.remove(row)
         self.contents.move(row, Move.LEASE, worker=worker, waited_s=now - row.message.created_at)
         row.token += 1
-        begun = row.started_at is not None
+        begun = row.started_at is not None or row.origin is not None
         row.worker, row.started_at = worker, row.started_at or now
         return Lease(
             message=row.message,

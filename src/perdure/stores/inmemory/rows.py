@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts
 from perdure.messages.dead import QUARANTINE_AT
-from perdure.messages.message import Attempt, Message, State, Wait, WorkerId
+from perdure.messages.message import Attempt, Message, MessageId, State, Wait, WorkerId
 from perdure.messages.registry import WorkerCard
 from perdure.resources.usage import Usage
 
@@ -39,6 +39,10 @@ class Row:
     error: ErrorFacts | None = None
     usage: Usage | None = None
     code_version: str | None = None
+    replayed: Usage | None = None
+    origin: MessageId | None = None
+    """The message it was forked from; 0 if it was imported."""
+    origin_step: int | None = None
     log: list[Attempt] = field(default_factory=list)
 
     @property

@@ -15,6 +15,7 @@ from perdure.stores.inmemory.memory import InMemoryMemory
 from perdure.stores.inmemory.messages import InMemoryMessages
 from perdure.stores.inmemory.retention import InMemoryRetention
 from perdure.stores.inmemory.schedules import InMemorySchedules
+from perdure.stores.inmemory.runs import InMemoryRuns
 from perdure.stores.inmemory.workers import InMemoryWorkers
 
 __all__ = ["InMemoryStore"]
@@ -35,6 +36,7 @@ class InMemoryStore:
         self._messages = InMemoryMessages(self._contents)
         self._workers = InMemoryWorkers(self._contents)
         self._journal = InMemoryJournal(self._contents)
+        self._runs = InMemoryRuns(self._contents)
         self._memory = InMemoryMemory(self._contents)
         self._keys = InMemoryKeys(self._contents)
         self._audit = InMemoryAudit(self._contents)
@@ -56,6 +58,11 @@ class InMemoryStore:
     def journal(self) -> InMemoryJournal:
         """The steps of runs."""
         return self._journal
+
+    @property
+    def runs(self) -> InMemoryRuns:
+        """Runs made of other runs."""
+        return self._runs
 
     @property
     def memory(self) -> InMemoryMemory:

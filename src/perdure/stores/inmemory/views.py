@@ -39,6 +39,10 @@ def view(contents: Contents, row: Row, now: Moment) -> View:
         usage=row.usage,
         code_version=row.code_version,
         revived=row.revived,
+        replayed=row.replayed,
+        forked_from=row.origin or None,
+        forked_step=row.origin_step,
+        imported=row.origin == 0,
     )
 
 

@@ -62,6 +62,14 @@ class SqlJournal(Journal):
         """Commit that a step did not happen and will be made again."""
         await self._engine.write(steps.defer, lease, number, error)
 
+    async def handle(self, lease: Lease, number: int, handle: str) -> None:
+        """Commit what the provider calls a call that is under way."""
+        await self._engine.write(steps.handle, lease, number, handle)
+
+    async def replayed(self, lease: Lease, saved: Usage) -> None:
+        """Count recorded answers of models that were replayed instead of paid for."""
+        await self._engine.write(steps.replayed, lease, saved)
+
     async def decide(
         self, id: MessageId, number: int, decision: Decision, *, by: str, result: bytes | None = None, tenant: str | None = None
     ) -> None:

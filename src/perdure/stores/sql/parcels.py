@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from perdure.agents.journal import Intent, StepKind
@@ -19,7 +19,7 @@ from perdure.agents.talk import Ref, chain, name_of_head, split
 from perdure.messages.message import Lease
 from perdure.resources.packing import Mark, pack
 
-__all__ = ["BODY_BYTES", "Body", "Parcel", "Parcels", "Said", "parcel"]
+__all__ = ["BODY_BYTES", "Body", "Parcel", "Parcels", "Said", "parcel", "talk_parcel"]
 
 BODY_BYTES = 64 * 1024
 _KNOWN_RUNS = 2048
@@ -127,19 +127,33 @@ class Parcels:
 
     def _request(self, lease: Lease, intent: Intent) -> Parcel:
         assert intent.request is not None
-        talk = split(intent.request) if intent.key.kind is StepKind.LLM else None
-        if talk is None:
+        if intent.key.kind is not StepKind.LLM:
             return parcel(intent.request)
-        names = chain(talk.messages)
-        head = name_of_head(talk.head)
-        known = self._known.get((lease.message.id, lease.token), {})
-        shared = next((at for at in range(len(names), 0, -1) if names[at - 1] in known), 0)
-        new = [] if head in known else [(head, b"", talk.head)]
-        befores = [b"", *names]
-        new += zip(names[shared:], befores[shared:-1], talk.messages[shared:], strict=True)
-        said, bodies = _rows(new)
-        ref = Ref(head, names[-1], len(names))
-        return Parcel(b"%c%b" % (Mark.TALK, ref.written()), said, bodies, ref)
+        return talk_parcel(intent.request, self._known.get((lease.message.id, lease.token), {}))
+
+
+def talk_parcel(request: bytes, known: Container[bytes]) -> Parcel:
+    """Pack what a model is asked.
+
+    Args:
+        request (bytes): JSON.
+        known (Container[bytes]): Names of heads and last messages that the store has of this run.
+
+    Returns:
+        Parcel: With what is new in the conversation.
+    """
+    talk = split(request)
+    if talk is None:
+        return parcel(request)
+    names = chain(talk.messages)
+    head = name_of_head(talk.head)
+    shared = next((at for at in range(len(names), 0, -1) if names[at - 1] in known), 0)
+    new = [] if head in known else [(head, b"", talk.head)]
+    befores = [b"", *names]
+    new += zip(names[shared:], befores[shared:-1], talk.messages[shared:], strict=True)
+    said, bodies = _rows(new)
+    ref = Ref(head, names[-1], len(names))
+    return Parcel(b"%c%b" % (Mark.TALK, ref.written()), said, bodies, ref)
 
 
 def _rows(new: Iterable[tuple[bytes, bytes, bytes]]) -> tuple[list[Said], list[Body]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from enum import StrEnum
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
-from perdure.agents.journal import Step, StepKey, StepKind, StepState, enough
+from perdure.agents.journal import FORMAT, Step, StepKey, StepKind, StepState, enough
 from perdure.agents.talk import Ref, Talk, told
 from perdure.errors.base import ErrorFacts, StoreError
 from perdure.messages.message import MessageId
@@ -21,6 +22,7 @@ _ALL, _BARE, _SAID, _BODY = (statement(name) for name in ("step_list", "step_lis
 _decode_usage = msgspec.json.Decoder(Usage).decode
 _decode_error = msgspec.json.Decoder(ErrorFacts).decode
 _RESULT, _REQUEST = -2, -1
+E = TypeVar("E", bound=StrEnum)
 
 
 class Kept(NamedTuple):
@@ -109,8 +111,8 @@ def _step(row: tuple[Any, ...], result: bytes | None, request: bytes | None) -> 
     rules, origin, usage, error = rest[12:16]
     return Step(
         number=number,
-        key=StepKey(scope, StepKind(kind), name, fingerprint, n),
-        state=StepState(state),
+        key=StepKey(scope, _known(StepKind, kind, rules, StepKind.STEP), name, fingerprint, n),
+        state=_known(StepState, state, rules, StepState.INTENT),
         attempt=attempt,
         tries=tries,
         ambiguous=ambiguous,
@@ -129,3 +131,13 @@ def _step(row: tuple[Any, ...], result: bytes | None, request: bytes | None) -> 
         format=rules,
         origin=origin,
     )
+
+
+def _known(kind: type[E], said: str, rules: int, otherwise: E) -> E:
+    """Read a word that only a newer version may know; whoever runs agents leaves such a run alone."""
+    try:
+        return kind(said)
+    except ValueError:
+        if rules > FORMAT:
+            return otherwise
+        raise

@@ -16,10 +16,11 @@ from perdure.stores.sql.progress import usage_text
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["defer", "fail", "intend", "keep", "keep_request", "record", "settle"]
+__all__ = ["defer", "fail", "handle", "intend", "keep", "keep_request", "record", "replayed", "settle"]
 
 _FIND, _ADD, _BEGIN, _END = (statement(n) for n in ("step_find", "step_add", "step_begin", "step_end"))
 _KEEP_REQUEST, _DROP_REQUEST = statement("request_set"), statement("request_drop")
+_HANDLE, _RUN, _REPLAYED = statement("step_handle"), statement("run_get"), statement("run_replayed")
 _SAID, _BODY, _USES = statement("said_add"), statement("body_add"), statement("body_use_add")
 _decode_usage = msgspec.json.Decoder(Usage).decode
 
@@ -104,6 +105,36 @@ def defer(tx: Transaction, lease: Lease, number: int, error: ErrorFacts) -> None
     """
     row, before = _under_way(tx, lease, number, (StepState.INTENT, StepState.FAILED))
     tx.run(_END, (row, StepState.AGAIN, tx.now, before, msgspec.json.encode(error), None))
+
+
+def handle(tx: Transaction, lease: Lease, number: int, handle: str) -> None:
+    """Note what the provider calls a call that is under way.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to the run.
+        number (int): The step.
+        handle (str): By which it can be asked.
+    """
+    row, _ = _under_way(tx, lease, number, (StepState.INTENT,))
+    tx.run(_HANDLE, (row, handle))
+
+
+def replayed(tx: Transaction, lease: Lease, saved: Usage) -> None:
+    """Count what was replayed instead of paid for.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to the run.
+        saved (Usage): What it had used.
+    """
+    fence.check(tx, lease)
+    tx.count("replayed_calls", saved.calls)
+    tx.count("replayed_input_tokens", saved.input_tokens or 0)
+    tx.count("replayed_output_tokens", saved.output_tokens or 0)
+    row = tx.run(_RUN, (lease.message.id,)).fetchone()
+    before = None if row is None else row[0]
+    tx.run(_REPLAYED, (lease.message.id, usage_text(saved if before is None else _decode_usage(before) + saved)))
 
 
 def keep_request(tx: Transaction, message: int, row: int, request: Parcel | None) -> None:

@@ -22,7 +22,7 @@ __all__ = ["Viewer", "attempts"]
 
 _MESSAGE, _LEASE, _OUTCOME = statement("view_message"), statement("view_lease"), statement("view_outcome")
 _LATER, _WAITING, _QUARANTINE = statement("view_later"), statement("view_waiting"), statement("route_quarantine_of")
-_ATTEMPTS = statement("attempt_list")
+_ATTEMPTS, _RUN = statement("attempt_list"), statement("run_get")
 _decode_wait = msgspec.json.Decoder(Wait).decode
 _decode_usage = msgspec.json.Decoder(Usage).decode
 _decode_error = msgspec.json.Decoder(ErrorFacts).decode
@@ -77,7 +77,20 @@ class Viewer:
             fields |= {"worker": WorkerId(worker), "attempt": attempt, "started_at": started_at}
         else:
             fields |= self._ended(message.id)
+        fields |= self._of_run(message.id)
         return View(message=message, state=state, crashes=progress.crashes, revived=progress.revived, **fields)
+
+    def _of_run(self, id: int) -> dict[str, Any]:
+        row = self._run(_RUN, (id,)).fetchone()
+        if row is None:
+            return {}
+        replayed, origin, step = row
+        return {
+            "replayed": None if replayed is None else _decode_usage(replayed),
+            "forked_from": origin or None,
+            "forked_step": step,
+            "imported": origin == 0,
+        }
 
     def _lies_on(self, route: int, progress: Progress) -> int:
         return route if progress.crashes < QUARANTINE_AT else int(self._run(_QUARANTINE, (route,)).get)

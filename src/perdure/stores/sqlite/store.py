@@ -15,6 +15,7 @@ from perdure.stores.sql.memory import SqlMemory
 from perdure.stores.sql.messages import SqlMessages
 from perdure.stores.sql.retention import SqlRetention
 from perdure.stores.sql.schedules import SqlSchedules
+from perdure.stores.sql.runs import SqlRuns
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.workers import SqlWorkers
 from perdure.stores.sqlite.connection import Synchronous
@@ -58,6 +59,7 @@ class SqliteStore:
         self._messages = SqlMessages(self._engine)
         self._workers = SqlWorkers(self._engine)
         self._journal = SqlJournal(self._engine)
+        self._runs = SqlRuns(self._engine)
         self._memory = SqlMemory(self._engine)
         self._keys = SqlKeys(self._engine)
         self._audit = SqlAudit(self._engine)
@@ -79,6 +81,11 @@ class SqliteStore:
     def journal(self) -> SqlJournal:
         """The steps of runs."""
         return self._journal
+
+    @property
+    def runs(self) -> SqlRuns:
+        """Runs made of other runs."""
+        return self._runs
 
     @property
     def memory(self) -> SqlMemory:

@@ -94,3 +94,48 @@ INSERT OR REPLACE INTO request (step, data) VALUES (?, ?);
 
 -- name: request_drop
 DELETE FROM request WHERE step = ?;
+
+-- name: step_handle
+UPDATE step SET handle = ?2 WHERE id = ?1;
+
+-- name: step_last
+SELECT coalesce(max(number), 0) FROM step WHERE message = ?;
+
+-- name: step_bring
+INSERT INTO step (message, number, scope, kind, name, fingerprint, n, state, attempt, tries, ambiguous, began_at, ended_at, until,
+                  idempotent, diverged, tool_version, decided_by, format, origin, usage, error, result)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+RETURNING id;
+
+-- name: steps_take_over
+-- Only what is known: an open intent, or a call that was to be made again, is no part of the fork.
+INSERT INTO step (message, number, scope, kind, name, fingerprint, n, state, attempt, tries, ambiguous, began_at, ended_at, until,
+                  idempotent, diverged, tool_version, decided_by, format, origin, usage, error, result)
+SELECT ?1, number, scope, kind, name, fingerprint, n, state, attempt, tries, ambiguous, began_at, ended_at, until,
+       idempotent, diverged, tool_version, decided_by, format, coalesce(origin, message), usage, error, result
+  FROM step
+ WHERE message = ?2 AND number < ?3 AND state IN ('done', 'failed');
+
+-- name: requests_take_over
+INSERT INTO request (step, data)
+SELECT s.id, q.data
+  FROM step s
+  JOIN step o ON o.message = ?2 AND o.number = s.number
+  JOIN request q ON q.step = o.id
+ WHERE s.message = ?1 AND s.number < ?3;
+
+-- name: said_take_over
+-- All of it: which messages the steps taken over need is not written anywhere else.
+INSERT INTO said (message, hash, before, data) SELECT ?1, hash, before, data FROM said WHERE message = ?2 AND ?3 > 1;
+
+-- name: body_uses_take_over
+INSERT INTO body_use (message, hash) SELECT ?1, hash FROM body_use WHERE message = ?2 AND ?3 > 1;
+
+-- name: run_add
+INSERT INTO run (message, origin, origin_step) VALUES (?, ?, ?);
+
+-- name: run_get
+SELECT replayed, origin, origin_step FROM run WHERE message = ?;
+
+-- name: run_replayed
+INSERT INTO run (message, replayed) VALUES (?, ?) ON CONFLICT (message) DO UPDATE SET replayed = excluded.replayed;
