@@ -14,8 +14,8 @@ from perdure.stores.inmemory.letters import InMemoryDeadLetters
 from perdure.stores.inmemory.memory import InMemoryMemory
 from perdure.stores.inmemory.messages import InMemoryMessages
 from perdure.stores.inmemory.retention import InMemoryRetention
-from perdure.stores.inmemory.schedules import InMemorySchedules
 from perdure.stores.inmemory.runs import InMemoryRuns
+from perdure.stores.inmemory.schedules import InMemorySchedules
 from perdure.stores.inmemory.workers import InMemoryWorkers
 
 __all__ = ["InMemoryStore"]

@@ -14,8 +14,8 @@ from perdure.stores.sql.keys import SqlKeys
 from perdure.stores.sql.memory import SqlMemory
 from perdure.stores.sql.messages import SqlMessages
 from perdure.stores.sql.retention import SqlRetention
-from perdure.stores.sql.schedules import SqlSchedules
 from perdure.stores.sql.runs import SqlRuns
+from perdure.stores.sql.schedules import SqlSchedules
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.workers import SqlWorkers
 from perdure.stores.sqlite.connection import Synchronous
