@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from perdure.resources.single_flight import SingleFlight
     from perdure.resources.token_bucket import TokenBucket
     from perdure.security.validator import Validator
+    from perdure.server.within import put_within, put_within_sync
     from perdure.tools.tool import Tool, tool
 
     __version__: str
@@ -107,6 +108,8 @@ __all__ = [
     "Validator",
     "__version__",
     "agent",
+    "put_within",
+    "put_within_sync",
     "tool",
 ]
 
@@ -131,6 +134,7 @@ _HOMES = {
     "resources.single_flight": ("SingleFlight",),
     "resources.token_bucket": ("TokenBucket",),
     "security.validator": ("Validator",),
+    "server.within": ("put_within", "put_within_sync"),
     "tools.tool": ("Tool", "tool"),
 }
 _HOME_OF = {name: f"{__name__}.{home}" for home, names in _HOMES.items() for name in names}

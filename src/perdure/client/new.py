@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import math
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
-from typing import Any, Protocol, TypedDict
+from typing import Any
 
-import msgspec
-
-from perdure.errors.base import InvalidInput
+from perdure.messages.written import Named, NewMessageJson, PutOptions, as_json, written
 
 CHUNK_MESSAGES = 500
 CHUNK_BYTES = 1024 * 1024
@@ -18,42 +14,6 @@ OWN_KEY = "client:"
 """How the keys begin that the client makes up."""
 
 __all__ = ["OWN_KEY", "Named", "NewMessageJson", "PutOptions", "as_json", "brought_own_key", "chunks", "new_message"]
-
-
-class Named(Protocol):
-    """Anything with a name, an `Agent` for one."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-        ...
-
-
-class PutOptions(TypedDict, total=False):
-    """What a message may say besides its agent and its body; what is left out, the server decides."""
-
-    queue: str
-    priority: int
-    """0 (most urgent) to 9."""
-    delay_s: float
-    due_at: datetime | str
-    dedup_key: str
-    """A second put under the same key brings the first one's id."""
-    attempts: int
-    timeout_s: float
-    """For one attempt."""
-    deadline: datetime | str
-    max_wait_s: float
-    version: str
-    metadata: dict[str, str]
-    tenant: str
-
-
-class NewMessageJson(PutOptions, total=False):
-    """A message for `send_many`: `agent`, `body`, and what `PutOptions` has."""
-
-    agent: str | Named
-    body: Any
 
 
 def new_message(agent: str | Named, body: Any, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,33 +30,9 @@ def new_message(agent: str | Named, body: Any, options: Mapping[str, Any]) -> di
     Raises:
         InvalidInput: JSON cannot say the body or an option.
     """
-    said = {name: _moment(value) for name, value in options.items() if value is not None}
-    said.setdefault("dedup_key", f"{OWN_KEY}{uuid.uuid4().hex}")
-    name = agent if isinstance(agent, str) else agent.name
-    return {"agent": name, "body": msgspec.Raw(as_json(body, "the body")), **said}
-
-
-def as_json(value: Any, what: str) -> bytes:
-    """Write anything as JSON.
-
-    Args:
-        value (Any): Plain data, dataclasses, pydantic models, msgspec structs.
-        what (str): What to call it in the error.
-
-    Returns:
-        bytes: UTF-8.
-
-    Raises:
-        InvalidInput: JSON cannot say it.
-    """
-    try:
-        written = msgspec.json.encode(value, enc_hook=_plain)
-        if b"null" in written:  # also what NaN and the infinities are written as, without a word
-            _check_numbers(value)
-        return written
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidInput(f"{what} cannot be written as JSON: {reason}") from error
+    message = written(agent, body, options)
+    message.setdefault("dedup_key", f"{OWN_KEY}{uuid.uuid4().hex}")
+    return message
 
 
 def brought_own_key(message: Mapping[str, Any]) -> bool:
@@ -131,31 +67,3 @@ def chunks(messages: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]
         size_bytes += own_bytes
     if chunk:
         yield chunk
-
-
-def _moment(value: Any) -> Any:
-    if not isinstance(value, datetime):
-        return value
-    if value.tzinfo is None:
-        raise InvalidInput(f"{value!r} says no time zone", hint="Use datetime.now(UTC), or an RFC 3339 text.")
-    return value.isoformat()
-
-
-def _check_numbers(value: Any) -> None:
-    if isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError(f"{value} is no number that JSON has")
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            _check_numbers(item)
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for item in value:
-            _check_numbers(item)
-    elif not isinstance(value, (str, bytes, int, msgspec.Raw, type(None))):
-        _check_numbers(msgspec.to_builtins(value, enc_hook=_plain))
-
-
-def _plain(value: Any) -> Any:
-    if hasattr(value, "model_dump"):
-        return value.model_dump(mode="json")
-    raise TypeError(f"{type(value).__name__} is not plain data")

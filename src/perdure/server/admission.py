@@ -9,7 +9,7 @@ a file of them learns of all that is wrong at once.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ import msgspec
 
 from perdure.agents.chat import chat
 from perdure.clock import FIRST_MOMENT, LAST_MOMENT, Moment
+from perdure.config.settings import QueueSettings
 from perdure.errors.base import Forbidden, InputTooLarge, InvalidInput, UnknownAgent
 from perdure.messages.message import NewMessage
 from perdure.messages.registry import AgentCard
@@ -32,7 +33,7 @@ CHAT = chat.name
 _CHAT_REQUEST = (chat.input_schema or {})["title"]
 _MOST_PROBLEMS = 50
 
-__all__ = ["CHAT", "Admission"]
+__all__ = ["CHAT", "Admission", "Completion", "unknown_agent"]
 
 
 class Admission:
@@ -45,7 +46,7 @@ class Admission:
 
     def __init__(self, parts: ServerParts, validator: Validator) -> None:
         self._parts = parts
-        self._validator = validator
+        self._completion = Completion(validator, parts.queue, lambda model: parts.models.resolve(model).lane)
 
     async def admit(self, asks: Sequence[PutMessage], *, key: Key, many: bool = False) -> list[NewMessage]:
         """Check messages and complete them.
@@ -71,28 +72,56 @@ class Admission:
                 hint="Put them in several calls, or raise `server.max_batch`.",
             )
         cards = await self._cards(asks)
-        self._check(asks, cards, many=many)
-        now = self._parts.clock.now()
-        return [self._complete(ask, cards[ask.agent], tenant=_tenant(ask, key), now=now) for ask in asks]
+        return self._completion.complete(asks, cards, tenant_of=lambda ask: _tenant(ask, key), now=self._parts.clock.now(), many=many)
 
     async def _cards(self, asks: Sequence[PutMessage]) -> dict[str, AgentCard | None]:
         cards = {name: await self._parts.store.workers.agent(name) for name in dict.fromkeys(ask.agent for ask in asks)}
         missing = [name for name, card in cards.items() if card is None]
         if missing and not self._parts.settings.allow_unregistered:
-            raise await self._unknown(missing)
+            raise unknown_agent(missing, [card.name for card in await self._parts.store.workers.agents()])
         return cards
 
-    async def _unknown(self, missing: list[str]) -> UnknownAgent:
-        known = [card.name for card in await self._parts.store.workers.agents()]
-        near = difflib.get_close_matches(missing[0], known, n=1)
-        also = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        if not known:
-            hint = "No worker has registered any agent yet: start one with `perdure worker --app module:app`."
-        elif near:
-            hint = f"Did you mean {near[0]!r}?"
-        else:
-            hint = f"Known here: {', '.join(known[:20])}. A worker registers its agents when it starts."
-        return UnknownAgent(f"no worker ever registered an agent {missing[0]!r}{also}", hint=hint)
+
+class Completion:
+    """Checks messages against what is known of their agents, and fills in what is left open. Asks nobody anything.
+
+    Args:
+        validator (Validator): Checks bodies against the schemas of agents.
+        defaults (QueueSettings): What a message gets that neither it nor its agent says.
+        lane_of (Callable[[str | None], str | None]): The lane of a model's name, for `chat`.
+    """
+
+    def __init__(self, validator: Validator, defaults: QueueSettings, lane_of: Callable[[str | None], str | None]) -> None:
+        self._validator = validator
+        self._defaults = defaults
+        self._lane_of = lane_of
+
+    def complete(
+        self,
+        asks: Sequence[PutMessage],
+        cards: Mapping[str, AgentCard | None],
+        *,
+        tenant_of: Callable[[PutMessage], str],
+        now: Moment,
+        many: bool = False,
+    ) -> list[NewMessage]:
+        """Check messages and complete them.
+
+        Args:
+            asks (Sequence[PutMessage]): What the caller wants put.
+            cards (Mapping[str, AgentCard | None]): What is known of their agents.
+            tenant_of (Callable[[PutMessage], str]): Whose a message will be.
+            now (Moment): The store's time.
+            many (bool): Whether to name places by index.
+
+        Returns:
+            list[NewMessage]: One for each.
+
+        Raises:
+            InvalidInput: A body does not have its agent's shape, or two fields contradict each other.
+        """
+        self._check(asks, cards, many=many)
+        return [self._complete(ask, cards[ask.agent], tenant=tenant_of(ask), now=now) for ask in asks]
 
     def _check(self, asks: Sequence[PutMessage], cards: Mapping[str, AgentCard | None], *, many: bool) -> None:
         problems: list[str] = []
@@ -116,7 +145,7 @@ class Admission:
             )
 
     def _complete(self, ask: PutMessage, card: AgentCard | None, *, tenant: str, now: Moment) -> NewMessage:
-        defaults = self._parts.queue
+        defaults = self._defaults
         return NewMessage(
             agent=ask.agent,
             body=_written(ask.body),
@@ -140,7 +169,28 @@ class Admission:
         model = ask.body.get("model") if isinstance(ask.body, dict) else None
         if model is not None and not isinstance(model, str):
             raise InvalidInput("body.model: a model's name is a text", problems=["body.model: a model's name is a text"])
-        return self._parts.models.resolve(model).lane
+        return self._lane_of(model)
+
+
+def unknown_agent(missing: Sequence[str], known: Sequence[str]) -> UnknownAgent:
+    """Say that an agent was never registered, and which one may have been meant.
+
+    Args:
+        missing (Sequence[str]): Agents that nobody knows, at least one.
+        known (Sequence[str]): Those that were registered.
+
+    Returns:
+        UnknownAgent: To be raised.
+    """
+    near = difflib.get_close_matches(missing[0], known, n=1)
+    also = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+    if not known:
+        hint = "No worker has registered any agent yet: start one with `perdure worker --app module:app`."
+    elif near:
+        hint = f"Did you mean {near[0]!r}?"
+    else:
+        hint = f"Known here: {', '.join(known[:20])}. A worker registers its agents when it starts."
+    return UnknownAgent(f"no worker ever registered an agent {missing[0]!r}{also}", hint=hint)
 
 
 def _asks_a_model(ask: PutMessage, card: AgentCard | None) -> bool:

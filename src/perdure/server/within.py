@@ -10,28 +10,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
-
-from perdure.config.settings import QueueSettings
-from perdure.errors.base import InvalidInput
+from perdure.config.settings import QueueSettings, ServerSettings
+from perdure.errors.base import InputTooLarge, InvalidInput
 from perdure.messages.ids import write
 from perdure.messages.message import NewMessage
-from perdure.messages.written import NewMessageJson, as_json, written
+from perdure.messages.written import Named, NewMessageJson, as_json, written
 from perdure.security.validator import Validator
 from perdure.server.admission import Completion, unknown_agent
-from perdure.server.asks import PutMessage
+from perdure.server.asks import PutMany, PutMessage
+from perdure.server.body import parse_json
+from perdure.server.reading import shaped
 from perdure.stores.postgres.foreign import Conversation, converse, converse_sync
 from perdure.stores.postgres.leaving import all_known, known_of, leave
 
 __all__ = ["put_within", "put_within_sync"]
 
-_decode = msgspec.json.Decoder(list[PutMessage]).decode
+_MOST = 10_000
+_limits = ServerSettings()
 _completion = Completion(Validator(), QueueSettings(), lambda model: model if model and "/" in model else None)
 
 
-async def put_within(
-    connection: Any, *messages: NewMessageJson, schema: str = "perdure", allow_unregistered: bool = False
-) -> list[str]:
+async def put_within(connection: Any, *messages: NewMessageJson, schema: str = "perdure", allow_unregistered: bool = False) -> list[str]:
     """Put messages within a transaction of your own, over a connection that is awaited.
 
     They exist once it is committed, and never if it is rolled back. A worker sees them about 0.3 s after the
@@ -94,9 +93,25 @@ def _put(messages: Sequence[NewMessageJson], schema: str, allow_unregistered: bo
     return [write(receipt.id) for receipt in receipts]
 
 
-def _asks(messages: Sequence[NewMessageJson]) -> list[PutMessage]:
-    said = [written(_agent(message), message.get("body"), _options(message)) for message in messages]
+def _asks(messages: Sequence[NewMessageJson]) -> Sequence[PutMessage]:
+    if len(messages) > _MOST:
+        raise InputTooLarge(
+            f"{len(messages):,} messages are too many for one put; {_MOST:,} are allowed", hint="Put them in several calls."
+        )
+    said = [written(*_parts(message, number)) for number, message in enumerate(messages)]
+    for message in said:
+        if len(bytes(message["body"])) > _limits.max_body_bytes:
+            raise InputTooLarge(
+                f"a body is larger than {_limits.max_body_bytes:,} bytes", hint="Keep what is large elsewhere, and name it."
+            )
+    data = parse_json(as_json({"messages": said}, "the messages"), max_depth=_limits.max_depth)
+    put: PutMany = shaped(data, (PutMessage, PutMany))
+    return put.messages
+
+
+def _parts(message: NewMessageJson, number: int) -> tuple[str | Named, Any, dict[str, Any]]:
+    options: dict[str, Any] = dict(message)
     try:
-        return _decode(as_json(said, "the messages"))
-    except msgspec.ValidationError as error:
-        raise InvalidInput(str(error), problems=[str(error)]) from error
+        return options.pop("agent"), options.pop("body"), options
+    except KeyError as missing:
+        raise InvalidInput(f"message {number} has no {missing.args[0]!r}") from None
