@@ -64,7 +64,7 @@ class Names:
         """
         row = self._by_key.get(key)
         if row is None:
-            number = self._run(_FIND_ROUTE, key).get or self._run(_ADD_ROUTE, (*key, patience_s)).get
+            number = self._run(_FIND_ROUTE, key).get or self._run(_ADD_ROUTE, (*key, patience_s)).get or self._run(_FIND_ROUTE, key).get
             row = self._know(RouteRow(number, *key))
         if patience_s < self._patience.get(row.id, float("inf")):
             self._run(_LOWER_PATIENCE, (row.id, patience_s, now))
@@ -94,7 +94,8 @@ class Names:
         """
         number = self._tenants.get(name)
         if number is None:
-            number = int(self._run(_FIND_TENANT, (name,)).get or self._run(_ADD_TENANT, (name,)).get)
+            number = self._run(_FIND_TENANT, (name,)).get or self._run(_ADD_TENANT, (name,)).get or self._run(_FIND_TENANT, (name,)).get
+            assert number is not None  # if it was not there and could not be added, another process was quicker
             self._tenants[name] = number
             self._tenant_names[number] = name
         return number

@@ -16,7 +16,7 @@ from perdure.stores.sql.finish import log_attempt
 from perdure.stores.sql.places import Place, end, enter_ready, facts_of, place_of
 from perdure.stores.sql.progress import keep_progress, progress_of
 from perdure.stores.sql.statements import Run, statement
-from perdure.stores.sql.transaction import Transaction
+from perdure.stores.sql.transaction import Transaction, sees_latest
 
 __all__ = ["Suspect", "look", "reap", "take_all"]
 
@@ -48,6 +48,7 @@ def look(run: Run, locks: Locks, silent_since: Moment | None) -> list[Suspect]:
     return [one for one in living if (silent_since is not None and one.beat_at < silent_since) or locks.is_free(run, one.id)]
 
 
+@sees_latest
 def reap(tx: Transaction, suspects: list[Suspect]) -> list[Reaped]:
     """Declare workers dead that are still as they were seen.
 

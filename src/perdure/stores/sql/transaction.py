@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from perdure.clock import Moment
 from perdure.messages.message import Move, State, after
@@ -16,7 +17,7 @@ from perdure.security.audit import Actor, details_text
 from perdure.stores.sql.names import Names, RouteRow
 from perdure.stores.sql.statements import Run, statement
 
-__all__ = ["Transaction"]
+__all__ = ["Transaction", "sees_latest"]
 
 _SEQUENCE, _ADVANCE, _CHANGE = statement("sequence_get"), statement("sequence_set"), statement("change_add")
 _TALLY, _COUNT, _AUDIT = statement("tally_add"), statement("counter_add"), statement("audit_add")
@@ -43,6 +44,25 @@ _TOLD = {
 _Marks = tuple[Any, ...]
 _Kind = tuple[str, State | None, State | None, str | None]
 """A kind of move: in which queue, from where, to where, and which total it adds to."""
+
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+
+def sees_latest(fn: _F) -> _F:
+    """Mark a function whose later statements must see what others have committed since it began.
+
+    Where there is one writer that is always so. With many, a function otherwise sees the store as of the moment it
+    began; one that first waits for a row and then looks for what its holder has written needs more.
+
+    Args:
+        fn (_F): Called with a transaction.
+
+    Returns:
+        _F: The same.
+    """
+    fn.sees_latest = True  # type: ignore[attr-defined]
+    return fn
 
 
 class _Change(NamedTuple):

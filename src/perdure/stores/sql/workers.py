@@ -13,7 +13,7 @@ from perdure.stores.sql import reap
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.finish import release_held
 from perdure.stores.sql.statements import Run, statement
-from perdure.stores.sql.transaction import Transaction
+from perdure.stores.sql.transaction import Transaction, sees_latest
 
 __all__ = ["SqlWorkers"]
 
@@ -109,6 +109,7 @@ def _add(tx: Transaction, worker: WorkerId, card: WorkerCard) -> None:
         tx.run(_SET_AGENT, (agent.name, msgspec.json.encode(agent), tx.now))
 
 
+@sees_latest
 def _bow_out(tx: Transaction, worker: WorkerId) -> None:
     if tx.run(_END, (worker, tx.now)).fetchone() is None:
         return

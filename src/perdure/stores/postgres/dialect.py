@@ -1,0 +1,127 @@
+"""The text of a statement for PostgreSQL: its own by the same name in `sql/*.sql`, else the common one.
+
+The common text differs in the placeholders only. Statements that SQLite reads row by row, as far as they are
+needed, are read in pages here: each page begins behind the last row of the one before, by the index.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from perdure.stores.sql.statements import NAMES, Statement, read_all
+
+__all__ = ["Paging", "Text", "own", "paging_of", "text_of"]
+
+_OWN = read_all(Path(__file__).parent / "sql")
+_MARK = re.compile(r"\?(\d*)")
+_READS = re.compile(r"^\s*(SELECT|WITH RECURSIVE)\b", re.IGNORECASE)
+_RETURNS = re.compile(r"\bRETURNING\b", re.IGNORECASE)
+_PAGE = 64
+_BY_ID = {
+    *("list_all", "list_ready", "list_ready_of", "list_later", "list_later_of", "list_waiting", "list_waiting_of"),
+    *("list_leased", "list_ended", "list_ended_of", "list_dead_code", "list_dead_code_of"),
+}
+"""Read downwards from the id that is their last parameter; the id is their first column."""
+_BY_KEY = {"ready_most_urgent", "ready_earliest"}
+"""Their own text takes, behind the common parameters, the key of the row before: priority, tag and id."""
+
+
+class Text(NamedTuple):
+    """A statement as PostgreSQL is told it."""
+
+    text: str
+    reads: bool
+    """It changes nothing."""
+    returns: bool
+    """Each row that it changes is returned."""
+
+
+class Paging(NamedTuple):
+    """How to read a statement in pages."""
+
+    text: str
+    by_id: bool
+    size: int = _PAGE
+
+    def first(self, given: Sequence[Any]) -> Sequence[Any]:
+        """Give the parameters of the first page.
+
+        Args:
+            given (Sequence[Any]): Those of the statement.
+
+        Returns:
+            Sequence[Any]: Those of the text.
+        """
+        return given if self.by_id else (*given, -1, -1, -1)
+
+    def next(self, given: Sequence[Any], last: Sequence[Any]) -> Sequence[Any]:
+        """Give the parameters of the page behind a row.
+
+        Args:
+            given (Sequence[Any]): Those of the statement.
+            last (Sequence[Any]): The last row so far.
+
+        Returns:
+            Sequence[Any]: Those of the text.
+        """
+        return (*given[:-1], last[0]) if self.by_id else (*given, *last[:3])
+
+
+def own(name: str) -> Statement:
+    """Look up a statement that only PostgreSQL has.
+
+    Args:
+        name (str): As in `-- name: …`.
+
+    Returns:
+        Statement: Its SQL.
+    """
+    return _OWN[name]
+
+
+@cache
+def text_of(statement: str) -> Text:
+    """Give the text of a statement.
+
+    Args:
+        statement (str): One of `stores/sql`, or our own.
+
+    Returns:
+        Text: It.
+    """
+    text = str(_OWN.get(getattr(statement, "name", ""), statement))
+    return Text(_numbered(text), _READS.match(text) is not None, _RETURNS.search(text) is not None)
+
+
+@cache
+def paging_of(statement: str) -> Paging | None:
+    """Say how a statement is read in pages.
+
+    Args:
+        statement (str): One of `stores/sql`.
+
+    Returns:
+        Paging | None: None if it is not.
+    """
+    name = getattr(statement, "name", "")
+    if name not in _BY_ID | _BY_KEY:
+        return None
+    return Paging(f"{text_of(statement).text} LIMIT {_PAGE}", name in _BY_ID)
+
+
+def _numbered(text: str) -> str:
+    count = 0
+
+    def number(mark: re.Match[str]) -> str:
+        nonlocal count
+        count += 1
+        return f"${mark[1] or count}"
+
+    return _MARK.sub(number, text)
+
+
+assert NAMES >= _BY_ID | _BY_KEY, "a statement that is read in pages has another name now"

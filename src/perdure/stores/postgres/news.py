@@ -1,0 +1,183 @@
+"""Hearing of changes: of this process at once, of others by NOTIFY, and by looking.
+
+A process that waits for changes, or makes some, has one connection for it, its ear. NOTIFY is never part of
+a put's transaction, since PostgreSQL commits such transactions one after the other: it is sent from here
+afterwards, at most every 20 ms, and only if another process listens. Whoever waits also looks now and then,
+so a lost notification costs half a second and no more.
+
+What is told to waiters is the number below which nothing can appear any more (`change_horizon`). A change of
+a transaction that began before another's and commits after it is thus never passed over; while one is known
+to be held back like that, the ear looks again every few milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from perdure.clock import awake, chance
+from perdure.errors.base import PerdureError
+from perdure.stores.postgres.border import FOREIGN
+from perdure.stores.postgres.connection import Address, Connection, connect, farewell
+from perdure.stores.postgres.dialect import own, text_of
+from perdure.stores.sql.statements import statement
+
+__all__ = ["News"]
+
+_NEWEST, _RING = text_of(statement("sequence_last_change")).text, text_of(own("ring")).text
+_RING_EVERY_S = 0.02
+_LOOK_S, _LOOK_DEAF_S = 1.0, 0.4
+_LOOKS, _HELD_BACK_S = 3, 0.005
+_IDLE_S = 60.0
+_TROUBLE_S = 0.25
+_ANSWER_S = 10.0
+_EARS, _NAME = "ears", "SELECT set_config('application_name', $1, false)"
+_log = logging.getLogger("perdure.stores")
+
+
+class News:
+    """Knows the newest change and who waits for the next. Used on one loop.
+
+    Args:
+        address (Address): Where the database is.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self.newest: int = 0
+        """Below it nothing appears any more."""
+        self._waiting: dict[asyncio.Future[None], int] = {}
+        self._stir = asyncio.Event()
+        self._to_ring = False
+        self._to_look = 0
+        self._rung_at = 0.0
+        self._listens = False
+        self._closing = False
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self, connection: Connection) -> None:
+        """Look for the first time.
+
+        Args:
+            connection (Connection): Any.
+        """
+        if preamble := self._address.preamble:
+            await connection.execute(f"BEGIN;{preamble}")
+            self.newest = await connection.fetchval(_NEWEST)
+            await connection.execute("COMMIT")
+        else:
+            self.newest = await connection.fetchval(_NEWEST)
+
+    async def changed(self, after: int, timeout_s: float) -> int:
+        """Wait for a change.
+
+        Args:
+            after (int): The newest change the caller knows.
+            timeout_s (float): Wait no longer than this.
+
+        Returns:
+            int: The newest change; `after` if nothing happened in time.
+        """
+        if self.newest > after:
+            return self.newest
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[waiter] = after
+        self._wake()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await waiter
+        except TimeoutError:
+            return max(self.newest, after)
+        finally:
+            del self._waiting[waiter]
+        return self.newest
+
+    def committed(self) -> None:
+        """Hear that this process has committed a change."""
+        self._to_ring = self._address.flags.listen
+        if self._to_ring or self._waiting:
+            self._to_look = _LOOKS
+            self._wake()
+
+    async def close(self) -> None:
+        """Ring a last time if that is due, and wait for nothing any more."""
+        self._closing = True
+        self._stir.set()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=2.0)
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _wake(self) -> None:
+        self._stir.set()
+        if self._task is None and not self._closing:
+            self._task = asyncio.get_running_loop().create_task(self._work())
+
+    async def _work(self) -> None:
+        while not self._closing:
+            connection: Connection | None = None
+            self._listens = False
+            try:
+                connection = await connect(self._address, role="news", answer_s=_ANSWER_S)
+                await self._hear_and_tell(connection)
+            except (PerdureError, *FOREIGN) as error:
+                _log.warning("changes of other processes are not heard for %.2f s: %s", _TROUBLE_S, error)
+            finally:
+                if connection is not None:
+                    await farewell(connection)
+            if not self._closing:
+                await asyncio.sleep(_TROUBLE_S * (0.5 + chance()))
+
+    async def _hear_and_tell(self, connection: Connection) -> None:
+        while not self._closing or self._to_ring:
+            if self._to_ring:
+                await self._ring(connection)
+            if self._waiting:
+                await self._listen(connection)
+                await self._look(connection)
+            if not self._closing:
+                await self._rest(self._how_long())
+
+    def _how_long(self) -> float:
+        if self._to_ring:
+            return max(0.0, self._rung_at + _RING_EVERY_S - awake())
+        if not self._waiting:
+            return _IDLE_S
+        if self._to_look > 0:
+            return _HELD_BACK_S
+        return (_LOOK_S if self._listens else _LOOK_DEAF_S) * (0.5 + chance() / 2)
+
+    async def _rest(self, limit_s: float) -> None:
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._stir.wait()
+        except TimeoutError:
+            return
+        self._stir.clear()
+
+    async def _ring(self, connection: Connection) -> None:
+        if awake() < self._rung_at + _RING_EVERY_S and not self._closing:
+            return
+        self._to_ring, self._rung_at = False, awake()
+        await connection.fetch(_RING, f"perdure.{self._address.schema}", "", f"{self._address.application} {_EARS}")
+
+    async def _listen(self, connection: Connection) -> None:
+        if self._address.flags.listen and not self._listens:
+            await connection.add_listener(f"perdure.{self._address.schema}", self._rung)
+            await connection.execute(_NAME, f"{self._address.application} {_EARS}")  # so that others know that it is worth to ring
+            self._listens = True
+
+    def _rung(self, *_: object) -> None:
+        self._to_look = _LOOKS
+        self._stir.set()
+
+    async def _look(self, connection: Connection) -> None:
+        before = self.newest
+        self._to_look -= 1
+        await self.begin(connection)
+        self.newest = max(self.newest, before)
+        for waiter, after in self._waiting.items():
+            if self.newest > after and not waiter.done():
+                waiter.set_result(None)
+        if self.newest > before:
+            self._to_look = 0

@@ -1,0 +1,121 @@
+-- The change sequence and the kept numbers.
+
+-- name: change_add_many
+-- All changes of a transaction. Of those that only add to a total no message moved: they come first, so that
+-- the newest number is a move's.
+INSERT INTO change (seq, id, route, at, was, state, total)
+SELECT s.seq + new.n, new.id, new.route, ?1, new.was, new.state, new.total
+  FROM (SELECT change_seq() AS seq) s,
+       unnest(?2::bigint[], ?3::bigint[], ?4::text[], ?5::text[], ?6::text[]) WITH ORDINALITY AS new (id, route, was, state, total, n);
+
+-- name: change_add_in_turn
+-- Where transactions have no numbers: in the order of their commits, since the lock is held until then.
+INSERT INTO change (seq, id, route, at, was, state, total)
+SELECT nextval('number'), new.id, new.route, ?1, new.was, new.state, new.total
+  FROM unnest(?2::bigint[], ?3::bigint[], ?4::text[], ?5::text[], ?6::text[]) AS new (id, route, was, state, total);
+
+-- name: change_lock
+SELECT one FROM origin FOR UPDATE;
+
+-- name: counting_add
+INSERT INTO counting (name, n) SELECT name, n FROM unnest(?1::text[], ?2::bigint[]) AS new (name, n);
+
+-- name: change_newest_of_mine
+SELECT max(seq) FROM change WHERE seq > ? AND seq < ?;
+
+-- name: sequence_last_change
+-- What was forgotten was folded before.
+SELECT greatest(
+    (SELECT seq FROM folded),
+    (SELECT seq FROM change WHERE seq < (SELECT change_horizon()) AND id IS NOT NULL ORDER BY seq DESC LIMIT 1));
+
+-- name: change_list
+SELECT c.seq, c.id, t.name, r.queue, r.agent, c.state, c.at
+  FROM change c
+  JOIN message m ON m.id = c.id
+  JOIN route r ON r.id = m.route
+  JOIN tenant t ON t.id = m.tenant
+ WHERE c.seq > ?1 AND c.seq < (SELECT change_horizon()) AND (?2::text IS NULL OR t.name = ?2::text)
+ ORDER BY c.seq
+ LIMIT ?3;
+
+-- name: change_forget
+DELETE FROM change
+ WHERE seq IN (SELECT seq FROM change WHERE seq <= (SELECT seq FROM folded) ORDER BY seq LIMIT 10000)
+   AND at < ?;
+
+-- name: folded_lock
+-- Whoever tends holds this row; whoever comes meanwhile need not tend.
+SELECT seq FROM folded FOR UPDATE SKIP LOCKED;
+
+-- name: folded_wait
+SELECT seq FROM folded FOR UPDATE;
+
+-- name: fold_reach
+-- A bounded bite, and nothing that a transaction still open could slip in below.
+SELECT max(seq)
+  FROM (SELECT seq FROM change WHERE seq > ? AND seq < (SELECT change_horizon()) ORDER BY seq LIMIT 200000) AS bite;
+
+-- name: fold_read
+-- Grouped before routes are looked up: a look for each kind of move, not for each move.
+WITH moved AS (
+    SELECT route, was, state, total, count(*) AS n
+      FROM change
+     WHERE seq > ?1 AND seq <= ?2
+     GROUP BY route, was, state, total
+), said AS (
+    SELECT route, 'now' AS kind, was AS name, -n AS n FROM moved WHERE was IS NOT NULL
+    UNION ALL
+    SELECT route, 'now', state, n FROM moved WHERE state IS NOT NULL
+    UNION ALL
+    SELECT route, 'ever', total, n FROM moved WHERE total IS NOT NULL
+)
+SELECT r.queue, s.kind, s.name, sum(s.n)::bigint FROM said s JOIN route r ON r.id = s.route GROUP BY r.queue, s.kind, s.name;
+
+-- name: folded_set
+UPDATE folded SET seq = ?;
+
+-- name: tally_add
+INSERT INTO tally (queue, kind, name, n) VALUES (?, ?, ?, ?)
+ON CONFLICT (queue, kind, name) DO UPDATE SET n = tally.n + excluded.n;
+
+-- name: tally_list
+-- What is folded, and what is not yet.
+WITH moved AS (
+    SELECT route, was, state, total, count(*) AS n
+      FROM change
+     WHERE seq > (SELECT seq FROM folded)
+     GROUP BY route, was, state, total
+), said AS (
+    SELECT route, 'now' AS kind, was AS name, -n AS n FROM moved WHERE was IS NOT NULL
+    UNION ALL
+    SELECT route, 'now', state, n FROM moved WHERE state IS NOT NULL
+    UNION ALL
+    SELECT route, 'ever', total, n FROM moved WHERE total IS NOT NULL
+), everything AS (
+    SELECT r.queue, s.kind, s.name, s.n FROM said s JOIN route r ON r.id = s.route
+    UNION ALL
+    SELECT queue, kind, name, n FROM tally
+)
+SELECT queue, kind, name, sum(n)::bigint FROM everything GROUP BY queue, kind, name ORDER BY queue;
+
+-- name: counting_take
+DELETE FROM counting RETURNING name, n;
+
+-- name: counter_add
+INSERT INTO counter (name, n) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET n = counter.n + excluded.n;
+
+-- name: counter_list
+SELECT name, sum(n)::bigint
+  FROM (SELECT name, n FROM counter UNION ALL SELECT name, n FROM counting) AS everything
+ GROUP BY name;
+
+-- name: tend_look
+-- And whether there is enough to fold: whoever reads kept numbers adds up what is not.
+SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1)
+    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'deadline' AND at <= ?1)
+    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'patience' AND at <= ?1)
+    OR EXISTS (SELECT 1 FROM route WHERE sweep_at <= ?1)
+    OR coalesce((SELECT at FROM change WHERE seq <= (SELECT seq FROM folded) ORDER BY seq LIMIT 1) < ?2, false)
+    OR EXISTS (SELECT 1 FROM change WHERE seq > (SELECT seq FROM folded) ORDER BY seq OFFSET 500)
+    OR EXISTS (SELECT 1 FROM counting OFFSET 200);

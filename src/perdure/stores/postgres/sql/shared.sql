@@ -1,0 +1,108 @@
+-- What PostgreSQL says differently from the common text, by the same names.
+
+-- name: step_begin
+UPDATE step
+   SET scope = ?2, kind = ?3, name = ?4, fingerprint = ?5, n = ?6,
+       state = ?7, attempt = ?8, ambiguous = ambiguous + ?9, began_at = ?10, ended_at = ?11, until = ?12,
+       idempotent = ?13, diverged = greatest(diverged, ?14), tool_version = ?15, result = ?16,
+       tries = tries + 1, error = NULL, handle = NULL, decided_by = NULL
+ WHERE id = ?1;
+
+-- name: request_set
+INSERT INTO request (step, data) VALUES (?, ?) ON CONFLICT (step) DO UPDATE SET data = excluded.data;
+
+-- name: ready_most_urgent
+-- In pages: behind the common parameter comes the key of the last row of the page before.
+SELECT priority, tag, id, route FROM ready WHERE route = ? AND (priority, tag, id) > (?, ?, ?) ORDER BY priority, tag, id;
+
+-- name: ready_earliest
+SELECT priority, tag, id, route FROM ready WHERE route = ?1 AND id > ?4 AND ?2::bigint IS NOT NULL AND ?3::bigint IS NOT NULL ORDER BY id;
+
+-- name: message_to_run
+SELECT m.id, m.route, m.tenant,
+       m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.dedup_key, m.metadata, m.body,
+       coalesce(p.used, 0), coalesce(p.crashes, 0), p.started_at, p.waiting_since
+  FROM message m LEFT JOIN progress p ON p.id = m.id
+ WHERE m.id = ?;
+
+-- name: list_dead_code
+SELECT id FROM outcome WHERE state = 'dead' AND code = ? AND route = ? AND id < ? ORDER BY id DESC;
+
+-- name: list_dead_code_of
+SELECT id FROM outcome WHERE state = 'dead' AND code = ? AND tenant = ? AND route = ? AND id < ? ORDER BY id DESC;
+
+-- name: memory_stats
+SELECT count(*), coalesce(sum(length(value)), 0)::bigint FROM memory WHERE tenant = ? AND space = ?;
+
+-- name: route_find
+-- As the unique index says it, so that it is used.
+SELECT id
+  FROM route
+ WHERE agent = ?2 AND queue = ?1 AND quarantine = ?5
+   AND (version IS NULL) = (?3::text IS NULL) AND coalesce(version, '') = coalesce(?3::text, '')
+   AND (lane IS NULL) = (?4::text IS NULL) AND coalesce(lane, '') = coalesce(?4::text, '');
+
+-- name: route_lower_patience
+UPDATE route
+   SET patience_s = ?2, sweep_at = CASE WHEN sweep_at IS NOT NULL THEN least(sweep_at, ?3 + ?2) END
+ WHERE id = ?1 AND patience_s > ?2;
+
+-- name: route_quarantine_of
+SELECT q.id
+  FROM route r
+  JOIN route q ON q.agent = r.agent AND q.queue = r.queue AND q.quarantine = 1
+              AND q.version IS NOT DISTINCT FROM r.version AND q.lane IS NOT DISTINCT FROM r.lane
+ WHERE r.id = ?;
+
+-- name: progress_set
+INSERT INTO progress (id, used, crashes, results, revived, started_at, waiting_since, usage)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE
+   SET used = excluded.used, crashes = excluded.crashes, results = excluded.results, revived = excluded.revived,
+       started_at = excluded.started_at, waiting_since = excluded.waiting_since, usage = excluded.usage;
+
+-- name: ready_leave
+DELETE FROM ready WHERE route = ? AND id = ?;
+
+-- name: expiry_add
+INSERT INTO expiry (kind, at, id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- name: lease_check
+-- Locked, or else it could be taken away between this look and the commit of what it allows.
+SELECT 1 FROM lease WHERE id = ? AND token = ? FOR SHARE;
+
+-- name: worker_is_alive
+-- Locked, or else a worker could be declared dead while it takes a message, which nobody would take back.
+SELECT id FROM worker WHERE id = ? AND ended_at IS NULL FOR SHARE;
+
+-- name: all_paused
+SELECT all_paused FROM origin;
+
+-- name: lane_close
+INSERT INTO lane (name, closed_until, why) VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET closed_until = excluded.closed_until, why = excluded.why
+ WHERE excluded.closed_until > lane.closed_until;
+
+-- name: view_message
+SELECT m.id, m.route, t.name, r.queue, r.agent, r.version, r.lane,
+       m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.dedup_key, m.metadata, m.body,
+       coalesce(p.used, 0), coalesce(p.crashes, 0), coalesce(p.results, 0), coalesce(p.revived, 0), p.started_at, p.waiting_since, p.usage
+  FROM message m
+  JOIN route r ON r.id = m.route
+  JOIN tenant t ON t.id = m.tenant
+  LEFT JOIN progress p ON p.id = m.id
+ WHERE m.id = ?;
+
+-- name: worker_agent_add
+INSERT INTO worker_agent (worker, agent, version) VALUES (?, ?, ?)
+ON CONFLICT (worker, agent) DO UPDATE SET version = excluded.version;
+
+-- name: route_add
+INSERT INTO route (queue, agent, version, lane, quarantine, patience_s) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id;
+
+-- name: tenant_add
+INSERT INTO tenant (name) VALUES (?) ON CONFLICT DO NOTHING RETURNING id;
+
+-- name: route_block
+UPDATE route SET blocked_since = ?2, sweep_at = ?2 + patience_s, swept = 0, sweep_next = NULL
+ WHERE id = ?1 AND (blocked_since IS NULL) <> (?2::double precision IS NULL);

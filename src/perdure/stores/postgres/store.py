@@ -1,0 +1,109 @@
+"""The store in a PostgreSQL database."""
+
+from __future__ import annotations
+
+import re
+from types import TracebackType
+from typing import Self
+
+from perdure.clock import Clock
+from perdure.errors.base import StoreUnsuitable
+from perdure.stores.postgres.connection import Address
+from perdure.stores.postgres.engine import Engine
+from perdure.stores.postgres.flags import Flags
+from perdure.stores.sql.journal import SqlJournal
+from perdure.stores.sql.keys import SqlKeys
+from perdure.stores.sql.memory import SqlMemory
+from perdure.stores.sql.messages import SqlMessages
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.workers import SqlWorkers
+
+__all__ = ["PostgresStore"]
+
+_CHECK = statement("all_paused")
+_SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,39}")
+
+
+class PostgresStore:
+    """Keeps everything in one schema of a database, for any number of processes on any machines.
+
+    Args:
+        url (str): `postgresql://user:password@host:5432/database`.
+        clock (Clock | None): The store's only source of time; None is the database's.
+        wait_s (float): How long a call waits for a database that is locked, restarting or out of reach.
+        pool (int): At most so many connections of this process for reading and writing; two or three more are
+            for news, locks and each worker's heartbeat.
+        schema (str): Where the tables are; made when it is not there.
+        flags (Flags): What the database can do.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock | None = None,
+        wait_s: float = 5.0,
+        pool: int = 12,
+        schema: str = "perdure",
+        flags: Flags | None = None,
+    ) -> None:
+        if not _SCHEMA.fullmatch(schema):
+            raise StoreUnsuitable(f"{schema!r} is no name for a schema of ours", hint="Use up to 40 small letters, digits and `_`.")
+        self._engine = Engine(Address(url, schema, Flags() if flags is None else flags, wait_s), clock, pool=pool)
+        self._messages = SqlMessages(self._engine)
+        self._workers = SqlWorkers(self._engine)
+        self._journal = SqlJournal(self._engine)
+        self._memory = SqlMemory(self._engine)
+        self._keys = SqlKeys(self._engine)
+
+    @property
+    def messages(self) -> SqlMessages:
+        """Messages and queues."""
+        return self._messages
+
+    @property
+    def workers(self) -> SqlWorkers:
+        """Workers, agents and schemas."""
+        return self._workers
+
+    @property
+    def journal(self) -> SqlJournal:
+        """The steps of runs."""
+        return self._journal
+
+    @property
+    def memory(self) -> SqlMemory:
+        """What agents keep between runs."""
+        return self._memory
+
+    @property
+    def keys(self) -> SqlKeys:
+        """API keys."""
+        return self._keys
+
+    async def __aenter__(self) -> Self:
+        """Open it, creating or upgrading what is there.
+
+        Returns:
+            Self: The same store, open.
+        """
+        await self._engine.open()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Close it: what was accepted is on disk.
+
+        Args:
+            kind (type[BaseException] | None): As Python gives it.
+            error (BaseException | None): As Python gives it.
+            trace (TracebackType | None): As Python gives it.
+        """
+        await self._engine.close()
+
+    async def check(self) -> None:
+        """Make sure that it answers."""
+        await self._engine.read(_check)
+
+
+def _check(run: Run) -> None:
+    run(_CHECK).fetchone()

@@ -1,0 +1,159 @@
+"""One write transaction on PostgreSQL.
+
+What the shared code draws and switches lies elsewhere than in SQLite: numbers in sequences, kept counts in
+the change sequence. A number is drawn for this transaction alone and never kept for the next one: a message
+put later by another process would else be tagged before it.
+"""
+
+from __future__ import annotations
+
+from collections import ChainMap, Counter
+from collections.abc import Iterator
+
+from perdure.clock import Moment
+from perdure.stores.postgres.bridge import Runner
+from perdure.stores.postgres.dialect import own
+from perdure.stores.postgres.flags import Flags
+from perdure.stores.sql.names import Names, RouteRow
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.transaction import Transaction
+
+__all__ = ["KeptNames", "PostgresTransaction"]
+
+_DRAW, _WORKER, _TAKEN, _TAKE = own("number_draw"), own("worker_number"), own("taken_so_far"), own("taken_add")
+_ADD, _LOCK, _IN_TURN, _COUNT = own("change_add_many"), own("change_lock"), own("change_add_in_turn"), own("counting_add")
+_PAUSE_ALL, _ALL_PAUSED, _XID = own("pause_all"), statement("all_paused"), own("xid_if_any")
+_ALONE, _ALONE_OR_WAIT, _REACH, _READ = own("folded_lock"), own("folded_wait"), own("fold_reach"), own("fold_read")
+_SET, _TALLY, _COUNTED, _COUNTER = own("folded_set"), statement("tally_add"), own("counting_take"), statement("counter_add")
+_MOST_AT_ONCE = 512
+
+
+class KeptNames(Names):
+    """Routes and tenants that are committed, shared by all transactions of a process; or those of one transaction.
+
+    Args:
+        run (Run): Of the transaction.
+        kept (KeptNames | None): What is known to be committed.
+    """
+
+    def __init__(self, run: Run, kept: KeptNames | None = None) -> None:
+        super().__init__(run)
+        self._kept = kept
+        if kept is not None:
+            self._by_key = ChainMap({}, kept._by_key)
+            self._by_id = ChainMap({}, kept._by_id)
+            self._patience = ChainMap({}, kept._patience)
+            self._tenants = ChainMap({}, kept._tenants)
+            self._tenant_names = ChainMap({}, kept._tenant_names)
+
+    def keep(self) -> None:
+        """Let the others know, now that it is committed."""
+        if self._kept is not None:
+            for name in ("_by_key", "_by_id", "_patience", "_tenants", "_tenant_names"):
+                new = getattr(self, name).maps[0]
+                if new:
+                    getattr(self._kept, name).update(new)
+
+
+class PostgresTransaction(Transaction):
+    """What is being committed, inside a driven function.
+
+    Args:
+        runner (Runner): Of the connection.
+        names (Names): Its routes and tenants.
+        now (Moment): The store's time.
+        flags (Flags): What may be used.
+    """
+
+    def __init__(self, runner: Runner, names: Names, now: Moment, flags: Flags) -> None:
+        self._flags = flags
+        self._numbers: Iterator[int] = iter(())
+        self._next_block = 1
+        self._taken: int | None = None
+        self._took = 0
+        self._beside: list[tuple[int, str]] = []
+        super().__init__(runner.run, runner.run_many, names, now)
+
+    def number(self) -> int:
+        """Draw the next of the one growing sequence; in blocks that grow."""
+        drawn = next(self._numbers, None)
+        if drawn is None:
+            block, self._next_block = self._next_block, min(8 * self._next_block, _MOST_AT_ONCE)
+            self._numbers = iter([number for (number,) in self.run(_DRAW, (block,)).fetchall()])
+            drawn = next(self._numbers)
+        return drawn
+
+    def worker_number(self) -> int:
+        """Draw a number for a worker."""
+        return int(self.run(_WORKER).get)
+
+    def turn(self) -> int:
+        """Tell the how many-th of all messages ever leased the next one is; others may lease at the same time."""
+        if self._taken is None:
+            self._taken = int(self.run(_TAKEN).get)
+        return self._taken + self._took + 1
+
+    def took(self) -> None:
+        """Note that one more has been leased."""
+        self._took += 1
+
+    def is_all_paused(self) -> bool:
+        """Tell whether everything is paused."""
+        return bool(self.run(_ALL_PAUSED).get)
+
+    def pause_all(self, *, paused: bool) -> None:
+        """Turn the big switch."""
+        self.run(_PAUSE_ALL, (int(paused),))
+
+    def alone(self) -> bool:
+        """Make sure that nobody else tends at the same time."""
+        return self.run(_ALONE if self._flags.skip_locked else _ALONE_OR_WAIT).get is not None
+
+    def fold(self) -> None:
+        """Bring the kept counts up to date, as far as no change can appear behind any more."""
+        folded = int(self.run(_ALONE_OR_WAIT).get)
+        reach = self.run(_REACH, (folded,)).get
+        if reach is not None:
+            self.run_many(_TALLY, [row for row in self.run(_READ, (folded, reach)) if row[-1]])
+            self.run(_SET, (reach,))
+        counted: Counter[str] = Counter()
+        for name, n in self.run(_COUNTED):
+            counted[name] += n
+        self.run_many(_COUNTER, list(counted.items()))
+
+    def total(self, route: RouteRow, name: str) -> None:
+        """Add one to a total of a queue."""
+        self._beside.append((route.id, name))
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        ids = [None] * len(self._beside) + [one.id for one in self._changes]
+        if ids:
+            routes = [route for route, _ in self._beside] + [one.route.id for one in self._changes]
+            was = [None] * len(self._beside) + [one.was for one in self._changes]
+            states = [None] * len(self._beside) + [one.state for one in self._changes]
+            totals = [name for _, name in self._beside] + [one.total for one in self._changes]
+            if not self._flags.xids:
+                self.run(_LOCK)
+            self.run(_ADD if self._flags.xids else _IN_TURN, (self.now, ids, routes, was, states, totals))
+        if self._counts:
+            self.run(_COUNT, (list(self._counts), list(self._counts.values())))
+        if self._took:
+            self.run(_TAKE, (self._took,))
+
+    def xid(self) -> str | None:
+        """Tell by which number the fate of this transaction can be asked for.
+
+        Returns:
+            str | None: None if it has written nothing.
+        """
+        found: str | None = self.run(_XID).get if self._flags.xids else None
+        return found
+
+    @property
+    def moved(self) -> bool:
+        """Whether any message has moved."""
+        return bool(self._changes)
+
+    def _begin(self) -> tuple[int, int, int, int, int]:
+        return (0, 0, 0, 0, 0)
