@@ -1,7 +1,9 @@
 """The text of a statement for PostgreSQL: its own by the same name in `sql/*.sql`, else the common one.
 
-The common text differs in the placeholders only. Statements that SQLite reads row by row, as far as they are
-needed, are read in pages here: each page begins behind the last row of the one before, by the index.
+Of the common text the placeholders are numbered, and the few words of SQLite's that have one exact counterpart
+are put into PostgreSQL's; whatever else differs has a text of its own. Statements that SQLite reads row by row,
+as far as they are needed, are read in pages here: each page begins behind the last row of the one before, by
+the index.
 """
 
 from __future__ import annotations
@@ -20,6 +22,13 @@ _OWN = read_all(Path(__file__).parent / "sql")
 _MARK = re.compile(r"\?(\d*)")
 _READS = re.compile(r"^\s*(SELECT|WITH RECURSIVE)\b", re.IGNORECASE)
 _RETURNS = re.compile(r"\bRETURNING\b", re.IGNORECASE)
+_WORDS = (
+    (re.compile(r"\bifnull\("), "coalesce("),
+    (re.compile(r" INDEXED BY \w+"), ""),
+    (re.compile(r"\bIS (?!NOT\b|NULL\b)"), "IS NOT DISTINCT FROM "),
+    (re.compile(r"SELECT value FROM json_each\((\?\d*)\)"), r"SELECT jsonb_array_elements_text(\1::text::jsonb)::bigint"),
+    (re.compile(r"^INSERT OR IGNORE INTO (.*)$", re.DOTALL), r"INSERT INTO \1 ON CONFLICT DO NOTHING"),
+)
 _PAGE = 64
 _BY_ID = {
     *("list_all", "list_ready", "list_ready_of", "list_later", "list_later_of", "list_waiting", "list_waiting_of"),
@@ -93,7 +102,8 @@ def text_of(statement: str) -> Text:
     Returns:
         Text: It.
     """
-    text = str(_OWN.get(getattr(statement, "name", ""), statement))
+    name = getattr(statement, "name", "")
+    text = str(_OWN[name]) if name in _OWN else _translated(statement)
     return Text(_numbered(text), _READS.match(text) is not None, _RETURNS.search(text) is not None)
 
 
@@ -111,6 +121,12 @@ def paging_of(statement: str) -> Paging | None:
     if name not in _BY_ID | _BY_KEY:
         return None
     return Paging(f"{text_of(statement).text} LIMIT {_PAGE}", name in _BY_ID)
+
+
+def _translated(text: str) -> str:
+    for theirs, ours in _WORDS:
+        text = theirs.sub(ours, text)
+    return text
 
 
 def _numbered(text: str) -> str:

@@ -118,6 +118,10 @@ class Engine:
         for call in self._calls:
             call.cancel()
 
+    def heard(self) -> int:
+        """Tell the newest change that this process has heard of."""
+        return self.news.newest
+
     async def changed(self, after: int, timeout_s: float) -> int:
         """Wait for a change."""
         return await self.news.changed(after, timeout_s)

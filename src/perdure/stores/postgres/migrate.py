@@ -21,7 +21,7 @@ from perdure.stores.postgres.dialect import own, text_of
 __all__ = ["LATEST", "migrate", "pending"]
 
 _MIGRATIONS = sorted((Path(__file__).parent / "migrations").glob("[0-9]*.sql"))
-LATEST = len(_MIGRATIONS)
+LATEST = int(_MIGRATIONS[-1].name[:4])
 """The schema this version of Perdure writes."""
 _OLDEST_SERVER = 14
 _SHORTEST_WAIT_S, _ANSWER_S = 30.0, 3600.0
@@ -29,7 +29,8 @@ _RACES = (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError, asyncpg.Dup
 """What one of two hears that make the same thing at the same moment; the next time it is there."""
 _COUNT = "CREATE TABLE IF NOT EXISTS migration (number integer PRIMARY KEY, name text NOT NULL, made_at timestamptz NOT NULL DEFAULT now())"
 _THERE = "SELECT to_regclass($1) IS NOT NULL"
-_MADE = "SELECT coalesce(max(number), 0) FROM migration"
+_MADE = "SELECT number FROM migration"
+_IS_MADE = "SELECT EXISTS (SELECT 1 FROM migration WHERE number = $1)"
 _NOTE = "INSERT INTO migration (number, name) VALUES ($1, $2)"
 _RAISE_BASE = text_of(own("base_raise")).text
 
@@ -81,7 +82,7 @@ async def pending(address: Address) -> list[str]:
             await farewell(connection)
     except FOREIGN as error:
         raise translate(error) from error
-    return [step.stem for step in _MIGRATIONS[made:]]
+    return [step.stem for step in _MIGRATIONS if _number(step) not in made]
 
 
 async def _migrate(address: Address, steps: list[Path]) -> list[str]:
@@ -89,15 +90,13 @@ async def _migrate(address: Address, steps: list[Path]) -> list[str]:
     try:
         await _suit(connection)
         made = await _made(connection, address)
-        if made > len(steps):
+        known = {_number(step) for step in steps}
+        if not made <= known:
             raise StoreUnsuitable(
-                f"the database has schema {made}, and this version of Perdure knows {len(steps)}",
+                f"the database has schema {max(made)}, and this version of Perdure knows {max(known)}",
                 hint="Start the newer version that has upgraded it, or restore a backup.",
             )
-        if made == len(steps):
-            new: list[str] = []
-        else:
-            new = await _upgrade(connection, address, steps)
+        new = await _upgrade(connection, address, steps) if made < known else []
         if address.flags.xids:
             await connection.execute(f"BEGIN;{address.preamble}")
             await connection.execute(_RAISE_BASE)
@@ -115,10 +114,15 @@ async def _suit(connection: Connection) -> None:
         raise StoreUnsuitable(f"the database keeps text as {encoding}", hint="Make one with the encoding UTF8.")
 
 
-async def _made(connection: Connection, address: Address) -> int:
-    if not await connection.fetchval(_THERE, f'"{address.schema}".migration'):
-        return 0
-    return int(await connection.fetchval(_MADE.replace("migration", f'"{address.schema}".migration')))
+def _number(step: Path) -> int:
+    return int(step.name[:4])
+
+
+async def _made(connection: Connection, address: Address) -> set[int]:
+    table = f'"{address.schema}".migration'
+    if not await connection.fetchval(_THERE, table):
+        return set()
+    return {number for (number,) in await connection.fetch(_MADE.replace("migration", table))}
 
 
 async def _upgrade(connection: Connection, address: Address, steps: list[Path]) -> list[str]:
@@ -126,12 +130,12 @@ async def _upgrade(connection: Connection, address: Address, steps: list[Path]) 
     await connection.execute(f'{limit}; CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
     await connection.execute(f'SET search_path TO "{address.schema}"; {_COUNT}')
     new: list[str] = []
-    for number, step in enumerate(steps, 1):
+    for step in steps:
         async with connection.transaction():
             await connection.execute(f'SET LOCAL search_path TO "{address.schema}"; LOCK TABLE migration IN EXCLUSIVE MODE')
-            if await connection.fetchval(_MADE) >= number:
+            if await connection.fetchval(_IS_MADE, _number(step)):
                 continue
             await connection.execute(await asyncio.to_thread(step.read_text, encoding="utf-8"))
-            await connection.execute(_NOTE, number, step.stem)
+            await connection.execute(_NOTE, _number(step), step.stem)
         new.append(step.stem)
     return new

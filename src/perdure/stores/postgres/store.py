@@ -11,10 +11,15 @@ from perdure.errors.base import StoreUnsuitable
 from perdure.stores.postgres.connection import Address
 from perdure.stores.postgres.engine import Engine
 from perdure.stores.postgres.flags import Flags
+from perdure.stores.sql.audit import SqlAudit
+from perdure.stores.sql.bites import SqlDeadLetters
 from perdure.stores.sql.journal import SqlJournal
 from perdure.stores.sql.keys import SqlKeys
 from perdure.stores.sql.memory import SqlMemory
 from perdure.stores.sql.messages import SqlMessages
+from perdure.stores.sql.retention import SqlRetention
+from perdure.stores.sql.runs import SqlRuns
+from perdure.stores.sql.schedules import SqlSchedules
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.workers import SqlWorkers
 
@@ -55,6 +60,11 @@ class PostgresStore:
         self._journal = SqlJournal(self._engine)
         self._memory = SqlMemory(self._engine)
         self._keys = SqlKeys(self._engine)
+        self._runs = SqlRuns(self._engine)
+        self._audit = SqlAudit(self._engine)
+        self._dead_letters = SqlDeadLetters(self._engine)
+        self._schedules = SqlSchedules(self._engine)
+        self._retention = SqlRetention(self._engine)
 
     @property
     def messages(self) -> SqlMessages:
@@ -80,6 +90,31 @@ class PostgresStore:
     def keys(self) -> SqlKeys:
         """API keys."""
         return self._keys
+
+    @property
+    def audit(self) -> SqlAudit:
+        """Who did what."""
+        return self._audit
+
+    @property
+    def dead_letters(self) -> SqlDeadLetters:
+        """What people do to dead letters."""
+        return self._dead_letters
+
+    @property
+    def schedules(self) -> SqlSchedules:
+        """Messages that are put by a calendar."""
+        return self._schedules
+
+    @property
+    def retention(self) -> SqlRetention:
+        """Forgetting what was kept long enough."""
+        return self._retention
+
+    @property
+    def runs(self) -> SqlRuns:
+        """Runs made of other runs."""
+        return self._runs
 
     async def __aenter__(self) -> Self:
         """Open it, creating or upgrading what is there.

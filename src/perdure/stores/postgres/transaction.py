@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections import ChainMap, Counter
 from collections.abc import Iterator
+from typing import Any
 
 from perdure.clock import Moment
+from perdure.messages.message import State
 from perdure.stores.postgres.bridge import Runner
 from perdure.stores.postgres.dialect import own
 from perdure.stores.postgres.flags import Flags
@@ -71,7 +73,7 @@ class PostgresTransaction(Transaction):
         self._next_block = 1
         self._taken: int | None = None
         self._took = 0
-        self._beside: list[tuple[int, str]] = []
+        self._beside: list[tuple[int, State | None, str | None]] = []
         super().__init__(runner.run, runner.run_many, names, now)
 
     def number(self) -> int:
@@ -123,19 +125,20 @@ class PostgresTransaction(Transaction):
 
     def total(self, route: RouteRow, name: str) -> None:
         """Add one to a total of a queue."""
-        self._beside.append((route.id, name))
+        self._beside.append((route.id, None, name))
+
+    def gone(self, route: RouteRow, state: State, total: str | None = None) -> None:
+        """Note that a message has left the store, with all it owned."""
+        self._beside.append((route.id, state, total))
 
     def flush(self) -> None:
         """Write what was gathered."""
-        ids = [None] * len(self._beside) + [one.id for one in self._changes]
-        if ids:
-            routes = [route for route, _ in self._beside] + [one.route.id for one in self._changes]
-            was = [None] * len(self._beside) + [one.was for one in self._changes]
-            states = [None] * len(self._beside) + [one.state for one in self._changes]
-            totals = [name for _, name in self._beside] + [one.total for one in self._changes]
+        rows: list[tuple[Any, ...]] = [(None, route, was, None, total) for route, was, total in self._beside]
+        rows += [(one.id, one.route.id, one.was, one.state, one.total) for one in self._changes]
+        if rows:
             if not self._flags.xids:
                 self.run(_LOCK)
-            self.run(_ADD if self._flags.xids else _IN_TURN, (self.now, ids, routes, was, states, totals))
+            self.run(_ADD if self._flags.xids else _IN_TURN, (self.now, *map(list, zip(*rows, strict=True))))
         if self._counts:
             self.run(_COUNT, (list(self._counts), list(self._counts.values())))
         if self._took:

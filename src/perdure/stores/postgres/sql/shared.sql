@@ -18,19 +18,6 @@ SELECT priority, tag, id, route FROM ready WHERE route = ? AND (priority, tag, i
 -- name: ready_earliest
 SELECT priority, tag, id, route FROM ready WHERE route = ?1 AND id > ?4 AND ?2::bigint IS NOT NULL AND ?3::bigint IS NOT NULL ORDER BY id;
 
--- name: message_to_run
-SELECT m.id, m.route, m.tenant,
-       m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.dedup_key, m.metadata, m.body,
-       coalesce(p.used, 0), coalesce(p.crashes, 0), p.started_at, p.waiting_since
-  FROM message m LEFT JOIN progress p ON p.id = m.id
- WHERE m.id = ?;
-
--- name: list_dead_code
-SELECT id FROM outcome WHERE state = 'dead' AND code = ? AND route = ? AND id < ? ORDER BY id DESC;
-
--- name: list_dead_code_of
-SELECT id FROM outcome WHERE state = 'dead' AND code = ? AND tenant = ? AND route = ? AND id < ? ORDER BY id DESC;
-
 -- name: memory_stats
 SELECT count(*), coalesce(sum(length(value)), 0)::bigint FROM memory WHERE tenant = ? AND space = ?;
 
@@ -47,25 +34,12 @@ UPDATE route
    SET patience_s = ?2, sweep_at = CASE WHEN sweep_at IS NOT NULL THEN least(sweep_at, ?3 + ?2) END
  WHERE id = ?1 AND patience_s > ?2;
 
--- name: route_quarantine_of
-SELECT q.id
-  FROM route r
-  JOIN route q ON q.agent = r.agent AND q.queue = r.queue AND q.quarantine = 1
-              AND q.version IS NOT DISTINCT FROM r.version AND q.lane IS NOT DISTINCT FROM r.lane
- WHERE r.id = ?;
-
 -- name: progress_set
 INSERT INTO progress (id, used, crashes, results, revived, started_at, waiting_since, usage)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (id) DO UPDATE
    SET used = excluded.used, crashes = excluded.crashes, results = excluded.results, revived = excluded.revived,
        started_at = excluded.started_at, waiting_since = excluded.waiting_since, usage = excluded.usage;
-
--- name: ready_leave
-DELETE FROM ready WHERE route = ? AND id = ?;
-
--- name: expiry_add
-INSERT INTO expiry (kind, at, id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
 
 -- name: lease_check
 -- Locked, or else it could be taken away between this look and the commit of what it allows.
@@ -82,16 +56,6 @@ SELECT all_paused FROM origin;
 INSERT INTO lane (name, closed_until, why) VALUES (?, ?, ?)
 ON CONFLICT (name) DO UPDATE SET closed_until = excluded.closed_until, why = excluded.why
  WHERE excluded.closed_until > lane.closed_until;
-
--- name: view_message
-SELECT m.id, m.route, t.name, r.queue, r.agent, r.version, r.lane,
-       m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.dedup_key, m.metadata, m.body,
-       coalesce(p.used, 0), coalesce(p.crashes, 0), coalesce(p.results, 0), coalesce(p.revived, 0), p.started_at, p.waiting_since, p.usage
-  FROM message m
-  JOIN route r ON r.id = m.route
-  JOIN tenant t ON t.id = m.tenant
-  LEFT JOIN progress p ON p.id = m.id
- WHERE m.id = ?;
 
 -- name: worker_agent_add
 INSERT INTO worker_agent (worker, agent, version) VALUES (?, ?, ?)
