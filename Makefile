@@ -16,6 +16,7 @@ INSTALLER ?= uv
 ONCE ?=
 ARGS ?=
 SLOW ?=
+SHORT ?=
 UPGRADE ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -36,10 +37,10 @@ else
 install = $(uv_install) || { echo "  uv could not; asking pip"; $(pip_install); }
 endif
 
-.PHONY: help run test check bench docs lock clean format
+.PHONY: help run test check bench bench-queue docs lock clean format
 
 help:  ## say what can be typed
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 	@echo
 	@sed -n 's/^#   //p' $(MAKEFILE_LIST) | head -4
 
@@ -104,6 +105,9 @@ format: $(DEV)/.stamps/check  ## let ruff write what it can
 
 bench: $(TESTS)/.stamps/wheel  ## numbers, each beside the raw limit of this machine
 	@scripts/benchmarks $(TESTS)/bin/python
+
+bench-queue: $(TESTS)/.stamps/wheel  ## beside other queues, in turns; hours (SHORT=1: a quick look)
+	@$(TESTS)/bin/python -m benchmarks.queue $(if $(SHORT),--short) $(ARGS)
 
 docs: $(DEV)/.stamps/docs  ## the pages as a site in build/docs
 	@$(BIN)/python scripts/diagrams.py && $(BIN)/python scripts/reference.py
