@@ -12,8 +12,9 @@ from perdure.agents.chat import chat
 from perdure.agents.registry import App
 from perdure.clock import Clock, SystemClock
 from perdure.config.secrets import reveal
-from perdure.config.settings import ProviderSettings, Settings
+from perdure.config.settings import ProviderSettings, RetentionSettings, Settings
 from perdure.errors.base import ConfigError, NotYetBuilt
+from perdure.messages.retention import Keep
 from perdure.messages.retry import Backoff
 from perdure.providers.generic import GenericProvider
 from perdure.providers.local import LocalProvider
@@ -154,6 +155,7 @@ def build_worker(
         quarantine=quarantine,
         isolate=isolate,
         backoff=Backoff(base_s=settings.queue.backoff_base_s, cap_s=settings.queue.backoff_cap_s),
+        keep=_keep(settings.retention),
         clock=clock,
     )
 
@@ -178,6 +180,11 @@ def _make_folder(folder: Path) -> None:
     except OSError as error:
         what = f"there can be no folder {str(folder)!r}: {error.strerror or error}"
         raise ConfigError(what, hint="Name one that you may write to: --data, or PERDURE_DATA.") from error
+
+
+def _keep(wanted: RetentionSettings) -> Keep:
+    kept = {name: None if period == "forever" else period for name, period in wanted.model_dump().items()}
+    return Keep(**kept)
 
 
 def _provider(name: str, row: ProviderSettings, settings: Settings) -> ChatProvider:

@@ -8,7 +8,7 @@ names are errors with a suggestion (`manager.py`).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -19,11 +19,15 @@ __all__ = [
     "ModelAlias",
     "ProviderSettings",
     "QueueSettings",
+    "RetentionSettings",
     "ServerSettings",
     "Settings",
     "StoreSettings",
     "WorkerSettings",
 ]
+
+
+_DAY_S = 24 * 3600.0
 
 
 class _Part(BaseModel):
@@ -84,6 +88,19 @@ class QueueSettings(_Part):
     backoff_cap_s: float = Field(default=300.0, gt=0)
 
 
+Kept: TypeAlias = Literal["forever"] | Annotated[float, Field(gt=0)]
+
+
+class RetentionSettings(_Part):
+    """How long what has ended is kept, in seconds, or `forever`."""
+
+    done_s: Kept = Field(default=30 * _DAY_S, description="Done messages with their results.")
+    cancelled_s: Kept = Field(default=30 * _DAY_S, description="Cancelled messages.")
+    dead_s: Kept = Field(default="forever", description="Dead letters, unless somebody discards them before.")
+    journals_s: Kept = Field(default=7 * _DAY_S, description="The steps of done and cancelled messages.")
+    audit_s: Kept = Field(default=365 * _DAY_S, description="Rows of the audit log.")
+
+
 class ProviderSettings(_Part):
     """One endpoint that answers prompts."""
 
@@ -119,5 +136,6 @@ class Settings(_Part):
     server: ServerSettings = ServerSettings()
     worker: WorkerSettings = WorkerSettings()
     queue: QueueSettings = QueueSettings()
+    retention: RetentionSettings = RetentionSettings()
     providers: dict[str, ProviderSettings] = {}
     models: dict[str, ModelAlias] = {}

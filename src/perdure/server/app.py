@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -27,6 +28,8 @@ from perdure.server.openai.doors import DOORS as OPENAI_DOORS
 from perdure.server.openai.later import nothing_here
 from perdure.server.openapi import openapi_door
 from perdure.server.parts import ServerParts
+from perdure.worker.calendar import Firing
+from perdure.worker.duties import rounds
 
 __all__ = ["ServerParts", "make_server"]
 
@@ -73,10 +76,13 @@ def _living(core: Core, metrics: Metrics) -> Callable[[Starlette], AbstractAsync
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         metrics.start()
+        firing = asyncio.create_task(rounds("firing schedules", Firing(core.store.schedules, core.clock).once))
         try:
             yield
         finally:
             metrics.stop()
+            firing.cancel()
+            await asyncio.wait([firing])
             await core.feed.close()
 
     return lifespan

@@ -7,6 +7,8 @@ from typing import Protocol
 from perdure.agents.journal import Journal
 from perdure.memory.manager import Memory
 from perdure.messages.registry import WorkerRegistry
+from perdure.messages.retention import Retention
+from perdure.messages.schedules import ScheduleStore
 from perdure.messages.store import MessageStore
 
 __all__ = ["WorkerStore"]
@@ -28,6 +30,16 @@ class WorkerStore(Protocol):
     @property
     def journal(self) -> Journal:
         """What its runs remember."""
+        ...
+
+    @property
+    def schedules(self) -> ScheduleStore:
+        """What it fires, as any living worker does."""
+        ...
+
+    @property
+    def retention(self) -> Retention:
+        """What it tidies, as any living worker does."""
         ...
 
     @property

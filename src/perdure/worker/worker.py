@@ -23,7 +23,9 @@ from perdure.errors.base import ConfigError, StoreError, UnknownModel, WorkerFen
 from perdure.events import tell
 from perdure.messages.message import WorkerId
 from perdure.messages.registry import DEAD_AFTER_S, WorkerCard
+from perdure.messages.retention import Keep
 from perdure.messages.retry import Backoff
+from perdure.worker.calendar import Firing
 from perdure.worker.crew import Crew
 from perdure.worker.duties import Duties, rounds
 from perdure.worker.end import LastCall, WorkerEnd
@@ -36,6 +38,7 @@ from perdure.worker.settle import Settler
 from perdure.worker.slots import Slots
 from perdure.worker.store import WorkerStore
 from perdure.worker.threads import Threads
+from perdure.worker.tidying import Tidying
 
 __all__ = ["Worker"]
 
@@ -59,6 +62,7 @@ class Worker:
         quarantine (bool): Work quarantined messages only, one at a time, and end when none is left.
         isolate (Sequence[str] | None): The command that starts a quarantine process; None starts none.
         backoff (Backoff | None): How far attempts lie apart; None for the defaults.
+        keep (Keep | None): How long what has ended is kept; None for the defaults.
         clock (Clock | None): The store's time; None for the machine's.
     """
 
@@ -77,6 +81,7 @@ class Worker:
         quarantine: bool = False,
         isolate: Sequence[str] | None = None,
         backoff: Backoff | None = None,
+        keep: Keep | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._store = store
@@ -93,6 +98,8 @@ class Worker:
         self._clock = clock or SystemClock()
         self._backoff = backoff or Backoff()
         self._duties = Duties(store.messages, store.workers, self._clock, dead_after_s=dead_after_s)
+        self._firing = Firing(store.schedules, self._clock)
+        self._tidying = Tidying(store.retention, keep or Keep())
         self._lanes = Lanes(store.messages, self._clock)
         self._last_call = LastCall()
         self.ready: asyncio.Event = asyncio.Event()
@@ -168,7 +175,7 @@ class Worker:
     async def _background(self, stop: asyncio.Event, crew: Crew) -> AsyncIterator[None]:
         duties = [self._stopped_by(stop), crew.drop_when_fenced(), rounds("watching threads", self._watch_threads)]
         if not self._quarantine:
-            duties.append(self._duties.run())
+            duties += [self._duties.run(), rounds("firing schedules", self._firing.once), rounds("tidying", self._tidying.once)]
         if self._isolate is not None and not self._quarantine:
             isolation = self._isolation(self._isolate)
             duties += [isolation.run(), self._closed_at_the_end(isolation)]

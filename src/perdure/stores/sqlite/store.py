@@ -13,13 +13,13 @@ from perdure.stores.sql.journal import SqlJournal
 from perdure.stores.sql.keys import SqlKeys
 from perdure.stores.sql.memory import SqlMemory
 from perdure.stores.sql.messages import SqlMessages
-from perdure.stores.sql.retention import SqlRetention
 from perdure.stores.sql.runs import SqlRuns
 from perdure.stores.sql.schedules import SqlSchedules
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.workers import SqlWorkers
 from perdure.stores.sqlite.connection import Synchronous
 from perdure.stores.sqlite.engine import Engine
+from perdure.stores.sqlite.retention import SqliteRetention
 
 __all__ = ["SqliteStore"]
 
@@ -65,7 +65,7 @@ class SqliteStore:
         self._audit = SqlAudit(self._engine)
         self._dead_letters = SqlDeadLetters(self._engine)
         self._schedules = SqlSchedules(self._engine)
-        self._retention = SqlRetention(self._engine)
+        self._retention = SqliteRetention(self._engine)
 
     @property
     def messages(self) -> SqlMessages:
@@ -113,7 +113,7 @@ class SqliteStore:
         return self._schedules
 
     @property
-    def retention(self) -> SqlRetention:
+    def retention(self) -> SqliteRetention:
         """Forgetting what was kept long enough."""
         return self._retention
 
