@@ -19,6 +19,8 @@ FIRST_MOMENT: Moment = 0.0
 LAST_MOMENT: Moment = 253_402_300_799.0
 """The last second of the year 9999: no calendar here goes further."""
 
+_dice = random.Random()  # noqa: S311  # nosec B311 - jitter, not a secret; our own, so that nobody's seed is used up
+
 __all__ = ["FIRST_MOMENT", "LAST_MOMENT", "Clock", "Moment", "SystemClock", "awake", "chance", "iso", "now"]
 
 
@@ -71,7 +73,7 @@ def chance() -> float:
     Returns:
         float: A number in [0, 1), not for secrets.
     """
-    return random.random()  # noqa: S311  # nosec B311 - jitter, not a secret
+    return _dice.random()
 
 
 def iso(moment: Moment | None) -> str | None:
