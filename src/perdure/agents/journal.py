@@ -19,10 +19,23 @@ import msgspec
 
 from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts
-from perdure.messages.message import Lease, MessageId
+from perdure.messages.message import Lease, MessageId, NewMessage
 from perdure.resources.usage import Usage
 
-__all__ = ["FORMAT", "Decision", "Intent", "Journal", "MemoryWrite", "Step", "StepKey", "StepKind", "StepState", "enough"]
+__all__ = [
+    "FORMAT",
+    "WAITS",
+    "Decision",
+    "Intent",
+    "Journal",
+    "MemoryWrite",
+    "Obtained",
+    "Step",
+    "StepKey",
+    "StepKind",
+    "StepState",
+    "enough",
+]
 
 
 FORMAT = 1
@@ -41,6 +54,15 @@ class StepKind(StrEnum):
     SLEEP = "sleep"
     VALUE = "value"
     """`now`, `uuid`, `random`."""
+    WAIT = "wait"
+    """For a signal."""
+    SEND = "send"
+    RESULT = "result"
+    """Of messages it has sent."""
+
+
+WAITS: frozenset[StepKind] = frozenset({StepKind.SLEEP, StepKind.WAIT, StepKind.RESULT})
+"""Steps that do nothing but wait: begun twice they are no second call, and their time is nobody's work."""
 
 
 class StepState(StrEnum):
@@ -84,7 +106,13 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     idempotent: bool = False
     tool_version: str | None = None
     until: Moment | None = None
-    """For `sleep`: when it ends."""
+    """For a sleep or a wait: when it ends."""
+    signal: str | None = None
+    """For `obtain`: the name of the signal it waits for."""
+    children: Sequence[MessageId] = ()
+    """For `obtain`: whose end it waits for."""
+    lenient: bool = False
+    """A child that has not ended well is a result like the others, not a failure of the step."""
     diverged: bool = False
     """It is new, while the journal holds an unclaimed step of the same kind and name."""
     ambiguous: bool = False
@@ -122,6 +150,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """The message it was recorded for, where it was copied by a fork; 0 where it was imported. Its usage is not this run's."""
 
 
+class Obtained(msgspec.Struct, frozen=True, kw_only=True):
+    """What a wait ended with, as recorded."""
+
+    result: bytes | None = None
+    error: ErrorFacts | None = None
+    """In place of a result: a child it waited for did not end well."""
+
+
 class MemoryWrite(msgspec.Struct, frozen=True, kw_only=True):
     """A change of memory, committed together with the step that made it."""
 
@@ -154,7 +190,8 @@ class Journal(Protocol):
     """Keeps what runs have done.
 
     Every writing method takes the lease and is refused with `LeaseLost` when it is stale; nothing is
-    then written, memory included.
+    then written, memory included. One that begins a step (`intend`, `settle`, `obtain`, `send`) is refused with
+    `RunCancelled` when the run has been called off; what is under way may still be recorded.
     """
 
     async def steps(self, id: MessageId, *, shown: bool = True, after: int = 0, most_bytes: int | None = None) -> Sequence[Step]:
@@ -220,6 +257,49 @@ class Journal(Protocol):
         Raises:
             LeaseLost: The run is no longer this worker's; nothing is written.
             Conflict: The step is recorded as done already.
+        """
+        ...
+
+    async def obtain(self, lease: Lease, intent: Intent) -> Obtained | None:
+        """Begin to wait for something, or take it if it is there: one commit either way.
+
+        Called again, with the same number, whenever it may have come; a step that is under way then goes on.
+
+        A signal is the oldest of its name that no step has taken. Children are awaited all together: what became
+        of them is recorded once the last has ended, as `children.outcome_of` says.
+
+        Args:
+            lease (Lease): The right to the run.
+            intent (Intent): The step, with what it waits for: `signal` or `children`.
+
+        Returns:
+            Obtained | None: What was taken and is recorded now; None if it has not come.
+
+        Raises:
+            LeaseError: The run is no longer this worker's, or was called off.
+            NotFound: One of the children was not sent by this run.
+            Conflict: The step is recorded already.
+        """
+        ...
+
+    async def send(self, lease: Lease, intent: Intent, messages: Sequence[NewMessage], *, max_depth: int) -> Sequence[MessageId]:
+        """Put messages and record the step that sends them, in one transaction: never twice, never lost.
+
+        They have the run's message as `parent`, and its tenant.
+
+        Args:
+            lease (Lease): The right to the run.
+            intent (Intent): The step; its result are their ids, as `msg_…`.
+            messages (Sequence[NewMessage]): What to put.
+            max_depth (int): How many senders may stand behind one another.
+
+        Returns:
+            Sequence[MessageId]: One for each message, in their order.
+
+        Raises:
+            LeaseError: The run is no longer this worker's, or was called off.
+            RunLimit: There are too many senders behind one another.
+            Conflict: The step is recorded already.
         """
         ...
 

@@ -46,9 +46,13 @@
     │   ├── DeadlinePassed                permanent, no attempt used
     │   ├── WaitedTooLong                 `max_wait_s` passed without a stated end; permanent
     │   ├── Poison                        crashed its process three times; permanent
+    │   ├── WaitTimedOut                  what `wait_for` or `result_of` waited for did not come in time
+    │   ├── ChildFailed                   a message that the run had sent is dead
+    │   │   └── ChildCancelled                … or was cancelled
     │   └── OutcomeUnknown                a call that is not idempotent may or may not have happened
     ├── LeaseError                    this worker may no longer write
     │   ├── LeaseLost
+    │   ├── RunCancelled                  somebody called the message off; nothing new is begun
     │   └── WorkerFenced
     ├── TurnedAway                    a limit of our own lets nothing through now; retried
     │   ├── BulkheadFull                  so many are at it that there is no room, not even to wait
@@ -593,6 +597,25 @@ class Poison(RunError):
     category = Category.POISON
 
 
+class WaitTimedOut(RunError):
+    """A signal or the end of a child did not come within the time that the agent gave it."""
+
+    code = "wait-timed-out"
+    category = Category.TIMEOUT
+
+
+class ChildFailed(RunError):
+    """A message that the run had sent is dead."""
+
+    code = "child-failed"
+
+
+class ChildCancelled(ChildFailed):
+    """A message that the run had sent was cancelled."""
+
+    code = "child-cancelled"
+
+
 class OutcomeUnknown(RunError):
     """A call that is not idempotent was under way when its worker or connection was lost."""
 
@@ -614,6 +637,12 @@ class LeaseLost(LeaseError):
     """The message is no longer this worker's; whatever it still writes is refused."""
 
     code = "lease-lost"
+
+
+class RunCancelled(LeaseError):
+    """Somebody called the message off: what is under way may end, nothing new is begun."""
+
+    code = "run-cancelled"
 
 
 class WorkerFenced(LeaseError):

@@ -96,7 +96,7 @@ def _kinds(root: type[PerdureError]) -> Iterator[type[PerdureError]]:
 
 
 _KINDS = {kind.code: kind for kind in reversed(list(_kinds(PerdureError))) if kind.__module__ == base.__name__}
-_KINDS |= {f"limit-{what}": RunLimit for what in ("steps", "tokens", "time", "turns")}
+_KINDS |= {f"limit-{what}": RunLimit for what in ("steps", "tokens", "time", "turns", "depth", "children")}
 
 
 def _ours(kind: type[PerdureError], facts: ErrorFacts) -> PerdureError:

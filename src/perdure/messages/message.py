@@ -21,6 +21,8 @@ from perdure.resources.usage import Usage
 MessageId = NewType("MessageId", int)
 """63 bits, ordered by the time of putting; written `msg_…` outside (`ids.py`)."""
 WorkerId = NewType("WorkerId", int)
+GroupId = NewType("GroupId", int)
+"""Messages that were put to be told of together; written `grp_…` outside."""
 
 URGENT, NORMAL, IDLE = 0, 5, 9
 DEFAULT_MAX_WAIT_S = 7 * 24 * 3600.0
@@ -77,13 +79,18 @@ _CANNOT: Mapping[Move, str] = {
 }
 """What a message cannot, where a move is not possible."""
 
-BIRTHS = frozenset({State.READY, State.LATER, State.HELD})
+BIRTHS = frozenset({State.READY, State.LATER, State.HELD, State.WAITING})
 
 MOVES: Mapping[State, Mapping[Move, State]] = {
     State.READY: {Move.LEASE: State.LEASED, Move.BURY: State.DEAD, Move.CANCEL: State.CANCELLED},
     State.LATER: {Move.DUE: State.READY, Move.BURY: State.DEAD, Move.CANCEL: State.CANCELLED},
     State.HELD: {Move.ADMIT: State.READY, Move.BURY: State.DEAD, Move.CANCEL: State.CANCELLED},
-    State.WAITING: {Move.WAKE: State.READY, Move.BURY: State.DEAD, Move.CANCEL: State.CANCELLED},
+    State.WAITING: {
+        Move.WAKE: State.READY,
+        Move.DUE: State.READY,
+        Move.BURY: State.DEAD,
+        Move.CANCEL: State.CANCELLED,
+    },
     State.LEASED: {
         Move.FINISH: State.DONE,
         Move.RETRY: State.LATER,
@@ -152,6 +159,8 @@ class Receipt(msgspec.Struct, frozen=True):
 
     id: MessageId
     duplicate: bool = False
+    group: GroupId | None = None
+    """The group it was put into, if any."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,6 +181,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     lane: str | None = None
     session: str | None = None
     parent: MessageId | None = None
+    """Whose run sent it; told when it ends."""
+    group: GroupId | None = None
+    """With which others it was put; told when it ends."""
     metadata: Mapping[str, str] = {}
     dedup_key: str | None = None
 
@@ -197,16 +209,29 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """Why a message does not run now, and what ends that.
 
     `why` is one of `delay`, `paced` (revived with many), `backoff`, `sleep`, `rate-limit`, `circuit-open`, `account`,
-    `outcome-unknown`, `newer-journal`. `until` is the named moment; None waits for an event or a person. `step` is the
-    step that waits. `open_ended` is True where `max_wait_s` applies although there is a moment
-    (account errors, asked again in steps).
+    `outcome-unknown`, `newer-journal`, `signal`, `children`, `group`. `until` is the named moment; None waits for an
+    event or a person. `step` is the step that waits. `open_ended` is True where `max_wait_s` applies although there is
+    a moment (account errors, asked again in steps).
     """
 
     why: str
     until: Moment | None = None
+    """With `events`: when it goes on without them."""
     step: int | None = None
     open_ended: bool = False
     error: ErrorFacts | None = None
+    events: tuple[str, ...] = ()
+    """Any of these ends it: `signal:NAME`, `children:STEP`, `group:ID`. Such a message is `waiting`, whatever `until` says."""
+
+    @property
+    def move(self) -> Move:
+        """How a run gets into this wait."""
+        return Move.PARK if self.until is not None and not self.events else Move.ASK
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether nobody can say when it ends, so that `max_wait_s` counts."""
+        return self.until is None or self.open_ended
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
@@ -233,6 +258,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     blocked_by: str | None = None
     """Why a ready message does not start: `no-worker`, `queue-paused`, `all-paused`, `lane-closed`, `quarantine`."""
     worker: WorkerId | None = None
+    cancelling: bool = False
+    """It was called off while it runs; its worker brings it to an end."""
     started_at: Moment | None = None
     """When it was first leased, as far as is kept."""
     ended_at: Moment | None = None

@@ -71,6 +71,8 @@ class Reaped(msgspec.Struct, frozen=True, kw_only=True):
     """Ready again, but only alone in a process of their own."""
     buried: Sequence[MessageId]
     """Dead as `poison`."""
+    cancelled: Sequence[MessageId] = ()
+    """Called off before it died."""
 
 
 class Heart(Protocol):

@@ -17,7 +17,8 @@ import msgspec
 from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts, LeaseLost
 from perdure.messages.dead_letters import Edit
-from perdure.messages.message import Attempt, Lease, MessageId, NewMessage, Receipt, State, View, Wait, WorkerId
+from perdure.messages.groups import Group, Members, NewGroup
+from perdure.messages.message import Attempt, GroupId, Lease, MessageId, NewMessage, Receipt, State, View, Wait, WorkerId
 from perdure.messages.routes import Route
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor
@@ -110,10 +111,15 @@ class MessageStore(Protocol):
     When a message ends, its usage is what the call says, and where that says nothing the sum over the
     steps of its journal.
 
+    Whatever a message waits for wakes it in the transaction in which it comes: a signal, the end of the last
+    awaited child, the end of a group's last member. A `park` looks in its own transaction whether that is there
+    already, and then leaves the message ready. So no wake-up is lost, and nobody looks for what may have come.
+
     After its commit a store tells `message.put`, `leased`, `done`, `retried`, `dead`, `parked`, `released`,
-    `cancelled` and `revived` with the facts `message`, `agent`, `queue`, `tenant`, `attempt` and `code` (of the
-    error, or None); `leased` also `worker` and `waited_s`, `done` also `took_s`, `parked` also `why`; and
-    `worker.died` (`worker`, `host`) and `worker.reaped` (`worker`, `released`, `quarantined`, `buried`).
+    `woken`, `signalled`, `cancelling`, `cancelled` and `revived` with the facts `message`, `agent`, `queue`, `tenant`,
+    `attempt` and `code` (of the error, or None); `leased` also `worker` and `waited_s`, `done` also `took_s`, `parked`
+    also `why`, `signalled` also `name`; and `worker.died` (`worker`, `host`) and `worker.reaped` (`worker`, `released`,
+    `quarantined`, `buried`, `cancelled`).
 
     Raises:
         StoreBusy: From any method: the database stayed locked longer than the store waits.
@@ -121,11 +127,13 @@ class MessageStore(Protocol):
         StoreClosed: From any method after the store was closed.
     """
 
-    async def put(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+    async def put(self, messages: Sequence[NewMessage], *, group: NewGroup | GroupId | None = None) -> list[Receipt]:
         """Accept messages: all of them, or none.
 
         Args:
             messages (Sequence[NewMessage]): One to 10,000, validated.
+            group (NewGroup | GroupId | None): Begin a group with them, or add them to one that is open. The receipts say
+                which; a message that a `dedup_key` brought from before stays where it was.
 
         Returns:
             list[Receipt]: One for each, in their order. A known `dedup_key` (per tenant, whichever
@@ -133,6 +141,8 @@ class MessageStore(Protocol):
 
         Raises:
             DedupConflict: A `dedup_key` came with another body or agent; nothing was put.
+            NotFound: There is no such group (of this tenant).
+            Conflict: The group is closed.
             NotYetBuilt: One of them names a session; nothing was put.
         """
         ...
@@ -236,9 +246,10 @@ class MessageStore(Protocol):
     async def park(self, lease: Lease, wait: Wait) -> None:
         """Let a message wait without a worker, no attempt used.
 
-        With `wait.until` it is `later`, without it is `waiting`. A wait without a stated end (no
-        `until`, or `open_ended`) is counted from the first such wait on (`Lease.waiting_since`), until
-        the message waits for something else, is retried, decided on or revived.
+        With `wait.until` it is `later`, without it, or with `wait.events`, it is `waiting`; if one of the events
+        has come by now it is ready. A wait without a stated end (no `until`, or `open_ended`) is counted from
+        the first such wait on (`Lease.waiting_since`), until the message waits for something else, is woken,
+        retried, decided on or revived.
 
         Args:
             lease (Lease): The right to it.
@@ -260,12 +271,17 @@ class MessageStore(Protocol):
         """
         ...
 
-    async def cancel(self, id: MessageId, *, tenant: str | None = None, by: Actor | None = None) -> View:
-        """Call a message off that is not running.
+    async def cancel(self, id: MessageId, *, tenant: str | None = None, children: bool = True, by: Actor | None = None) -> View:
+        """Call a message off.
+
+        One that nobody holds is cancelled at once. One that runs is marked: no new step of it may begin, its
+        worker is told (`called_off`), and whatever it then does with the lease - retry, bury, park, release,
+        even dying - makes the message `cancelled`; only a `done` that is committed first wins.
 
         Args:
             id (MessageId): Which.
             tenant (str | None): Only if it is this tenant's.
+            children (bool): Also call off what its run has sent and has not ended, and what those have sent.
             by (Actor | None): Who does it, for the audit log.
 
         Returns:
@@ -273,8 +289,88 @@ class MessageStore(Protocol):
 
         Raises:
             NotFound: No such message (of this tenant).
-            NotYetBuilt: It is running; that comes later.
             Conflict: It has ended.
+        """
+        ...
+
+    async def called_off(self, worker: WorkerId) -> Sequence[MessageId]:
+        """List what a worker holds and somebody has called off. Cheap; asked whenever something has changed.
+
+        Args:
+            worker (WorkerId): Who asks.
+
+        Returns:
+            Sequence[MessageId]: To be brought to an end now.
+        """
+        ...
+
+    async def signal(self, id: MessageId, name: str, data: bytes, *, tenant: str | None = None, key: str | None = None) -> View:
+        """Tell a message something, for which its run waits or will wait (`run.wait_for`).
+
+        A signal is kept until a wait takes it, oldest first; a message that waits for one of that name is woken.
+
+        Args:
+            id (MessageId): Which.
+            name (str): Which of the things it may wait for.
+            data (bytes): JSON; what the wait returns.
+            tenant (str | None): Only if it is this tenant's.
+            key (str | None): Makes a repeated signal one: the same key and name again changes nothing.
+
+        Returns:
+            View: As it is then.
+
+        Raises:
+            NotFound: No such message (of this tenant).
+            Conflict: It has ended, or too many signals wait to be taken.
+            DedupConflict: The key came with other data.
+        """
+        ...
+
+    async def group(self, id: GroupId, *, tenant: str | None = None) -> Group:
+        """Look how far a group has come.
+
+        Args:
+            id (GroupId): Which.
+            tenant (str | None): Only if it is this tenant's.
+
+        Returns:
+            Group: In kept numbers.
+
+        Raises:
+            NotFound: No such group (of this tenant).
+        """
+        ...
+
+    async def members(self, id: GroupId, *, limit: int = 100, cursor: str | None = None, tenant: str | None = None) -> Members:
+        """List what became of a group's messages.
+
+        Args:
+            id (GroupId): Which.
+            limit (int): At most this many, 1 to 1000.
+            cursor (str | None): Where the page before ended.
+            tenant (str | None): Only if it is this tenant's.
+
+        Returns:
+            Members: In the order of putting.
+
+        Raises:
+            NotFound: No such group (of this tenant).
+            InvalidInput: The cursor is none of ours.
+        """
+        ...
+
+    async def close_group(self, id: GroupId, *, tenant: str | None = None) -> Group:
+        """Say that an open group is complete: from now on its join waits for what is there.
+
+        Args:
+            id (GroupId): Which; a closed one stays as it is.
+            tenant (str | None): Only if it is this tenant's.
+
+        Returns:
+            Group: As it is then.
+
+        Raises:
+            NotFound: No such group (of this tenant).
         """
         ...
 

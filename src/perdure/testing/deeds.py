@@ -10,8 +10,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from perdure.agents.journal import Decision, MemoryWrite, StepKind
-from perdure.errors.base import Conflict, DedupConflict, LeaseLost, NotFound, NotYetBuilt, PerdureError, WorkerFenced
-from perdure.messages.message import Lease, NewMessage, Wait, WorkerId
+from perdure.errors.base import Conflict, DedupConflict, LeaseLost, NotFound, PerdureError, RunCancelled, WorkerFenced
+from perdure.messages.message import ENDS, Lease, NewMessage, Wait, WorkerId
 from perdure.stores.store import Store
 from perdure.testing.clock import FakeClock
 from perdure.testing.given import BROKE, NO_CREDIT, UNKNOWN, card, intent
@@ -66,11 +66,11 @@ class Deeds:
             return
         raise AssertionError(f"it was not refused with {error.__name__}")
 
-    def holds(self, call: Coroutine[Any, Any, None], lease: Lease, letter: Letter, *, fits: bool = True) -> bool:
+    def holds(self, call: Coroutine[Any, Any, object], lease: Lease, letter: Letter, *, fits: bool = True) -> bool:
         """Make a call with a lease.
 
         Args:
-            call (Coroutine[Any, Any, None]): To the store.
+            call (Coroutine[Any, Any, object]): To the store.
             lease (Lease): With which.
             letter (Letter): Its message.
             fits (bool): Whether the state of the journal allows it.
@@ -87,6 +87,23 @@ class Deeds:
             return False
         self.do(call)
         return True
+
+    def begins(self, call: Coroutine[Any, Any, object], lease: Lease, letter: Letter, *, fits: bool) -> bool:
+        """Make a call that begins something new with a lease.
+
+        Args:
+            call (Coroutine[Any, Any, object]): To the store.
+            lease (Lease): With which.
+            letter (Letter): Its message.
+            fits (bool): Whether the state of the journal allows it.
+
+        Returns:
+            bool: True if it had to be accepted, and was.
+        """
+        if letter.called_off and letter.token is not None and self.leases[letter.token] is lease:
+            self.refused(call, RunCancelled)
+            return False
+        return self.holds(call, lease, letter, fits=fits)
 
     # Messages --------------------------------------------------------------------------------------
 
@@ -109,7 +126,8 @@ class Deeds:
     def cancel(self, letter: Letter) -> None:
         call = self.store.messages.cancel(letter.id)
         if letter.place == "leased":
-            self.refused(call, NotYetBuilt)
+            assert self.do(call).cancelling
+            letter.called_off = True
         elif letter.place in {"done", "dead"}:
             self.refused(call, Conflict)
         else:
@@ -133,7 +151,7 @@ class Deeds:
         call = self.store.journal.decide(letter.id, number, decision, by="key_1", result=b"7", tenant=letter.new.tenant)
         if number not in letter.steps:
             self.refused(call, NotFound)
-        elif letter.place != "waiting" or letter.step != number:
+        elif (letter.why, letter.step) != ("outcome-unknown", number):
             self.refused(call, Conflict)
         else:
             self.do(call)
@@ -188,14 +206,17 @@ class Deeds:
         if self.model.workers[worker].alive:
             self.model.workers[worker].alive = False
             for letter in self.model.held_by(worker):
-                self.model.ready(letter, self.clock.now())
+                self.model.back(letter, self.clock.now())
 
     def reap(self) -> None:
         now = self.clock.now()
         silent = sorted(id for id, worker in self.model.workers.items() if worker.alive and now - worker.beat_at > 10)
         expected = {worker: self.model.dies(worker, now) for worker in silent}
         reaped = self.do(self.store.workers.reap())
-        told = {one.worker: {"released": one.released, "quarantined": one.quarantined, "buried": one.buried} for one in reaped}
+        told = {
+            one.worker: {"released": one.released, "quarantined": one.quarantined, "buried": one.buried, "cancelled": one.cancelled}
+            for one in reaped
+        }
         assert {worker: {fate: sorted(ids) for fate, ids in fates.items()} for worker, fates in told.items()} == expected
 
     def lease(self, worker: WorkerId, limit: int) -> None:
@@ -220,7 +241,7 @@ class Deeds:
 
     def is_released(self, lease: Lease, letter: Letter) -> None:
         if self.holds(self.store.messages.release(lease), lease, letter):
-            self.model.ready(letter, self.clock.now())
+            self.model.back(letter, self.clock.now())
 
     def is_done(self, lease: Lease, letter: Letter) -> None:
         if self.holds(self.store.messages.done(lease, b'"good"'), lease, letter):
@@ -234,6 +255,9 @@ class Deeds:
             _blame(letter, number)
             letter.used += 1
             letter.failures += 1
+            if letter.called_off:
+                self.model.end(letter, "cancelled")
+                return
             letter.waiting_since = None
             self.model.wait(letter, "backoff", until=at, step=number)
             self.model.totals[letter.new.queue, "retried"] += 1
@@ -243,7 +267,7 @@ class Deeds:
             _blame(letter, number)
             letter.used += uses_attempt
             letter.failures += 1
-            self.model.end(letter, "dead", code=BROKE.code)
+            self.model.end(letter, "cancelled") if letter.called_off else self.model.end(letter, "dead", code=BROKE.code)
 
     def is_parked(self, lease: Lease, letter: Letter, number: int, *, why: str) -> None:
         now = self.clock.now()
@@ -251,24 +275,47 @@ class Deeds:
             "sleep": Wait(why="sleep", until=now + 8, step=number),
             "account": Wait(why="account", until=now + 8, open_ended=True, error=NO_CREDIT),
             "outcome-unknown": Wait(why="outcome-unknown", step=number, error=UNKNOWN),
+            "signal": Wait(why="signal", step=number, events=("signal:a", "signal:b")),
+            "signal-or-time": Wait(why="signal", until=now + 8, step=number, events=("signal:b",)),
         }[why]
         if self.holds(self.store.messages.park(lease, wait), lease, letter):
-            letter.waiting_since = None if why == "sleep" else letter.waiting_since or now
-            self.model.wait(letter, why, until=wait.until, step=wait.step, open_ended=wait.open_ended)
+            if letter.called_off or any(letter.signals[event.removeprefix("signal:")] for event in wait.events):
+                self.model.back(letter, now)
+                return
+            letter.waiting_since = (letter.waiting_since or now) if wait.is_endless else None
+            self.model.wait(letter, wait.why, until=wait.until, step=wait.step, open_ended=wait.open_ended, events=wait.events)
+
+    def is_signalled(self, letter: Letter, name: str) -> None:
+        call = self.store.messages.signal(letter.id, name, b"5", tenant=letter.new.tenant)
+        if letter.place in ENDS:
+            self.refused(call, Conflict)
+            return
+        self.do(call)
+        letter.signals[name] += 1
+        if f"signal:{name}" in letter.events:
+            letter.waiting_since = None
+            self.model.ready(letter, self.clock.now())
+
+    def is_obtained(self, lease: Lease, letter: Letter, number: int, name: str) -> None:
+        state, tries, doubts = letter.steps.get(number, ["new", 0, 0])
+        call = self.store.journal.obtain(lease, intent(number, kind=StepKind.WAIT, signal=name))
+        if self.begins(call, lease, letter, fits=state != "done"):
+            tries += state != "intent"
+            letter.steps[number] = ["done" if letter.signals[name] else "intent", tries, doubts]
+            letter.signals[name] -= letter.signals[name] > 0
 
     def is_begun(self, lease: Lease, letter: Letter, number: int, *, ambiguous: bool) -> None:
         state, tries, doubts = letter.steps.get(number, ["new", 0, 0])
         kind = StepKind.TOOL if number == 3 else StepKind.LLM
-        if self.holds(
-            self.store.journal.intend(lease, intent(number, kind=kind, ambiguous=ambiguous)), lease, letter, fits=state != "done"
-        ):
+        call = self.store.journal.intend(lease, intent(number, kind=kind, ambiguous=ambiguous))
+        if self.begins(call, lease, letter, fits=state != "done"):
             letter.steps[number] = ["intent", tries + 1, doubts + ambiguous]
             self.model.counters["possibly_paid_twice"] += ambiguous and kind is StepKind.LLM
 
     def is_settled(self, lease: Lease, letter: Letter, number: int) -> None:
         state, tries, doubts = letter.steps.get(number, ["new", 0, 0])
         call = self.store.journal.settle(lease, intent(number, kind=StepKind.VALUE), b"1")
-        if self.holds(call, lease, letter, fits=state != "done"):
+        if self.begins(call, lease, letter, fits=state != "done"):
             letter.steps[number] = ["done", tries + 1, doubts]
 
     def is_ended(self, lease: Lease, letter: Letter, number: int, write: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from perdure.agents.journal import Decision
-from perdure.errors.base import Conflict, LeaseLost, NotFound, NotYetBuilt
+from perdure.errors.base import Conflict, LeaseLost, NotFound
 from perdure.messages.message import MessageId, State, Wait
 from perdure.messages.store import Ended
 from perdure.resources.usage import Usage
@@ -158,12 +158,6 @@ class EndingKit(Kit, standard=True):
         clock.pass_by(seconds=5)
         assert await store.messages.cancel(id) == first
         assert await store.messages.last_change() == before
-
-    async def test_a_running_message_cannot_be_called_off_yet(self, store: Store) -> None:
-        lease = await runs(store)
-        with pytest.raises(NotYetBuilt):
-            await store.messages.cancel(lease.message.id)
-        await store.messages.done(lease, b"1")
 
     @pytest.mark.parametrize("end", ["done", "dead"])
     async def test_what_has_ended_cannot_be_called_off(self, store: Store, end: str) -> None:

@@ -21,10 +21,23 @@ mostly_recent: st.SearchStrategy[int] = st.integers(0, 3) | any_of
 numbers: st.SearchStrategy[int] = st.integers(1, 3)
 queues: st.SearchStrategy[str] = st.sampled_from(["default", "mail"])
 writes: st.SearchStrategy[tuple[str, int, bool]] = st.tuples(
-    st.sampled_from(["intend", "intend", "record", "record", "settle", "fail", "defer"]), numbers, st.booleans()
+    st.sampled_from(["intend", "intend", "record", "record", "settle", "fail", "defer", "obtain"]), numbers, st.booleans()
 )
 ends: st.SearchStrategy[str | None] = st.none() | st.sampled_from(
-    ["done", "retry", "retry-at-once", "bury", "give-up", "sleep", "account", "account", "outcome-unknown", "release"]
+    [
+        "done",
+        "retry",
+        "retry-at-once",
+        "bury",
+        "give-up",
+        "sleep",
+        "account",
+        "account",
+        "outcome-unknown",
+        "signal",
+        "signal-or-time",
+        "release",
+    ]
 )
 days: st.SearchStrategy[Day] = st.tuples(st.lists(writes, max_size=4), ends)
 
@@ -71,7 +84,7 @@ _DEEDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     },
     "a_person_acts": {
         "which": any_of,
-        "act": st.sampled_from(["cancel", "revive", "revive", "decide", "decide"]),
+        "act": st.sampled_from(["cancel", "cancel", "revive", "revive", "decide", "decide", "signal", "signal"]),
         "number": numbers,
         "decision": st.sampled_from(Decision),
     },

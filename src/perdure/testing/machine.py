@@ -134,7 +134,9 @@ class StoreMachine(RuleBasedStateMachine):
         if not self.model.letters:
             return
         if act == "cancel":
-            self.deeds.cancel(self._letter(which))
+            self.deeds.cancel(self._letter(which, prefer="leased" if which % 2 else None))
+        elif act == "signal":
+            self.deeds.is_signalled(self._letter(which, prefer="waiting"), "ab"[number % 2])
         elif act == "revive":
             self.deeds.revive(self._letter(which, prefer="dead"))
         else:
@@ -149,9 +151,9 @@ class StoreMachine(RuleBasedStateMachine):
         assert [view.message.id for view in views] == sorted(self.model.letters, reverse=True)
         for view in views:
             letter = self.model.letters[view.message.id]
-            seen = (view.state, view.attempt, view.crashes, view.revived, view.worker, view.result)
+            seen = (view.state, view.attempt, view.crashes, view.revived, view.worker, view.cancelling, view.result)
             used = letter.used + (letter.place == "leased")
-            assert seen == (letter.place, used, letter.crashes, letter.revived, letter.holder, letter.result)
+            assert seen == (letter.place, used, letter.crashes, letter.revived, letter.holder, letter.called_off, letter.result)
             assert (view.error and view.error.code) == letter.code
             waits = None if view.wait is None else (view.wait.why, view.wait.until, view.wait.step, view.wait.open_ended)
             assert waits == (None if letter.why is None else (letter.why, letter.until, letter.step, letter.open_ended))
@@ -215,7 +217,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     def _write(self, lease: Lease, letter: Letter, write: str, number: int, *, twice: bool) -> None:
         state = letter.steps.get(number, ["new", 0, 0])[0]
-        if write == "settle":
+        if write == "obtain":
+            self.deeds.is_obtained(lease, letter, number, "ab"[twice])
+        elif write == "settle":
             self.deeds.is_settled(lease, letter, number)
         elif write == "intend" or state == "new":
             self.deeds.is_begun(lease, letter, number, ambiguous=twice)

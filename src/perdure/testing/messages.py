@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from perdure.testing.belonging import BelongingKit
+from perdure.testing.calling_off import CallingOffKit
 from perdure.testing.ending import EndingKit
 from perdure.testing.leasing import LeasingKit
 from perdure.testing.looking import LookingKit
 from perdure.testing.putting import PuttingKit
 from perdure.testing.telling import TellingKit
 from perdure.testing.tending import TendingKit
+from perdure.testing.waiting import WaitingKit
 
 __all__ = ["MessageStoreKit"]
 
 
-class MessageStoreKit(PuttingKit, LeasingKit, EndingKit, TendingKit, LookingKit, TellingKit, standard=True):
+class MessageStoreKit(
+    PuttingKit, LeasingKit, EndingKit, TendingKit, LookingKit, TellingKit, WaitingKit, BelongingKit, CallingOffKit, standard=True
+):
     """Subclass it, give a `store` fixture made with the `clock` fixture, and your message store is proved.
 
     The store is new for each test and everything of it is used, since messages, workers and journal are

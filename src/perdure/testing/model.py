@@ -38,8 +38,12 @@ class Letter:
     results_at_crash: int = 0
     revived: int = 0
     failures: int = 0
+    called_off: bool = False
     code: str | None = None
     result: bytes | None = None
+    events: tuple[str, ...] = ()
+    signals: Counter[str] = field(default_factory=Counter)
+    """Those that no step has taken, by name."""
     steps: dict[int, list[Any]] = field(default_factory=dict)
     """Number to state, tries, ambiguous."""
 
@@ -106,7 +110,16 @@ class StoreModel:
         letter.place, letter.tag, letter.ready_since = "ready", next(self._tags), now
         self.routes.add(letter.route)
 
-    def wait(self, letter: Letter, why: str, *, until: Moment | None = None, step: int | None = None, open_ended: bool = False) -> None:
+    def wait(
+        self,
+        letter: Letter,
+        why: str,
+        *,
+        until: Moment | None = None,
+        step: int | None = None,
+        open_ended: bool = False,
+        events: tuple[str, ...] = (),
+    ) -> None:
         """A message waits.
 
         Args:
@@ -115,10 +128,11 @@ class StoreModel:
             until (Moment | None): When that ends, if known.
             step (int | None): Its step that waits.
             open_ended (bool): Whether it has no stated end although there is a moment.
+            events (tuple[str, ...]): What ends it besides.
         """
         self._leave(letter)
-        letter.place = "waiting" if until is None else "later"
-        letter.until, letter.why, letter.step, letter.open_ended = until, why, step, open_ended
+        letter.place = "waiting" if until is None or events else "later"
+        letter.until, letter.why, letter.step, letter.open_ended, letter.events = until, why, step, open_ended, events
 
     def end(self, letter: Letter, place: str, *, code: str | None = None) -> None:
         """A message has ended.
@@ -134,6 +148,7 @@ class StoreModel:
 
     def _leave(self, letter: Letter) -> None:
         letter.until, letter.why, letter.step, letter.open_ended, letter.token, letter.holder = None, None, None, False, None, None
+        letter.called_off, letter.events = False, ()
 
     # What may start --------------------------------------------------------------------------------
 
@@ -214,7 +229,7 @@ class StoreModel:
         if letter.place == "ready":
             since = self.blocked.get(letter.route)
             return since is not None and max(since, letter.ready_since) + letter.new.max_wait_s <= now
-        endless = letter.place == "waiting" or letter.open_ended
+        endless = letter.until is None or letter.open_ended
         return endless and letter.waiting_since is not None and letter.waiting_since + letter.new.max_wait_s <= now
 
     def held_by(self, worker: WorkerId) -> list[Letter]:
@@ -239,16 +254,19 @@ class StoreModel:
         Returns:
             dict[str, list[MessageId]]: What became of what it had: released, quarantined, buried.
         """
-        fates: dict[str, list[MessageId]] = {"released": [], "quarantined": [], "buried": []}
+        fates: dict[str, list[MessageId]] = {"released": [], "quarantined": [], "buried": [], "cancelled": []}
         self.workers[worker].alive = False
         self.counters["reaped"] += 1
         for letter in self.held_by(worker):
+            if letter.called_off:
+                self._crashed(letter)
+                self.end(letter, "cancelled")
+                fates["cancelled"].append(letter.id)
+                continue
             results = sum(step[0] == "done" for step in letter.steps.values())
             letter.crashes = 0 if results > letter.results_at_crash else letter.crashes + 1
             letter.results_at_crash = results
-            letter.failures += 1
-            self.totals[letter.new.queue, "crashed"] += 1
-            self.counters["crashes"] += 1
+            self._crashed(letter)
             if letter.crashes == 3:
                 self.end(letter, "dead", code="poison")
                 fates["buried"].append(letter.id)
@@ -256,3 +274,20 @@ class StoreModel:
                 self.ready(letter, now)
                 fates["quarantined" if letter.crashes == 2 else "released"].append(letter.id)
         return fates
+
+    def _crashed(self, letter: Letter) -> None:
+        letter.failures += 1
+        self.totals[letter.new.queue, "crashed"] += 1
+        self.counters["crashes"] += 1
+
+    def back(self, letter: Letter, now: Moment) -> None:
+        """A message is given back by who had it.
+
+        Args:
+            letter (Letter): Which.
+            now (Moment): When.
+        """
+        if letter.called_off:
+            self.end(letter, "cancelled")
+        else:
+            self.ready(letter, now)

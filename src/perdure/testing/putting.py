@@ -43,7 +43,7 @@ class PuttingKit(Kit, standard=True):
         kept = (await store.messages.get(receipt.id)).message
         said = msgspec.structs.asdict(new)
         said.pop("due_at")
-        assert msgspec.structs.asdict(kept) == said | {"id": receipt.id, "created_at": clock.now()}
+        assert msgspec.structs.asdict(kept) == said | {"group": None, "id": receipt.id, "created_at": clock.now()}
 
     async def test_a_new_message_is_ready_and_has_used_nothing(self, store: Store) -> None:
         view = await store.messages.get(await put(store))

@@ -101,7 +101,7 @@ class TellingKit(Kit, standard=True):
             await store.workers.reap()
         assert told == [
             ("worker.died", {"worker": worker, "host": "box"}),
-            ("worker.reaped", {"worker": worker, "released": 2, "quarantined": 0, "buried": 0}),
+            ("worker.reaped", {"worker": worker, "released": 2, "quarantined": 0, "buried": 0, "cancelled": 0}),
         ]
 
     async def test_a_decision_to_give_up_is_a_death(self, store: Store) -> None:

@@ -22,14 +22,15 @@ from perdure.errors.base import LeaseLost, NotFound, StoreClosed
 from perdure.events import tell
 from perdure.messages.dead_letters import Edited
 from perdure.messages.ids import write
-from perdure.messages.message import ENDS, Lease, MessageId, Move, State, Wait, WorkerId, after
+from perdure.messages.message import ENDS, GroupId, Lease, MessageId, Move, State, Wait, WorkerId, after
 from perdure.messages.registry import AgentCard
 from perdure.messages.schedules import Schedule
 from perdure.messages.store import Change, Pause
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor, Deed, details_text
 from perdure.security.keys import Key
-from perdure.stores.inmemory.rows import RouteKey, RouteRow, Row, WorkerRow
+from perdure.stores.inmemory import kin
+from perdure.stores.inmemory.rows import GroupRow, RouteKey, RouteRow, Row, WorkerRow
 
 __all__ = ["Contents"]
 
@@ -40,6 +41,7 @@ _TOLD = {
     Move.PARK: "message.parked",
     Move.ASK: "message.parked",
     Move.RELEASE: "message.released",
+    Move.WAKE: "message.woken",
     Move.BURY: "message.dead",
     Move.CANCEL: "message.cancelled",
     Move.REVIVE: "message.revived",
@@ -58,6 +60,9 @@ class Contents:
         self.clock = clock
         self.closed = False
         self.rows: dict[MessageId, Row] = {}
+        self.groups: dict[GroupId, GroupRow] = {}
+        self.awaited: dict[tuple[MessageId, int], set[MessageId]] = {}
+        """Message and step to the children it waits for."""
         self.dedup: dict[tuple[str, str], MessageId] = {}
         self.routes: dict[RouteKey, RouteRow] = {}
         self.lanes: dict[str, tuple[Moment, str]] = {}
@@ -163,13 +168,17 @@ class Contents:
         row.state = after(row.state, move)
         row.wait = wait
         if row.state is not State.LEASED:
-            row.worker = None
+            row.worker, row.called_off = None, False
         if row.state is State.READY:
             row.tag, row.ready_since = self.number(), self.clock.now()
         row.ended_at = self.clock.now() if row.state in ENDS else None
         if row.state in ENDS:
             row.usage = usage or _used(self.steps.get(row.message.id, {}).values())
+        if move is Move.WAKE:
+            row.waiting_since = None
         self.note(row, _TOLD.get(move), **told)
+        if row.state in ENDS:
+            kin.ended(self, row)
 
     def note(self, row: Row, event: str | None, **told: Any) -> None:
         """Write a row's state into the change sequence and ring for who waits for it.

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Step, StepKind, StepState, enough
+from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Obtained, Step, StepKind, StepState, enough
 from perdure.clock import Moment
-from perdure.errors.base import Conflict, ErrorFacts, NotFound
+from perdure.errors.base import Conflict, ErrorFacts, NotFound, RunCancelled
+from perdure.messages.children import Outcome, failure_of, not_sent, outcomes_as_json, too_deep
 from perdure.messages.dead import after_decision
 from perdure.messages.ids import write
-from perdure.messages.message import Lease, MessageId, Move, State
+from perdure.messages.message import ENDS, Lease, MessageId, Move, NewMessage, State
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor
 from perdure.stores.inmemory.contents import Contents
+from perdure.stores.inmemory.messages import InMemoryMessages
 from perdure.stores.inmemory.rows import Row
 
 __all__ = ["InMemoryJournal"]
@@ -57,6 +60,36 @@ class InMemoryJournal(Journal):
             step = self._begin(lease, intent, now)
             self._end(lease, step, now, state=StepState.DONE, result=result)
             self._remember(lease, memory)
+
+    async def obtain(self, lease: Lease, intent: Intent) -> Obtained | None:
+        """Begin to wait for something, or take it if it is there."""
+        with self.contents.open() as now:
+            row, before = self._may_begin(lease), self.contents.steps.get(lease.message.id, {}).get(intent.number)
+            if before is not None and before.state is StepState.DONE:
+                raise Conflict(f"step {intent.number} of message {write(row.message.id)!r} is recorded already")
+            for child in intent.children:
+                if child not in self.contents.rows or self.contents.rows[child].message.parent != row.message.id:
+                    raise not_sent(child)
+            step = before if before is not None and before.state is StepState.INTENT else self._begin(lease, intent, now)
+            obtained = self._signal(row, intent) if intent.signal is not None else self._children(row, intent)
+            if obtained is not None:
+                state = StepState.DONE if obtained.error is None else StepState.FAILED
+                self._end(lease, step, now, state=state, result=obtained.result, error=obtained.error)
+            return obtained
+
+    async def send(self, lease: Lease, intent: Intent, messages: Sequence[NewMessage], *, max_depth: int) -> list[MessageId]:
+        """Put messages and record the step that sends them."""
+        with self.contents.open() as now:
+            row = self._may_begin(lease)
+            if row.depth + 1 > max_depth:
+                raise too_deep(row.depth + 1, max_depth)
+            step = self._begin(lease, intent, now)
+            kin = {"parent": row.message.id, "tenant": row.message.tenant, "dedup_key": None}
+            receipts = InMemoryMessages(self.contents).accept([msgspec.structs.replace(new, **kin) for new in messages])
+            for receipt in receipts:
+                self.contents.rows[receipt.id].depth = row.depth + 1
+            self._end(lease, step, now, state=StepState.DONE, result=msgspec.json.encode([write(one.id) for one in receipts]))
+            return [receipt.id for receipt in receipts]
 
     async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None) -> None:
         """Commit that a step failed."""
@@ -116,11 +149,35 @@ class InMemoryJournal(Journal):
         else:
             step = msgspec.structs.replace(step, state=StepState.AGAIN, ended_at=now)
         kept[step.number] = step
-        row.waiting_since = None
         self.contents.move(row, Move.WAKE)
 
+    def _signal(self, row: Row, intent: Intent) -> Obtained | None:
+        for signal in row.signals:
+            if signal.name == intent.signal and signal.step is None:
+                signal.step = intent.number
+                return Obtained(result=signal.data)
+        return None
+
+    def _children(self, row: Row, intent: Intent) -> Obtained | None:
+        self.contents.awaited[row.message.id, intent.number] = set(intent.children)
+        children = [self.contents.rows[child] for child in intent.children]
+        if any(child.state not in ENDS for child in children):
+            return None
+        outcomes = [
+            Outcome(id=write(one.message.id), state=one.state, result=msgspec.Raw(one.result or b"null"), error=one.error)
+            for one in children
+        ]
+        error = None if intent.lenient else failure_of(outcomes)
+        return Obtained(error=error) if error is not None else Obtained(result=outcomes_as_json(outcomes))
+
+    def _may_begin(self, lease: Lease) -> Row:
+        row = self.contents.held(lease)
+        if row.called_off:
+            raise RunCancelled(f"message {write(row.message.id)!r} was called off", hint="Nothing new is begun; the run ends.")
+        return row
+
     def _begin(self, lease: Lease, intent: Intent, now: Moment) -> Step:
-        self.contents.held(lease)
+        self._may_begin(lease)
         kept = self.contents.steps.setdefault(lease.message.id, {})
         before = kept.get(intent.number)
         if before is not None and before.state is StepState.DONE:

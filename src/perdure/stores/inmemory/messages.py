@@ -11,12 +11,16 @@ import msgspec
 
 from perdure.agents.journal import StepState
 from perdure.clock import Moment
-from perdure.errors.base import DedupConflict, ErrorFacts, NotYetBuilt
+from perdure.errors.base import Conflict, DedupConflict, ErrorFacts, NotYetBuilt
+from perdure.messages.children import MOST_SIGNALS
 from perdure.messages.dead import beyond_revival
 from perdure.messages.dead_letters import Edit, edited
+from perdure.messages.groups import Group, Members, NewGroup, refuse_closed, wait_for_group
 from perdure.messages.ids import write
 from perdure.messages.message import (
+    ENDS,
     Attempt,
+    GroupId,
     Lease,
     Message,
     MessageId,
@@ -27,14 +31,16 @@ from perdure.messages.message import (
     View,
     Wait,
     WorkerId,
+    after,
 )
 from perdure.messages.routes import Route
 from perdure.messages.store import Change, Filter, MessageStore, Page, Pause, QueueStatus, Tended
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor
-from perdure.stores.inmemory import letters, queues, tending
+from perdure.stores.inmemory import groups, kin, letters, queues, tending
 from perdure.stores.inmemory.contents import Contents
-from perdure.stores.inmemory.rows import Row
+from perdure.stores.inmemory.ending import call_off, cancel, release
+from perdure.stores.inmemory.rows import GroupRow, Row, SignalRow
 from perdure.stores.inmemory.views import page, view
 from perdure.stores.inmemory.workers import living
 
@@ -54,18 +60,17 @@ class InMemoryMessages(MessageStore):
 
     contents: Contents
 
-    async def put(self, messages: Sequence[NewMessage]) -> builtins.list[Receipt]:
+    async def put(self, messages: Sequence[NewMessage], *, group: NewGroup | GroupId | None = None) -> builtins.list[Receipt]:
         """Accept messages: all of them, or none."""
-        with self.contents.open() as now:
-            born: builtins.list[Row] = []
-            dedup: dict[tuple[str, str], Row] = {}
-            receipts = [self._accept(new, now, born, dedup) for new in messages]
-            for row in born:
-                self.contents.rows[row.message.id] = row
-                self.contents.note(row, "message.put")
-                self.contents.total(row, "put")
-            self.contents.dedup.update({key: row.message.id for key, row in dedup.items()})
-            return receipts
+        with self.contents.open():
+            if group is None:
+                return self.accept(messages)
+            tenant = messages[0].tenant
+            if isinstance(group, NewGroup):
+                return self._begin_group(messages, group, tenant)
+            if not groups.group_of(self.contents, group, tenant).open:
+                raise refuse_closed(group)
+            return self._add_to(group, messages)
 
     async def routes(self) -> builtins.list[Route]:
         """List every route there is, with what stands against it."""
@@ -87,6 +92,7 @@ class InMemoryMessages(MessageStore):
             row = self.contents.held(lease)
             row.used += 1
             row.result, row.code_version = result, code_version or row.code_version
+            row.called_off = False
             self.contents.move(row, Move.FINISH, usage=usage, took_s=now - lease.leased_at)
             self.contents.total(row, "done")
 
@@ -96,6 +102,9 @@ class InMemoryMessages(MessageStore):
             row = self._failed(lease, error, "retry", now, step=step)
             row.usage = usage or row.usage
             row.used += 1
+            if row.called_off:
+                cancel(self.contents, row, usage)
+                return
             row.waiting_since = None
             self.contents.move(row, Move.RETRY, wait=Wait(why="backoff", until=at, step=step, error=error))
             self.contents.total(row, "retried")
@@ -107,6 +116,9 @@ class InMemoryMessages(MessageStore):
         with self.contents.open() as now:
             row = self._failed(lease, error, "bury", now, step=step)
             row.used += uses_attempt
+            if row.called_off:
+                cancel(self.contents, row, usage)
+                return
             row.error = error
             self.contents.move(row, Move.BURY, usage=usage)
             self.contents.total(row, "dead")
@@ -115,26 +127,57 @@ class InMemoryMessages(MessageStore):
         """Let a message wait without a worker, no attempt used."""
         with self.contents.open() as now:
             row = self.contents.held(lease)
-            endless = wait.until is None or wait.open_ended
-            row.waiting_since = (row.waiting_since or now) if endless else None
-            self.contents.move(row, Move.ASK if wait.until is None else Move.PARK, wait=wait, why=wait.why)
+            if row.called_off or kin.has_come(self.contents, row, wait):
+                release(self.contents, row)
+                return
+            row.waiting_since = (row.waiting_since or now) if wait.is_endless else None
+            self.contents.move(row, wait.move, wait=wait, why=wait.why)
 
     async def release(self, lease: Lease) -> None:
         """Give a message back, ready at once."""
         with self.contents.open():
-            self.contents.move(self.contents.held(lease), Move.RELEASE)
+            release(self.contents, self.contents.held(lease))
 
-    async def cancel(self, id: MessageId, *, tenant: str | None = None, by: Actor | None = None) -> View:
-        """Call a message off that is not running."""
+    async def cancel(self, id: MessageId, *, tenant: str | None = None, children: bool = True, by: Actor | None = None) -> View:
+        """Call a message off."""
         with self.contents.open() as now:
             row = self.contents.row(id, tenant)
-            if row.state is State.LEASED:
-                raise NotYetBuilt("a running message cannot be cancelled yet", hint="Wait until it has ended, or pause its queue.")
-            if row.state is not State.CANCELLED:
-                self.contents.move(row, Move.CANCEL)
-                self.contents.total(row, "cancelled")
+            if row.state in ENDS and row.state is not State.CANCELLED:
+                after(row.state, Move.CANCEL)
+            if row.state is not State.CANCELLED and not row.called_off:
                 self.contents.note_deed(by, "message.cancel", write(id))
+            call_off(self.contents, row, children=children)
             return view(self.contents, row, now)
+
+    async def called_off(self, worker: WorkerId) -> builtins.list[MessageId]:
+        """List what a worker holds and somebody has called off."""
+        with self.contents.open():
+            return [row.message.id for row in self.contents.rows.values() if row.called_off and row.worker == worker]
+
+    async def signal(self, id: MessageId, name: str, data: bytes, *, tenant: str | None = None, key: str | None = None) -> View:
+        """Tell a message something, for which its run waits or will wait."""
+        with self.contents.open() as now:
+            row = self.contents.row(id, tenant)
+            self._hear(row, SignalRow(name, data, key))
+            return view(self.contents, row, now)
+
+    async def group(self, id: GroupId, *, tenant: str | None = None) -> Group:
+        """Look how far a group has come."""
+        with self.contents.open():
+            return groups.group_of(self.contents, id, tenant)
+
+    async def members(self, id: GroupId, *, limit: int = 100, cursor: str | None = None, tenant: str | None = None) -> Members:
+        """List what became of a group's messages."""
+        with self.contents.open():
+            return groups.members(self.contents, id, limit, cursor, tenant)
+
+    async def close_group(self, id: GroupId, *, tenant: str | None = None) -> Group:
+        """Say that an open group is complete."""
+        with self.contents.open():
+            if groups.group_of(self.contents, id, tenant).open:
+                self.contents.groups[id].open = False
+                kin.close_if_all_ended(self.contents, id)
+            return groups.group_of(self.contents, id, tenant)
 
     async def revive(self, id: MessageId, *, tenant: str | None = None, edit: Edit | None = None, by: Actor | None = None) -> View:
         """Give a dead letter another life with all its attempts, its journal kept."""
@@ -240,7 +283,65 @@ class InMemoryMessages(MessageStore):
         with self.contents.open():
             return dict(+self.contents.counters)
 
-    def _accept(self, new: NewMessage, now: Moment, born: builtins.list[Row], dedup: dict[tuple[str, str], Row]) -> Receipt:
+    def accept(self, messages: Sequence[NewMessage], *, group: GroupId | None = None) -> builtins.list[Receipt]:
+        """Accept messages inside a call: all of them, or none.
+
+        Args:
+            messages (Sequence[NewMessage]): Which.
+            group (GroupId | None): Into which.
+
+        Returns:
+            builtins.list[Receipt]: One for each.
+        """
+        now, born, dedup = self.contents.clock.now(), builtins.list[Row](), dict[tuple[str, str], Row]()
+        receipts = [self._accept(new, now, born, dedup, group) for new in messages]
+        for row in born:
+            self.contents.rows[row.message.id] = row
+            self.contents.note(row, "message.put")
+            self.contents.total(row, "put")
+        self.contents.dedup.update({key: row.message.id for key, row in dedup.items()})
+        return receipts
+
+    def _begin_group(self, messages: Sequence[NewMessage], new: NewGroup, tenant: str) -> builtins.list[Receipt]:
+        """All or none: the members first, since any of them may be refused; their join is born waiting."""
+        number = GroupId(self.contents.number())
+        them = [*messages, *([] if new.then is None else [new.then])]
+        checked = builtins.list[Row]()
+        dedup: dict[tuple[str, str], Row] = {}
+        for one in them:
+            self._accept(one, self.contents.clock.now(), checked, dedup, None)
+        group = self.contents.groups[number] = GroupRow(new.name, tenant, new.open, self.contents.clock.now())
+        if new.then is not None:
+            [join] = self.accept([new.then])
+            if not join.duplicate:
+                row = self.contents.rows[join.id]
+                group.then, row.state, row.wait, row.waiting_since = join.id, State.WAITING, wait_for_group(number), group.created_at
+                self.contents.changes[-1] = msgspec.structs.replace(self.contents.changes[-1], state=State.WAITING)
+        return self._add_to(number, messages)
+
+    def _add_to(self, id: GroupId, messages: Sequence[NewMessage]) -> builtins.list[Receipt]:
+        receipts = self.accept(messages, group=id)
+        self.contents.groups[id].members += [receipt.id for receipt in receipts if not receipt.duplicate]
+        kin.close_if_all_ended(self.contents, id)
+        return receipts
+
+    def _hear(self, row: Row, signal: SignalRow) -> None:
+        for known in row.signals:
+            if signal.key is not None and (known.name, known.key) == (signal.name, signal.key):
+                if known.data != signal.data:
+                    raise DedupConflict(f"the key {signal.key!r} came before with other data", hint="Use a key once per signal.")
+                return
+        if row.state in ENDS:
+            raise Conflict(f"message {write(row.message.id)!r} is {row.state.value}, nobody will hear a signal")
+        if sum(one.step is None for one in row.signals) >= MOST_SIGNALS:
+            raise Conflict(f"{MOST_SIGNALS:,} signals of message {write(row.message.id)!r} wait to be taken")
+        row.signals.append(signal)
+        self.contents.tells("message.signalled", row, name=signal.name)
+        kin.wake_for(self.contents, row, f"signal:{signal.name}")
+
+    def _accept(
+        self, new: NewMessage, now: Moment, born: builtins.list[Row], dedup: dict[tuple[str, str], Row], group: GroupId | None
+    ) -> Receipt:
         if new.session is not None:
             raise NotYetBuilt("sessions are not built yet", hint="Put the message without `session`.")
         key = None if new.dedup_key is None else (new.tenant, new.dedup_key)
@@ -249,15 +350,15 @@ class InMemoryMessages(MessageStore):
             if known.message.agent != new.agent or new.body not in (known.message.body, letters.first_body(self.contents, known)):
                 raise DedupConflict(f"the key {new.dedup_key!r} came before with another body or agent", hint="Use a key once per request.")
             return Receipt(known.message.id, duplicate=True)
-        row = self._born(new, now)
+        row = self._born(new, now, group)
         born.append(row)
         if key is not None:
             dedup[key] = row
-        return Receipt(row.message.id)
+        return Receipt(row.message.id, group=group)
 
-    def _born(self, new: NewMessage, now: Moment) -> Row:
+    def _born(self, new: NewMessage, now: Moment, group: GroupId | None) -> Row:
         fields = {name: getattr(new, name) for name in NewMessage.__struct_fields__ if name != "due_at"}
-        message = Message(id=MessageId(self.contents.number()), created_at=now, **fields)
+        message = Message(id=MessageId(self.contents.number()), created_at=now, group=group, **fields)
         if new.due_at is None or new.due_at <= now:
             return Row(message, State.READY, tag=message.id, ready_since=now)
         return Row(message, State.LATER, tag=message.id, ready_since=now, wait=Wait(why="delay", until=new.due_at))

@@ -11,10 +11,34 @@ from perdure.messages.message import Attempt, Message, MessageId, State, Wait, W
 from perdure.messages.registry import WorkerCard
 from perdure.resources.usage import Usage
 
-__all__ = ["RouteKey", "RouteRow", "Row", "WorkerRow"]
+__all__ = ["GroupRow", "RouteKey", "RouteRow", "Row", "SignalRow", "WorkerRow"]
 
 RouteKey = tuple[str, str, str | None, str | None, bool]
 """Queue, agent, version, lane, quarantine."""
+
+
+@dataclass(slots=True)
+class SignalRow:
+    """What a message was told."""
+
+    name: str
+    data: bytes
+    key: str | None
+    step: int | None = None
+    """That took it."""
+
+
+@dataclass(slots=True)
+class GroupRow:
+    """Messages put together."""
+
+    name: str
+    tenant: str
+    open: bool
+    created_at: Moment
+    then: MessageId | None = None
+    ended_at: Moment | None = None
+    members: list[MessageId] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -44,6 +68,11 @@ class Row:
     """The message it was forked from; 0 if it was imported."""
     origin_step: int | None = None
     log: list[Attempt] = field(default_factory=list)
+    called_off: bool = False
+    """While it runs: somebody wants it cancelled."""
+    depth: int = 0
+    """Senders behind it."""
+    signals: list[SignalRow] = field(default_factory=list)
 
     @property
     def route(self) -> RouteKey:

@@ -75,7 +75,7 @@ def _waits_since(contents: Contents, row: Row, now: Moment) -> Moment:
 
 
 def _make_ready(contents: Contents, now: Moment) -> int:
-    due = [row for row in contents.rows.values() if row.state is State.LATER and _until(row) <= now]
+    due = [row for row in contents.rows.values() if row.state in {State.LATER, State.WAITING} and _until(row) <= now]
     due.sort(key=lambda row: (_until(row), row.message.id))
     for row in due[:_AT_ONCE]:
         contents.move(row, Move.DUE)

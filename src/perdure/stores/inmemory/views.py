@@ -32,6 +32,7 @@ def view(contents: Contents, row: Row, now: Moment) -> View:
         wait=row.wait,
         blocked_by=obstacle(contents, row.route, now) if row.state is State.READY else None,
         worker=row.worker,
+        cancelling=row.called_off,
         started_at=row.started_at,
         ended_at=row.ended_at,
         result=row.result,

@@ -11,6 +11,7 @@ from perdure.messages.dead import POISON_AT, QUARANTINE_AT, count_crash, poison,
 from perdure.messages.message import Attempt, MessageId, Move, State, WorkerId
 from perdure.messages.registry import DEAD_AFTER_S, AgentCard, Reaped, WorkerCard, WorkerRegistry, WorkerStatus
 from perdure.stores.inmemory.contents import Contents
+from perdure.stores.inmemory.ending import release
 from perdure.stores.inmemory.rows import Row, WorkerRow
 
 _SHOWN_S = 3600.0
@@ -69,7 +70,7 @@ class InMemoryWorkers(WorkerRegistry):
                 return
             row.ended_at = now
             for held in _held_by(self.contents, worker):
-                self.contents.move(held, Move.RELEASE)
+                release(self.contents, held)
 
     async def reap(self, *, dead_after_s: float = DEAD_AFTER_S) -> list[Reaped]:
         """Declare the dead dead and take back what they held."""
@@ -99,11 +100,11 @@ class InMemoryWorkers(WorkerRegistry):
         self.contents.workers[worker].ended_at = now
         self.contents.counters["reaped"] += 1
         self.contents.later("worker.died", worker=worker, host=self.contents.workers[worker].card.host)
-        fates: dict[str, list[MessageId]] = {"released": [], "quarantined": [], "buried": []}
+        fates: dict[str, list[MessageId]] = {fate: [] for fate in ("released", "quarantined", "buried", "cancelled")}
         for row in _held_by(self.contents, worker):
             fates[_crash(self.contents, row, worker, now)].append(row.message.id)
         self.contents.later("worker.reaped", worker=worker, **{fate: len(ids) for fate, ids in fates.items()})
-        return Reaped(worker=worker, released=fates["released"], quarantined=fates["quarantined"], buried=fates["buried"])
+        return Reaped(worker=worker, **fates)
 
 
 def living(contents: Contents, worker: WorkerId) -> WorkerRow:
@@ -142,11 +143,16 @@ def _status(contents: Contents, id: WorkerId, row: WorkerRow) -> WorkerStatus:
 
 def _crash(contents: Contents, row: Row, worker: WorkerId, now: Moment) -> str:
     results = sum(step.state is StepState.DONE for step in contents.steps.get(row.message.id, {}).values())
+    before = row.crashes, row.results_at_crash
     row.crashes = count_crash(row.crashes, results_before=row.results_at_crash, results_now=results)
     row.results_at_crash = results
     row.log.append(Attempt(n=row.used + 1, kind="crash", error=worker_died(worker), at=now, worker=worker))
     contents.counters["crashes"] += 1
     contents.total(row, "crashed")
+    if row.called_off:
+        row.crashes, row.results_at_crash = before
+        release(contents, row)
+        return "cancelled"
     if row.crashes >= POISON_AT:
         row.error = poison(row.crashes)
         contents.move(row, Move.BURY)

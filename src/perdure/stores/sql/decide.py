@@ -10,9 +10,9 @@ from perdure.messages.dead import after_decision
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, Move, State, Wait
 from perdure.security.audit import Actor
+from perdure.stores.sql.endings import bury
 from perdure.stores.sql.parcels import Parcel
-from perdure.stores.sql.places import Place, bury, enter_ready, facts_of, find, leave
-from perdure.stores.sql.progress import keep_progress, progress_of
+from perdure.stores.sql.places import become_ready, find
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.steps import keep
 from perdure.stores.sql.transaction import Transaction
@@ -59,12 +59,4 @@ def decide(tx: Transaction, id: MessageId, number: int, decision: Decision, *, b
     if happened:
         keep(tx, id, result)
     tx.run(_DECIDE, (step[0], StepState.DONE if happened else StepState.AGAIN, tx.now, result.data if happened else None, by))
-    _go_on(tx, place)
-
-
-def _go_on(tx: Transaction, place: Place) -> None:
-    progress = progress_of(tx.run, place.id)
-    tx.move(place.id, place.route, State.WAITING, Move.WAKE, facts_of(tx, place, progress.used))
-    leave(tx, place, State.WAITING, progress.crashes)
-    keep_progress(tx, place.id, progress._replace(waiting_since=None))
-    enter_ready(tx, place, progress.crashes)
+    become_ready(tx, place, State.WAITING, Move.WAKE)

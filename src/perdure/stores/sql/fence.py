@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from perdure.clock import Moment
-from perdure.errors.base import LeaseLost
+from perdure.errors.base import LeaseLost, RunCancelled
 from perdure.messages.ids import write
 from perdure.messages.message import Lease
 from perdure.stores.sql.statements import statement
@@ -27,6 +27,8 @@ class Held(NamedTuple):
     attempt: int
     crashes: int
     started_at: Moment
+    called_off: Moment | None = None
+    """Since when somebody wants it cancelled: then it becomes that, whatever its worker wants."""
 
 
 def is_held(tx: Transaction, lease: Lease) -> bool:
@@ -42,18 +44,23 @@ def is_held(tx: Transaction, lease: Lease) -> bool:
     return tx.run(_CHECK, (lease.message.id, lease.token)).fetchone() is not None
 
 
-def check(tx: Transaction, lease: Lease) -> None:
+def check(tx: Transaction, lease: Lease, *, beginning: bool = False) -> None:
     """Refuse a stale lease.
 
     Args:
         tx (Transaction): What is being committed.
         lease (Lease): The right to a message.
+        beginning (bool): Something new is about to be begun.
 
     Raises:
         LeaseLost: It is stale.
+        RunCancelled: It was called off, so nothing new may be begun.
     """
-    if not is_held(tx, lease):
+    called_off = tx.run(_CHECK, (lease.message.id, lease.token)).fetchone()
+    if called_off is None:
         raise _lost(tx, lease)
+    if beginning and called_off[0]:
+        raise RunCancelled(f"message {write(lease.message.id)!r} was called off", hint="Nothing new is begun; the run ends.")
 
 
 def take_back(tx: Transaction, lease: Lease) -> Held:

@@ -11,13 +11,15 @@ from perdure.errors.base import ErrorFacts, LeaseLost
 from perdure.messages.message import Attempt, Lease, Move, State, Wait
 from perdure.messages.store import Ended
 from perdure.resources.usage import Usage
+from perdure.stores.sql.endings import end
 from perdure.stores.sql.fence import Held, is_held, take_back
-from perdure.stores.sql.places import Place, end, enter_ready, enter_wait, facts_of
+from perdure.stores.sql.mail import has_come
+from perdure.stores.sql.places import Place, enter_ready, enter_wait, facts_of
 from perdure.stores.sql.progress import keep_progress, progress_of, usage_text
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["bury", "done", "done_many", "give_back", "log_attempt", "park", "release", "release_held", "retry"]
+__all__ = ["bury", "cancel_held", "done", "done_many", "give_back", "log_attempt", "park", "release", "release_held", "retry"]
 
 _ATTEMPT, _AGAIN = statement("attempt_add"), statement("step_again")
 
@@ -74,6 +76,10 @@ def retry(tx: Transaction, lease: Lease, error: ErrorFacts, *, at: Moment, step:
     """
     held = take_back(tx, lease)
     place = _place(tx, lease, held)
+    if held.called_off is not None:
+        _failed(tx, lease, "retry", error, step)
+        cancel_held(tx, place, held, used=held.attempt, usage=usage)
+        return
     tx.move(place.id, place.route, State.LEASED, Move.RETRY, facts_of(tx, place, held.attempt, error))
     _failed(tx, lease, "retry", error, step)
     before = progress_of(tx.run, place.id)
@@ -99,6 +105,10 @@ def bury(tx: Transaction, lease: Lease, error: ErrorFacts, *, step: int | None, 
     held = take_back(tx, lease)
     place = _place(tx, lease, held)
     used = held.attempt if uses_attempt else held.attempt - 1
+    if held.called_off is not None:
+        _failed(tx, lease, "bury", error, step)
+        cancel_held(tx, place, held, used=used, usage=usage)
+        return
     state = tx.move(place.id, place.route, State.LEASED, Move.BURY, facts_of(tx, place, used, error))
     _failed(tx, lease, "bury", error, step)
     end(tx, place, state, used=used, started_at=held.started_at, usage=usage, error=error)
@@ -114,13 +124,14 @@ def park(tx: Transaction, lease: Lease, wait: Wait) -> None:
     """
     held = take_back(tx, lease)
     place = _place(tx, lease, held)
-    move = Move.ASK if wait.until is None else Move.PARK
+    if held.called_off is not None or has_come(tx, lease.message.id, wait):
+        release_held(tx, place, held)
+        return
     facts = facts_of(tx, place, held.attempt - 1, wait.error)
     facts["why"] = wait.why
-    tx.move(place.id, place.route, State.LEASED, move, facts)
+    tx.move(place.id, place.route, State.LEASED, wait.move, facts)
     before = progress_of(tx.run, place.id)
-    endless = wait.until is None or wait.open_ended
-    since = (before.waiting_since or tx.now) if endless else None
+    since = (before.waiting_since or tx.now) if wait.is_endless else None
     keep_progress(tx, place.id, before._replace(started_at=held.started_at, waiting_since=since))
     enter_wait(tx, place, wait, since)
 
@@ -149,16 +160,33 @@ def give_back(tx: Transaction, leases: Sequence[Lease]) -> None:
 
 
 def release_held(tx: Transaction, place: Place, held: Held) -> None:
-    """Let a message lie ready again whose lease has just been taken back, no crash counted.
+    """Let a message lie ready again whose lease has just been taken back, no crash counted; a called-off one ends.
 
     Args:
         tx (Transaction): What is being committed.
         place (Place): The message.
         held (Held): What was known of its lease.
     """
+    if held.called_off is not None:
+        cancel_held(tx, place, held, used=held.attempt - 1)
+        return
     tx.move(place.id, place.route, State.LEASED, Move.RELEASE, facts_of(tx, place, held.attempt - 1))
     keep_progress(tx, place.id, progress_of(tx.run, place.id)._replace(started_at=held.started_at))
     enter_ready(tx, place, held.crashes)
+
+
+def cancel_held(tx: Transaction, place: Place, held: Held, *, used: int, usage: Usage | None = None) -> None:
+    """Cancel a message that was called off while it ran, and whose lease has just been taken back.
+
+    Args:
+        tx (Transaction): What is being committed.
+        place (Place): The message.
+        held (Held): What was known of its lease.
+        used (int): Attempts used.
+        usage (Usage | None): All that its run used; None for the sum over its steps.
+    """
+    state = tx.move(place.id, place.route, State.LEASED, Move.CANCEL, facts_of(tx, place, used))
+    end(tx, place, state, used=used, started_at=held.started_at, usage=usage)
 
 
 def log_attempt(tx: Transaction, id: int, attempt: Attempt) -> None:
@@ -174,7 +202,8 @@ def log_attempt(tx: Transaction, id: int, attempt: Attempt) -> None:
 
 def _place(tx: Transaction, lease: Lease, held: Held) -> Place:
     put = lease.message
-    return Place(put.id, tx.names.route_by_id(held.route), held.tenant, put.priority, put.deadline, put.max_wait_s)
+    route = tx.names.route_by_id(held.route)
+    return Place(put.id, route, held.tenant, put.priority, put.deadline, put.max_wait_s, put.parent, put.group)
 
 
 def _failed(tx: Transaction, lease: Lease, kind: str, error: ErrorFacts, step: int | None) -> None:

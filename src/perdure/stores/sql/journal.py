@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Step
+from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Obtained, Step
 from perdure.errors.base import ErrorFacts
-from perdure.messages.message import Lease, MessageId
+from perdure.messages.message import Lease, MessageId, NewMessage
 from perdure.resources.usage import Usage
-from perdure.stores.sql import decide, recall, steps
+from perdure.stores.sql import decide, obtain, recall, steps
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.parcels import Parcels
 
@@ -53,6 +53,21 @@ class SqlJournal(Journal):
         request, packed = await self._parcels.of_request(lease, intent), await self._parcels.of_result(result)
         await self._engine.write(steps.settle, lease, intent, request, packed, memory=memory, size_bytes=packed.size_bytes)
         self._parcels.stored(lease, request)
+
+    async def obtain(self, lease: Lease, intent: Intent) -> Obtained | None:
+        """Begin to wait for something, or take it if it is there."""
+        request = await self._parcels.of_request(lease, intent)
+        obtained = await self._engine.write(obtain.obtain, lease, intent, request)
+        self._parcels.stored(lease, request)
+        return obtained
+
+    async def send(self, lease: Lease, intent: Intent, messages: Sequence[NewMessage], *, max_depth: int) -> Sequence[MessageId]:
+        """Put messages and record the step that sends them."""
+        request = await self._parcels.of_request(lease, intent)
+        size_bytes = sum(len(new.body) for new in messages)
+        sent = await self._engine.write(obtain.send, lease, intent, request, messages, max_depth=max_depth, size_bytes=size_bytes)
+        self._parcels.stored(lease, request)
+        return sent
 
     async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None) -> None:
         """Commit that a step failed."""

@@ -57,7 +57,7 @@ def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId
 
 
 def _held(tx: Transaction, row: tuple[Any, ...], token: int, worker: WorkerId) -> tuple[Any, ...]:
-    used, crashes, started_at = row[13:16]
+    used, crashes, started_at = row[14:17]
     return row[0], token, worker, row[1], row[2], used + 1, crashes, tx.now, started_at or tx.now
 
 
@@ -102,9 +102,9 @@ def _merged(tx: Transaction, cursors: ExitStack, sql: str, routes: list[int], *,
 
 
 def _take(tx: Transaction, row: tuple[Any, ...], token: int, worker: WorkerId) -> Lease:
-    used, crashes, _, waiting_since, begun = row[13:]
+    used, crashes, _, waiting_since, begun = row[14:]
     route = tx.names.route_by_id(row[1])
-    message = message_from(row[0], route[1:5], tx.names.tenant_name(row[2]), row[3:13])
+    message = message_from(row[0], route[1:5], tx.names.tenant_name(row[2]), row[3:14])
     facts = {
         "message": message.id,
         "agent": message.agent,

@@ -10,12 +10,13 @@ from contextlib import suppress
 from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts, LeaseLost, StoreClosed
 from perdure.messages.dead_letters import Edit
-from perdure.messages.message import Attempt, Lease, MessageId, NewMessage, Receipt, State, View, Wait, WorkerId
+from perdure.messages.groups import Group, Members, NewGroup
+from perdure.messages.message import Attempt, GroupId, Lease, MessageId, NewMessage, Receipt, State, View, Wait, WorkerId
 from perdure.messages.routes import Route
 from perdure.messages.store import Change, Ended, Filter, MessageStore, Page, Pause, QueueStatus, Tended
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor
-from perdure.stores.sql import finish, listing, obstacles, queues, reopen, tend, views
+from perdure.stores.sql import finish, groups, listing, mail, obstacles, queues, reopen, tend, views
 from perdure.stores.sql import lease as leasing
 from perdure.stores.sql import put as putting
 from perdure.stores.sql.engine import Engine
@@ -23,6 +24,7 @@ from perdure.stores.sql.statements import Run, statement
 
 __all__ = ["SqlMessages"]
 
+_CALLED_OFF = statement("lease_called_off")
 _CHANGES, _LAST_CHANGE, _ALL_PAUSED = statement("change_list"), statement("sequence_last_change"), statement("all_paused")
 
 
@@ -37,9 +39,9 @@ class SqlMessages(MessageStore):
         self._engine = engine
         self._routes = obstacles.RouteBook()
 
-    async def put(self, messages: Sequence[NewMessage]) -> builtins.list[Receipt]:
+    async def put(self, messages: Sequence[NewMessage], *, group: NewGroup | GroupId | None = None) -> builtins.list[Receipt]:
         """Accept messages: all of them, or none."""
-        return await self._engine.write(putting.put, messages, size_bytes=putting.size_of(messages))
+        return await self._engine.write(putting.put, messages, group, size_bytes=putting.size_of(messages))
 
     async def routes(self) -> builtins.list[Route]:
         """List every route there is, with what stands against it."""
@@ -80,9 +82,29 @@ class SqlMessages(MessageStore):
         """Give a message back, ready at once."""
         await self._engine.write(finish.release, lease)
 
-    async def cancel(self, id: MessageId, *, tenant: str | None = None, by: Actor | None = None) -> View:
-        """Call a message off that is not running."""
-        return await self._engine.write(reopen.cancel, id, tenant, by)
+    async def cancel(self, id: MessageId, *, tenant: str | None = None, children: bool = True, by: Actor | None = None) -> View:
+        """Call a message off."""
+        return await self._engine.write(reopen.cancel, id, tenant, children=children, by=by)
+
+    async def called_off(self, worker: WorkerId) -> builtins.list[MessageId]:
+        """List what a worker holds and somebody has called off."""
+        return await self._engine.read(_called_off, worker)
+
+    async def signal(self, id: MessageId, name: str, data: bytes, *, tenant: str | None = None, key: str | None = None) -> View:
+        """Tell a message something, for which its run waits or will wait."""
+        return await self._engine.write(mail.signal, id, name, data, tenant=tenant, key=key, size_bytes=len(data))
+
+    async def group(self, id: GroupId, *, tenant: str | None = None) -> Group:
+        """Look how far a group has come."""
+        return await self._engine.read(groups.group_of, id, tenant)
+
+    async def members(self, id: GroupId, *, limit: int = 100, cursor: str | None = None, tenant: str | None = None) -> Members:
+        """List what became of a group's messages."""
+        return await self._engine.read(groups.members, id, limit, cursor, tenant)
+
+    async def close_group(self, id: GroupId, *, tenant: str | None = None) -> Group:
+        """Say that an open group is complete."""
+        return await self._engine.write(groups.close, id, tenant)
 
     async def revive(self, id: MessageId, *, tenant: str | None = None, edit: Edit | None = None, by: Actor | None = None) -> View:
         """Give a dead letter another life with all its attempts, its journal kept."""
@@ -160,6 +182,10 @@ class SqlMessages(MessageStore):
 
 def _view(run: Run, id: MessageId, tenant: str | None, now: Moment) -> View:
     return views.Viewer(run, now).view(id, tenant=tenant)
+
+
+def _called_off(run: Run, worker: WorkerId) -> list[MessageId]:
+    return [MessageId(one) for (one,) in run(_CALLED_OFF, (worker,))]
 
 
 def _one(run: Run, sql: str) -> int:

@@ -16,16 +16,15 @@ from perdure.errors.base import ErrorFacts, NotFound
 from perdure.messages.dead import QUARANTINE_AT
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, Move, State, Wait
-from perdure.resources.usage import Usage
 from perdure.stores.sql.names import RouteRow
-from perdure.stores.sql.progress import progress_of, usage_of_steps, usage_text
+from perdure.stores.sql.progress import keep_progress, progress_of
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["Place", "bury", "end", "enter_ready", "enter_wait", "facts_of", "find", "leave", "place_of", "state_of"]
+__all__ = ["Place", "become_ready", "enter_ready", "enter_wait", "facts_of", "find", "leave", "place_of", "state_of"]
 
 _PLACE = statement("place_get")
-_READY, _LATER, _WAITING, _OUTCOME = (statement(f"{name}_add") for name in ("ready", "later", "waiting", "outcome"))
+_READY, _LATER, _WAITING = (statement(f"{name}_add") for name in ("ready", "later", "waiting"))
 _LEAVE = {
     State.READY: statement("ready_leave"),
     State.LATER: statement("later_leave"),
@@ -45,6 +44,9 @@ class Place(NamedTuple):
     priority: int
     deadline: Moment | None
     max_wait_s: float
+    parent: int | None = None
+    """Whose run sent it."""
+    group: int | None = None
 
 
 def find(tx: Transaction, id: MessageId, tenant: str | None) -> tuple[Place, State]:
@@ -131,44 +133,13 @@ def enter_wait(tx: Transaction, place: Place, wait: Wait, waiting_since: Moment 
         waiting_since (Moment | None): Since when it has been in waits without a stated end.
     """
     text = msgspec.json.encode(wait)
-    if wait.until is None:
-        tx.run(_WAITING, (place.id, place.route.id, place.tenant, text))
+    if wait.until is None or wait.events:
+        tx.run(_WAITING, (place.id, place.route.id, place.tenant, text, wait.until))
     else:
         tx.run(_LATER, (place.id, place.route.id, place.tenant, wait.until, text))
     if waiting_since is not None:
         tx.run(_WATCH, ("patience", waiting_since + place.max_wait_s, place.id))
     _watch_deadline(tx, place)
-
-
-def end(
-    tx: Transaction,
-    place: Place,
-    state: State,
-    *,
-    used: int,
-    started_at: Moment | None,
-    usage: Usage | None = None,
-    error: ErrorFacts | None = None,
-    result: bytes | None = None,
-    code_version: str | None = None,
-) -> None:
-    """Write down how a message ended.
-
-    Args:
-        tx (Transaction): What is being committed.
-        place (Place): The message.
-        state (State): `done`, `dead` or `cancelled`.
-        used (int): Attempts used.
-        started_at (Moment | None): When it was first leased.
-        usage (Usage | None): What it used; None for the sum over its steps.
-        error (ErrorFacts | None): Why it is dead.
-        result (bytes | None): What it is done with.
-        code_version (str | None): The agent's code that did it.
-    """
-    code, facts = (None, None) if error is None else (error.code, msgspec.json.encode(error))
-    head = (place.id, state, place.route.id, place.tenant, code, used, started_at, tx.now, code_version)
-    text = usage_of_steps(tx.run, place.id) if usage is None else usage_text(usage)
-    tx.run(_OUTCOME, (*head, text, facts, result))
 
 
 def facts_of(tx: Transaction, place: Place, attempt: int, error: ErrorFacts | None = None) -> dict[str, Any]:
@@ -193,19 +164,21 @@ def facts_of(tx: Transaction, place: Place, attempt: int, error: ErrorFacts | No
     }
 
 
-def bury(tx: Transaction, place: Place, state: State, error: ErrorFacts) -> None:
-    """Give up a message that nobody holds; no attempt is used.
+def become_ready(tx: Transaction, place: Place, state: State, move: Move) -> None:
+    """Let a message lie ready that nobody holds: its moment, or what it waited for, is there.
 
     Args:
         tx (Transaction): What is being committed.
         place (Place): The message.
         state (State): Where it lies.
-        error (ErrorFacts): Why.
+        move (Move): `DUE`, which is not told, or `WAKE`, with which its patience begins anew.
     """
     progress = progress_of(tx.run, place.id)
-    new = tx.move(place.id, place.route, state, Move.BURY, facts_of(tx, place, progress.used, error))
+    tx.move(place.id, place.route, state, move, facts_of(tx, place, progress.used) if move is Move.WAKE else None)
     leave(tx, place, state, progress.crashes)
-    end(tx, place, new, used=progress.used, started_at=progress.started_at, error=error)
+    if move is Move.WAKE and progress.waiting_since is not None:
+        keep_progress(tx, place.id, progress._replace(waiting_since=None))
+    enter_ready(tx, place, progress.crashes)
 
 
 def _entry(tx: Transaction, place: Place, crashes: int) -> RouteRow:

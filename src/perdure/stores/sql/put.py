@@ -7,14 +7,17 @@ from collections.abc import Sequence
 import msgspec
 
 from perdure.errors.base import DedupConflict, NotYetBuilt
-from perdure.messages.message import MessageId, NewMessage, Receipt, State
+from perdure.messages.groups import NewGroup, wait_for_group
+from perdure.messages.message import GroupId, MessageId, NewMessage, Receipt, State, Wait
+from perdure.stores.sql import groups
+from perdure.stores.sql.progress import Progress, keep_progress
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["put", "size_of"]
 
 _MESSAGE, _READY, _LATER, _WATCH = (statement(name) for name in ("message_add", "ready_add", "later_add", "expiry_add"))
-_KNOWN, _DEDUP, _FIRST_BODY = statement("dedup_find"), statement("dedup_add"), statement("edit_first_body")
+_KNOWN, _DEDUP, _FIRST_BODY, _WAITING = (statement(n) for n in ("dedup_find", "dedup_add", "edit_first_body", "waiting_add"))
 
 
 def size_of(messages: Sequence[NewMessage]) -> int:
@@ -29,12 +32,13 @@ def size_of(messages: Sequence[NewMessage]) -> int:
     return sum(len(new.body) for new in messages)
 
 
-def put(tx: Transaction, messages: Sequence[NewMessage]) -> list[Receipt]:
+def put(tx: Transaction, messages: Sequence[NewMessage], group: NewGroup | GroupId | None = None) -> list[Receipt]:
     """Accept messages, all or none.
 
     Args:
         tx (Transaction): What is being committed.
         messages (Sequence[NewMessage]): Which.
+        group (NewGroup | GroupId | None): Into which.
 
     Returns:
         list[Receipt]: One for each.
@@ -44,10 +48,27 @@ def put(tx: Transaction, messages: Sequence[NewMessage]) -> list[Receipt]:
     """
     if any(new.session is not None for new in messages):
         raise NotYetBuilt("sessions are not built yet", hint="Put the message without `session`.")
-    return [_accept(tx, new) for new in messages]
+    if group is None:
+        return [_accept(tx, new) for new in messages]
+    return _put_together(tx, messages, group)
 
 
-def _accept(tx: Transaction, new: NewMessage) -> Receipt:
+def _put_together(tx: Transaction, messages: Sequence[NewMessage], group: NewGroup | GroupId) -> list[Receipt]:
+    tenant = messages[0].tenant
+    if isinstance(group, NewGroup):
+        number = GroupId(tx.number())
+        then = group.then
+        join = None if then is None else _accept(tx, then, waits=wait_for_group(number))
+        groups.begin(tx, number, group, tx.names.tenant(tenant), None if join is None or join.duplicate else join.id)
+    else:
+        number = group
+        groups.open_group(tx, number, tenant)
+    receipts = [_accept(tx, new, group=number) for new in messages]
+    groups.add_members(tx, number, [receipt.id for receipt in receipts if not receipt.duplicate])
+    return receipts
+
+
+def _accept(tx: Transaction, new: NewMessage, *, group: GroupId | None = None, waits: Wait | None = None) -> Receipt:
     tenant = tx.names.tenant(new.tenant)
     if new.dedup_key is not None:
         known = tx.run(_KNOWN, (tenant, new.dedup_key)).fetchone()
@@ -56,8 +77,8 @@ def _accept(tx: Transaction, new: NewMessage) -> Receipt:
     number = tx.number()
     if new.dedup_key is not None:
         tx.run(_DEDUP, (tenant, new.dedup_key, number))
-    _lay_down(tx, new, number, tenant)
-    return Receipt(MessageId(number))
+    _lay_down(tx, new, number, group=group, waits=waits)
+    return Receipt(MessageId(number), group=group)
 
 
 def _again(tx: Transaction, new: NewMessage, id: int, agent: str, body: bytes) -> Receipt:
@@ -66,13 +87,19 @@ def _again(tx: Transaction, new: NewMessage, id: int, agent: str, body: bytes) -
     return Receipt(MessageId(id), duplicate=True)
 
 
-def _lay_down(tx: Transaction, new: NewMessage, id: int, tenant: int) -> None:
+def _lay_down(tx: Transaction, new: NewMessage, id: int, *, group: GroupId | None, waits: Wait | None) -> None:
+    tenant = tx.names.tenant(new.tenant)
     route = tx.names.route((new.queue, new.agent, new.version, new.lane, 0), patience_s=new.max_wait_s, now=tx.now)
     head = (id, tenant, route.id, new.priority, new.attempts, tx.now, new.timeout_s, new.deadline, new.max_wait_s)
     metadata = msgspec.json.encode(new.metadata) if new.metadata else None
-    tx.run(_MESSAGE, (*head, new.session, new.parent, new.dedup_key, metadata, new.body))
+    tx.run(_MESSAGE, (*head, new.session, new.parent, group, new.dedup_key, metadata, new.body))
     state = State.READY
-    if new.due_at is not None and new.due_at > tx.now:
+    if waits is not None:
+        state = State.WAITING
+        tx.run(_WAITING, (id, route.id, tenant, msgspec.json.encode(waits), None))
+        tx.run(_WATCH, ("patience", tx.now + new.max_wait_s, id))
+        keep_progress(tx, id, Progress(waiting_since=tx.now))
+    elif new.due_at is not None and new.due_at > tx.now:
         state = State.LATER
         tx.run(_LATER, (id, route.id, tenant, new.due_at, None))
     else:

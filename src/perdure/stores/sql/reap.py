@@ -10,10 +10,11 @@ from perdure.clock import Moment
 from perdure.messages.dead import POISON_AT, QUARANTINE_AT, count_crash, poison, worker_died
 from perdure.messages.message import Attempt, MessageId, Move, State, WorkerId
 from perdure.messages.registry import Reaped, WorkerCard
+from perdure.stores.sql.endings import end
 from perdure.stores.sql.engine import Locks
 from perdure.stores.sql.fence import Held
-from perdure.stores.sql.finish import log_attempt
-from perdure.stores.sql.places import Place, end, enter_ready, facts_of, place_of
+from perdure.stores.sql.finish import cancel_held, log_attempt
+from perdure.stores.sql.places import Place, enter_ready, facts_of, place_of
 from perdure.stores.sql.progress import keep_progress, progress_of
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction, sees_latest
@@ -86,11 +87,11 @@ def take_all(tx: Transaction, worker: WorkerId) -> list[tuple[Place, Held, int]]
 
 
 def _take_from(tx: Transaction, worker: WorkerId) -> Reaped:
-    fates: dict[str, list[MessageId]] = {"released": [], "quarantined": [], "buried": []}
+    fates: dict[str, list[MessageId]] = {fate: [] for fate in ("released", "quarantined", "buried", "cancelled")}
     for place, held, _ in take_all(tx, worker):
         fates[_crash(tx, place, held, worker)].append(MessageId(place.id))
     tx.tell("worker.reaped", worker=worker, **{fate: len(ids) for fate, ids in fates.items()})
-    return Reaped(worker=worker, released=fates["released"], quarantined=fates["quarantined"], buried=fates["buried"])
+    return Reaped(worker=worker, **fates)
 
 
 def _crash(tx: Transaction, place: Place, held: Held, worker: WorkerId) -> str:
@@ -101,6 +102,9 @@ def _crash(tx: Transaction, place: Place, held: Held, worker: WorkerId) -> str:
     log_attempt(tx, place.id, Attempt(n=held.attempt, kind="crash", error=error, at=tx.now, worker=worker))
     tx.count("crashes")
     tx.total(place.route, "crashed")
+    if held.called_off is not None:
+        cancel_held(tx, place, held, used=before.used)
+        return "cancelled"
     keep_progress(tx, place.id, before._replace(crashes=crashes, results=results, started_at=held.started_at))
     if crashes >= POISON_AT:
         facts = poison(crashes)

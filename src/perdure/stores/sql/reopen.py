@@ -1,16 +1,17 @@
-"""What people and programs do to a message that nobody holds: cancel it, revive it."""
+"""What people and programs do to a message: cancel it, revive it."""
 
 from __future__ import annotations
 
 from perdure.clock import Moment
-from perdure.errors.base import Conflict, NotYetBuilt
+from perdure.errors.base import Conflict
 from perdure.messages.dead import beyond_revival
 from perdure.messages.dead_letters import Edit
 from perdure.messages.ids import write
-from perdure.messages.message import MessageId, Move, State, View, Wait
+from perdure.messages.message import ENDS, MessageId, Move, State, View, Wait, after
 from perdure.security.audit import Actor
-from perdure.stores.sql import letters
-from perdure.stores.sql.places import Place, end, enter_ready, enter_wait, facts_of, find, leave
+from perdure.stores.sql import kin, letters
+from perdure.stores.sql.endings import cancel_idle
+from perdure.stores.sql.places import Place, enter_ready, enter_wait, facts_of, find, leave, place_of, state_of
 from perdure.stores.sql.progress import keep_progress, progress_of
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
@@ -18,34 +19,57 @@ from perdure.stores.sql.views import Viewer
 
 __all__ = ["cancel", "refusal", "revive", "revive_into"]
 
-_ENDED = statement("outcome_of_dead")
+_ENDED, _CALL_OFF, _CHILDREN = statement("outcome_of_dead"), statement("lease_call_off"), statement("child_list")
 
 
-def cancel(tx: Transaction, id: MessageId, tenant: str | None, by: Actor | None = None) -> View:
-    """Call off a message that is not running.
+def cancel(tx: Transaction, id: MessageId, tenant: str | None, *, children: bool, by: Actor | None = None) -> View:
+    """Call off a message: at once, or by a mark if it runs.
 
     Args:
         tx (Transaction): What is being committed.
         id (MessageId): Which.
         tenant (str | None): Only if it is this tenant's.
+        children (bool): Also what it has sent and has not ended.
         by (Actor | None): Who does it.
 
     Returns:
         View: As it is then.
 
     Raises:
-        NotYetBuilt: It is running.
+        Conflict: It has ended otherwise.
     """
     place, state = find(tx, id, tenant)
-    if state is State.LEASED:
-        raise NotYetBuilt("a running message cannot be cancelled yet", hint="Wait until it has ended, or pause its queue.")
-    if state is not State.CANCELLED:
-        progress = progress_of(tx.run, id)
-        new = tx.move(id, place.route, state, Move.CANCEL, facts_of(tx, place, progress.used))
-        leave(tx, place, state, progress.crashes)
-        end(tx, place, new, used=progress.used, started_at=progress.started_at)
+    if state in ENDS and state is not State.CANCELLED:
+        after(state, Move.CANCEL)
+    if _cancel(tx, place, state):
         tx.audit(by, "message.cancel", write(id))
+    if children:
+        _cancel_all_below(tx, place)
     return Viewer(tx.run, tx.now).view(id)
+
+
+def _cancel_all_below(tx: Transaction, place: Place) -> None:
+    above = [place.id]
+    while above:
+        for (child,) in tx.run(_CHILDREN, (above.pop(),)).fetchall():
+            below = place_of(tx, child)
+            if below is not None:
+                above.append(child)
+                _cancel(tx, below, state_of(tx.run, child))
+
+
+def _cancel(tx: Transaction, place: Place, state: State) -> bool:
+    """Tell whether there was anything to call off."""
+    if state in ENDS:
+        return False
+    if state is not State.LEASED:
+        cancel_idle(tx, place, state)
+        return True
+    if tx.run(_CALL_OFF, (tx.now, place.id)).fetchone() is None:
+        return False
+    tx.noted(place.id, place.route, state)
+    tx.tell("message.cancelling", **facts_of(tx, place, progress_of(tx.run, place.id).used + 1))
+    return True
 
 
 def revive(tx: Transaction, id: MessageId, tenant: str | None, change: Edit | None, by: Actor | None) -> View:
@@ -107,3 +131,4 @@ def revive_into(tx: Transaction, place: Place, at: Moment | None) -> None:
         enter_ready(tx, place, 0)
     else:
         enter_wait(tx, place, Wait(why="paced", until=at), None)
+    kin.revived(tx, place)

@@ -26,7 +26,7 @@ def message_from(id: int, route: tuple[str, str, str | None, str | None], tenant
         Message: As it was put.
     """
     queue, agent, version, lane = route
-    priority, attempts, created_at, timeout_s, deadline, max_wait_s, parent, dedup_key, metadata, body = columns
+    priority, attempts, created_at, timeout_s, deadline, max_wait_s, parent, group, dedup_key, metadata, body = columns
     return Message(
         id=MessageId(id),
         agent=agent,
@@ -42,6 +42,7 @@ def message_from(id: int, route: tuple[str, str, str | None, str | None], tenant
         version=version,
         lane=lane,
         parent=parent,
+        group=group,
         metadata=_decode_metadata(metadata) if metadata else {},
         dedup_key=dedup_key,
     )

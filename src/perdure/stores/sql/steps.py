@@ -16,7 +16,7 @@ from perdure.stores.sql.progress import usage_text
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["defer", "fail", "handle", "intend", "keep", "keep_request", "record", "replayed", "settle"]
+__all__ = ["begin", "defer", "end", "fail", "handle", "intend", "keep", "keep_request", "record", "replayed", "settle"]
 
 _FIND, _ADD, _BEGIN, _END = (statement(n) for n in ("step_find", "step_add", "step_begin", "step_end"))
 _KEEP_REQUEST, _DROP_REQUEST = statement("request_set"), statement("request_drop")
@@ -41,9 +41,7 @@ def intend(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None
         LeaseLost: The right is stale.
         Conflict: The step is recorded already.
     """
-    row = _begin(tx, lease, intent, StepState.INTENT, None)
-    keep_request(tx, lease.message.id, row, request)
-    return row
+    return begin(tx, lease, intent, request)
 
 
 def settle(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None, result: Parcel, *, memory: MemoryWrite | None) -> None:
@@ -57,9 +55,8 @@ def settle(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None
         result (Parcel): Its result, packed.
         memory (MemoryWrite | None): What it changed in memory.
     """
-    row = _begin(tx, lease, intent, StepState.DONE, result.data)
+    begin(tx, lease, intent, request, state=StepState.DONE, result=result.data)
     keep(tx, lease.message.id, result)
-    keep_request(tx, lease.message.id, row, request)
     _remember(tx, lease, memory)
 
 
@@ -166,8 +163,49 @@ def keep(tx: Transaction, message: int, parcel: Parcel) -> None:
         tx.run_many(_SAID, [(message, *one) for one in parcel.said])
 
 
+def begin(
+    tx: Transaction,
+    lease: Lease,
+    intent: Intent,
+    request: Parcel | None,
+    *,
+    state: StepState = StepState.INTENT,
+    result: bytes | None = None,
+) -> int:
+    """Write a step that begins now, with its request.
+
+    Args:
+        tx (Transaction): What is being committed.
+        lease (Lease): The right to the run.
+        intent (Intent): The step.
+        request (Parcel | None): Its request, packed.
+        state (StepState): What is known of it.
+        result (bytes | None): What it came to, if it has already.
+
+    Returns:
+        int: The row of the step.
+    """
+    row = _begin(tx, lease, intent, state, result)
+    keep_request(tx, lease.message.id, row, request)
+    return row
+
+
+def end(tx: Transaction, row: int, result: bytes | None, error: ErrorFacts | None, usage: bytes | None = None) -> None:
+    """Write what a step that was under way came to.
+
+    Args:
+        tx (Transaction): What is being committed.
+        row (int): Of the step.
+        result (bytes | None): JSON.
+        error (ErrorFacts | None): In place of a result.
+        usage (bytes | None): What it has used so far.
+    """
+    state, facts = (StepState.DONE, None) if error is None else (StepState.FAILED, msgspec.json.encode(error))
+    tx.run(_END, (row, state, tx.now, usage, facts, result))
+
+
 def _begin(tx: Transaction, lease: Lease, intent: Intent, state: StepState, result: bytes | None) -> int:
-    fence.check(tx, lease)
+    fence.check(tx, lease, beginning=True)
     before = tx.run(_FIND, (lease.message.id, intent.number)).fetchone()
     if before is not None and before[1] == StepState.DONE:
         raise Conflict(

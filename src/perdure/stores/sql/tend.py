@@ -14,8 +14,9 @@ from perdure.clock import Moment
 from perdure.messages.dead import deadline_passed, waited_too_long
 from perdure.messages.message import MessageId, Move, State
 from perdure.messages.store import Tended
+from perdure.stores.sql.endings import bury
 from perdure.stores.sql.obstacles import Obstacles, RouteBook
-from perdure.stores.sql.places import bury, enter_ready, leave, place_of, state_of
+from perdure.stores.sql.places import become_ready, place_of, state_of
 from perdure.stores.sql.progress import progress_of
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction
@@ -23,7 +24,8 @@ from perdure.stores.sql.views import Viewer
 
 __all__ = ["look", "tend"]
 
-_LOOK, _NEXT, _BLOCKED = statement("tend_look"), statement("later_next"), statement("route_blocks")
+_LOOK, _NEXT, _NEXT_EVENT, _BLOCKED = (statement(n) for n in ("tend_look", "later_next", "waiting_next", "route_blocks"))
+_TIMED_OUT = statement("waiting_due")
 _BLOCK, _SWEEPS, _SWEEP, _SWEPT = (statement(n) for n in ("route_block", "sweep_due", "sweep_bite", "sweep_done"))
 _EXPIRED, _SEEN, _DUE, _FORGET = (statement(n) for n in ("expiry_due", "expiry_seen", "later_due", "change_forget"))
 _AT_ONCE = 1000
@@ -46,7 +48,7 @@ def look(run: Run, book: RouteBook, now: Moment) -> tuple[bool, list[int], Momen
     due = run(_LOOK, (now, now - _CHANGES_KEPT_S)).get
     known, obstacles = dict(run(_BLOCKED).fetchall()), Obstacles(run, now)
     changed = [route.id for route in book.all(run) if (obstacles.of(route) is None) != (known[route.id] is None)]
-    return bool(due or changed), changed, run(_NEXT).get
+    return bool(due or changed), changed, _next(run)
 
 
 def tend(tx: Transaction, changed: Sequence[int]) -> Tended:
@@ -60,14 +62,15 @@ def tend(tx: Transaction, changed: Sequence[int]) -> Tended:
         Tended: What it was.
     """
     if not tx.alone():
-        return Tended(next_due_at=tx.run(_NEXT).get)
+        return Tended(next_due_at=_next(tx.run))
     obstacles = Obstacles(tx.run, tx.now)
     for route in changed:
         tx.run(_BLOCK, (route, None if obstacles.of_id(route) is None else tx.now))
     tx.fold()
     tx.run(_FORGET, (tx.now - _CHANGES_KEPT_S,))
     expired, gave_up = _expire(tx), _give_up(tx)
-    return Tended(expired=expired, gave_up=gave_up + _sweep(tx, _AT_ONCE - gave_up), due=_make_ready(tx), next_due_at=tx.run(_NEXT).get)
+    gave_up += _sweep(tx, _AT_ONCE - gave_up)
+    return Tended(expired=expired, gave_up=gave_up, due=_make_ready(tx), next_due_at=_next(tx.run))
 
 
 def _expire(tx: Transaction) -> int:
@@ -121,11 +124,16 @@ def _sweep(tx: Transaction, room: int) -> int:
 
 
 def _make_ready(tx: Transaction) -> int:
-    due = [message for (message,) in tx.run(_DUE, (tx.now, _AT_ONCE)).fetchall()]
-    for message in due:
-        place, crashes = place_of(tx, message), progress_of(tx.run, message).crashes
+    """Moments that have come, and waits for an event that have lasted long enough: their runs go on without it."""
+    due = [(at, message, State.LATER) for at, message in tx.run(_DUE, (tx.now, _AT_ONCE)).fetchall()]
+    due += [(at, message, State.WAITING) for at, message in tx.run(_TIMED_OUT, (tx.now, _AT_ONCE)).fetchall()]
+    due.sort()
+    for _, message, state in due[:_AT_ONCE]:
+        place = place_of(tx, message)
         if place is not None:
-            tx.move(message, place.route, State.LATER, Move.DUE)
-            leave(tx, place, State.LATER, crashes)
-            enter_ready(tx, place, crashes)
-    return len(due)
+            become_ready(tx, place, state, Move.DUE)
+    return len(due[:_AT_ONCE])
+
+
+def _next(run: Run) -> Moment | None:
+    return min((at for at in (run(_NEXT).get, run(_NEXT_EVENT).get) if at is not None), default=None)

@@ -36,6 +36,7 @@ _TOLD = {
     Move.PARK: "message.parked",
     Move.ASK: "message.parked",
     Move.RELEASE: "message.released",
+    Move.WAKE: "message.woken",
     Move.BURY: "message.dead",
     Move.CANCEL: "message.cancelled",
     Move.REVIVE: "message.revived",
@@ -193,6 +194,17 @@ class Transaction:
         if facts is not None and move in _TOLD:
             self.events.append((_TOLD[move], facts))
         return new
+
+    def noted(self, id: int, route: RouteRow, state: State) -> None:
+        """Have whoever follows changes look at a message that has not moved.
+
+        Args:
+            id (int): Which.
+            route (RouteRow): Its route.
+            state (State): Where it is.
+        """
+        self.change += 1
+        self._changes.append(_Change(self.change, id, route, state, state, None))
 
     def gone(self, route: RouteRow, state: State, total: str | None = None) -> None:
         """Note that a message has left the store, with all it owned.

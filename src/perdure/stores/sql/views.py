@@ -56,8 +56,8 @@ class Viewer:
         row = self._run(_MESSAGE, (id,)).fetchone()
         if row is None or tenant not in (None, row[2]):
             raise NotFound(f"there is no message {write(id)!r}", hint="Ids are shown by `perdure messages`.")
-        message = message_from(id, row[3:7], row[2], row[7:17])
-        progress = Progress(*row[17:])
+        message = message_from(id, row[3:7], row[2], row[7:18])
+        progress = Progress(*row[18:])
         return self._view(message, row[1], progress, state_of(self._run, id))
 
     def _view(self, message: Message, route: int, progress: Progress, state: State) -> View:
@@ -73,8 +73,9 @@ class Viewer:
         elif state is State.WAITING:
             fields["wait"] = _decode_wait(self._run(_WAITING, (message.id,)).get)
         elif state is State.LEASED:
-            worker, attempt, started_at = self._run(_LEASE, (message.id,)).fetchone()
-            fields |= {"worker": WorkerId(worker), "attempt": attempt, "started_at": started_at}
+            worker, attempt, started_at, called_off = self._run(_LEASE, (message.id,)).fetchone()
+            cancelling = called_off is not None
+            fields |= {"worker": WorkerId(worker), "attempt": attempt, "started_at": started_at, "cancelling": cancelling}
         else:
             fields |= self._ended(message.id)
         fields |= self._of_run(message.id)

@@ -22,7 +22,7 @@ DELETE FROM ready WHERE route = ? AND priority = ? AND tag = ? AND id = ?;
 -- name: messages_to_run
 -- Many at once: a statement for each, with its outer join, costs several times as much.
 SELECT m.id, m.route, m.tenant,
-       m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.dedup_key, m.metadata, m.body,
+       m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.grp, m.dedup_key, m.metadata, m.body,
        ifnull(p.used, 0), ifnull(p.crashes, 0), p.started_at, p.waiting_since, p.id IS NOT NULL
   FROM message m LEFT JOIN progress p ON p.id = m.id
  WHERE m.id IN (SELECT value FROM json_each(?));

@@ -1,5 +1,5 @@
 -- name: place_get
-SELECT route, tenant, priority, deadline, max_wait_s FROM message WHERE id = ?;
+SELECT route, tenant, priority, deadline, max_wait_s, parent, grp FROM message WHERE id = ?;
 
 -- name: state_get
 -- Five looks by primary key at most; who is in none of them lies ready.
@@ -31,7 +31,7 @@ INSERT INTO later (id, route, tenant, at, wait) VALUES (?, ?, ?, ?, ?);
 DELETE FROM later WHERE id = ?;
 
 -- name: waiting_add
-INSERT INTO waiting (id, route, tenant, wait) VALUES (?, ?, ?, ?);
+INSERT INTO waiting (id, route, tenant, wait, until) VALUES (?, ?, ?, ?, ?);
 
 -- name: waiting_leave
 DELETE FROM waiting WHERE id = ?;
@@ -49,7 +49,7 @@ INSERT OR IGNORE INTO expiry (kind, at, id) VALUES (?, ?, ?);
 
 -- name: lease_take_back
 -- The token is the fence: of a lease that was taken away nothing matches.
-DELETE FROM lease WHERE id = ? AND token = ? RETURNING route, tenant, attempt, crashes, started_at;
+DELETE FROM lease WHERE id = ? AND token = ? RETURNING route, tenant, attempt, crashes, started_at, called_off;
 
 -- name: lease_check
-SELECT 1 FROM lease WHERE id = ? AND token = ?;
+SELECT coalesce(called_off, 0) FROM lease WHERE id = ? AND token = ?;

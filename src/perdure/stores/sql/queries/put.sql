@@ -1,7 +1,7 @@
 -- name: message_add
 INSERT INTO message (id, tenant, route, priority, attempts, created_at, timeout_s, deadline, max_wait_s,
-                     session, parent, dedup_key, metadata, body)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                     session, parent, grp, dedup_key, metadata, body)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: dedup_find
 SELECT m.id, r.agent, m.body

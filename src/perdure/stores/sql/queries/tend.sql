@@ -1,6 +1,7 @@
 -- name: tend_look
 -- Each look is at the first entry of an index; `route` and `change` have one that is theirs by nature.
 SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1)
+    OR EXISTS (SELECT 1 FROM waiting WHERE until <= ?1)
     OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'deadline' AND at <= ?1)
     OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'patience' AND at <= ?1)
     OR EXISTS (SELECT 1 FROM route WHERE sweep_at <= ?1)
@@ -10,7 +11,7 @@ SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1)
 SELECT min(at) FROM later;
 
 -- name: later_due
-SELECT id FROM later WHERE at <= ? ORDER BY at, id LIMIT ?;
+SELECT at, id FROM later WHERE at <= ? ORDER BY at, id LIMIT ?;
 
 -- name: expiry_due
 SELECT at, id FROM expiry WHERE kind = ? AND at <= ? ORDER BY at, id LIMIT ?;

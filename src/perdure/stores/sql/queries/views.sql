@@ -1,6 +1,6 @@
 -- name: view_message
 SELECT m.id, m.route, t.name, r.queue, r.agent, r.version, r.lane,
-       m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.dedup_key, m.metadata, m.body,
+       m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.grp, m.dedup_key, m.metadata, m.body,
        ifnull(p.used, 0), ifnull(p.crashes, 0), ifnull(p.results, 0), ifnull(p.revived, 0), p.started_at, p.waiting_since, p.usage
   FROM message m
   JOIN route r ON r.id = m.route
@@ -9,7 +9,7 @@ SELECT m.id, m.route, t.name, r.queue, r.agent, r.version, r.lane,
  WHERE m.id = ?;
 
 -- name: view_lease
-SELECT worker, attempt, started_at FROM lease WHERE id = ?;
+SELECT worker, attempt, started_at, called_off FROM lease WHERE id = ?;
 
 -- name: view_later
 SELECT at, wait FROM later WHERE id = ?;
