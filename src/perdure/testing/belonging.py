@@ -78,9 +78,8 @@ async def _ends(store: Store, clock: FakeClock, id: MessageId, how: str) -> None
     elif how == "poison":
         await dies(store, clock)
         for _ in range(2):
-            await take(store, await alive(store, "child")) or await take(
-                store, await alive(store, "child", quarantine=True), quarantine=True
-            )
+            if not await take(store, await alive(store, "child")):
+                await take(store, await alive(store, "child", quarantine=True), quarantine=True)
             await dies(store, clock)
     elif how == "expired":
         await store.messages.park(lease, Wait(why="sleep", until=soon(clock, 1000)))

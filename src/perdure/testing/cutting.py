@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Step
+from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Obtained, Step
 from perdure.errors.base import ErrorFacts, LeaseLost
-from perdure.messages.message import Lease, MessageId
+from perdure.messages.message import Lease, MessageId, NewMessage
 from perdure.resources.usage import Usage
 
 __all__ = ["CuttingJournal"]
@@ -53,6 +53,19 @@ class CuttingJournal(Journal):
         """Commit intent and result together."""
         await self._journal.settle(lease, intent, result, memory=memory)
         await self._committed(memory)
+
+    async def obtain(self, lease: Lease, intent: Intent) -> Obtained | None:
+        """Begin to wait for something, or take it if it is there; the crash comes before the agent sees it."""
+        obtained = await self._journal.obtain(lease, intent)
+        if obtained is not None:
+            await self._committed(None)
+        return obtained
+
+    async def send(self, lease: Lease, intent: Intent, messages: Sequence[NewMessage], *, max_depth: int) -> Sequence[MessageId]:
+        """Put messages and record the step that sends them; the crash comes before the agent sees it."""
+        sent = await self._journal.send(lease, intent, messages, max_depth=max_depth)
+        await self._committed(None)
+        return sent
 
     async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None) -> None:
         """Commit a failure; the crash comes before the agent sees it."""

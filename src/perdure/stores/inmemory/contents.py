@@ -22,15 +22,15 @@ from perdure.errors.base import LeaseLost, NotFound, StoreClosed
 from perdure.events import tell
 from perdure.messages.dead_letters import Edited
 from perdure.messages.ids import write
-from perdure.messages.message import ENDS, GroupId, Lease, MessageId, Move, State, Wait, WorkerId, after
+from perdure.messages.message import ENDS, Lease, MessageId, Move, State, Wait, WorkerId, after
 from perdure.messages.registry import AgentCard
 from perdure.messages.schedules import Schedule
 from perdure.messages.store import Change, Pause
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor, Deed, details_text
 from perdure.security.keys import Key
-from perdure.stores.inmemory import kin
-from perdure.stores.inmemory.rows import GroupRow, RouteKey, RouteRow, Row, WorkerRow
+from perdure.stores.inmemory.kin import Kin
+from perdure.stores.inmemory.rows import RouteKey, RouteRow, Row, WorkerRow
 
 __all__ = ["Contents"]
 
@@ -60,9 +60,7 @@ class Contents:
         self.clock = clock
         self.closed = False
         self.rows: dict[MessageId, Row] = {}
-        self.groups: dict[GroupId, GroupRow] = {}
-        self.awaited: dict[tuple[MessageId, int], set[MessageId]] = {}
-        """Message and step to the children it waits for."""
+        self.kin = Kin(self.rows, self.move, clock)
         self.dedup: dict[tuple[str, str], MessageId] = {}
         self.routes: dict[RouteKey, RouteRow] = {}
         self.lanes: dict[str, tuple[Moment, str]] = {}
@@ -178,7 +176,7 @@ class Contents:
             row.waiting_since = None
         self.note(row, _TOLD.get(move), **told)
         if row.state in ENDS:
-            kin.ended(self, row)
+            self.kin.ended(row)
 
     def note(self, row: Row, event: str | None, **told: Any) -> None:
         """Write a row's state into the change sequence and ring for who waits for it.

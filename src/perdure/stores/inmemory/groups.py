@@ -26,7 +26,7 @@ def group_of(contents: Contents, id: GroupId, tenant: str | None) -> Group:
     Raises:
         NotFound: No such group (of this tenant).
     """
-    row = contents.groups.get(id)
+    row = contents.kin.groups.get(id)
     if row is None or tenant not in (None, row.tenant):
         raise NotFound(f"there is no group {write(id)!r}", hint="A put with `then` or `group` returns its id.")
     states = Counter(contents.rows[one].state for one in row.members)
@@ -63,7 +63,7 @@ def members(contents: Contents, id: GroupId, limit: int, cursor: str | None, ten
     """
     group_of(contents, id, tenant)
     after = after_cursor(cursor)
-    ids = [one for one in sorted(contents.groups[id].members) if one > after]
+    ids = [one for one in sorted(contents.kin.groups[id].members) if one > after]
     rows = [contents.rows[one] for one in ids[:limit]]
     found = [Member(id=row.message.id, state=row.state, result=row.result, error=row.error) for row in rows]
     return Members(found, str(ids[limit - 1]) if len(ids) > limit else None)

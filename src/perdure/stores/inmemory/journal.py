@@ -159,7 +159,7 @@ class InMemoryJournal(Journal):
         return None
 
     def _children(self, row: Row, intent: Intent) -> Obtained | None:
-        self.contents.awaited[row.message.id, intent.number] = set(intent.children)
+        self.contents.kin.awaited[row.message.id, intent.number] = set(intent.children)
         children = [self.contents.rows[child] for child in intent.children]
         if any(child.state not in ENDS for child in children):
             return None

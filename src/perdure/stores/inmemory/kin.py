@@ -2,75 +2,80 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from perdure.clock import Clock
 from perdure.messages.message import ENDS, GroupId, MessageId, Move, State, Wait
+from perdure.stores.inmemory.rows import GroupRow, Row
 
-if TYPE_CHECKING:
-    from perdure.stores.inmemory.contents import Contents
-    from perdure.stores.inmemory.rows import Row
-
-__all__ = ["close_if_all_ended", "ended", "has_come", "wake_for"]
+__all__ = ["Kin"]
 
 
-def ended(contents: Contents, row: Row) -> None:
-    """Tell who waits for a message that it has ended.
+class Kin:
+    """Children and members, and who is told of them.
 
     Args:
-        contents (Contents): What the store keeps.
-        row (Row): The message.
+        rows (dict[MessageId, Row]): All messages.
+        move (Callable[[Row, Move], None]): Brings one to another place.
+        clock (Clock): The store's time.
     """
-    parent = None if row.message.parent is None else contents.rows.get(row.message.parent)
-    if parent is not None and parent.wait is not None and has_come(contents, parent, parent.wait):
-        wake_for(contents, parent, *parent.wait.events)
-    if row.message.group is not None:
-        close_if_all_ended(contents, row.message.group)
 
+    def __init__(self, rows: dict[MessageId, Row], move: Callable[[Row, Move], None], clock: Clock) -> None:
+        self._rows, self._move, self._clock = rows, move, clock
+        self.groups: dict[GroupId, GroupRow] = {}
+        self.awaited: dict[tuple[MessageId, int], set[MessageId]] = {}
+        """Message and step to the children it waits for."""
 
-def has_come(contents: Contents, row: Row, wait: Wait) -> bool:
-    """Tell whether any of a wait's events is there.
+    def ended(self, row: Row) -> None:
+        """Tell who waits for a message that it has ended.
 
-    Args:
-        contents (Contents): What the store keeps.
-        row (Row): Who waits.
-        wait (Wait): For what.
+        Args:
+            row (Row): The message.
+        """
+        parent = None if row.message.parent is None else self._rows.get(row.message.parent)
+        if parent is not None and parent.wait is not None and self.has_come(parent, parent.wait):
+            self.wake_for(parent, *parent.wait.events)
+        if row.message.group is not None:
+            self.close_if_all_ended(row.message.group)
 
-    Returns:
-        bool: True if waiting would be in vain.
-    """
-    return any(_is_there(contents, row, *event.split(":", 1)) for event in wait.events)
+    def has_come(self, row: Row, wait: Wait) -> bool:
+        """Tell whether any of a wait's events is there.
 
+        Args:
+            row (Row): Who waits.
+            wait (Wait): For what.
 
-def wake_for(contents: Contents, row: Row, *events: str) -> None:
-    """Wake a message if it waits for one of some events.
+        Returns:
+            bool: True if waiting would be in vain.
+        """
+        return any(self._is_there(row, *event.split(":", 1)) for event in wait.events)
 
-    Args:
-        contents (Contents): What the store keeps.
-        row (Row): The message.
-        *events (str): What has come.
-    """
-    if row.state is State.WAITING and row.wait is not None and set(events) & set(row.wait.events):
-        contents.move(row, Move.WAKE)
+    def wake_for(self, row: Row, *events: str) -> None:
+        """Wake a message if it waits for one of some events.
 
+        Args:
+            row (Row): The message.
+            *events (str): What has come.
+        """
+        if row.state is State.WAITING and row.wait is not None and set(events) & set(row.wait.events):
+            self._move(row, Move.WAKE)
 
-def close_if_all_ended(contents: Contents, id: GroupId) -> None:
-    """Let the join of a group run if all of its members have ended, once.
+    def close_if_all_ended(self, id: GroupId) -> None:
+        """Let the join of a group run if all of its members have ended, once.
 
-    Args:
-        contents (Contents): What the store keeps.
-        id (GroupId): Which.
-    """
-    group = contents.groups[id]
-    if not group.open and group.ended_at is None and all(contents.rows[one].state in ENDS for one in group.members):
-        group.ended_at = contents.clock.now()
-        if group.then is not None:
-            wake_for(contents, contents.rows[group.then], f"group:{id}")
+        Args:
+            id (GroupId): Which.
+        """
+        group = self.groups[id]
+        if not group.open and group.ended_at is None and all(self._rows[one].state in ENDS for one in group.members):
+            group.ended_at = self._clock.now()
+            if group.then is not None:
+                self.wake_for(self._rows[group.then], f"group:{id}")
 
-
-def _is_there(contents: Contents, row: Row, kind: str, what: str) -> bool:
-    if kind == "signal":
-        return any(signal.name == what and signal.step is None for signal in row.signals)
-    if kind == "children":
-        awaited: set[MessageId] = contents.awaited.get((row.message.id, int(what)), set())
-        return all(contents.rows[child].state in ENDS for child in awaited)
-    return False
+    def _is_there(self, row: Row, kind: str, what: str) -> bool:
+        if kind == "signal":
+            return any(signal.name == what and signal.step is None for signal in row.signals)
+        if kind == "children":
+            awaited = self.awaited.get((row.message.id, int(what)), set())
+            return all(self._rows[child].state in ENDS for child in awaited)
+        return False

@@ -37,7 +37,7 @@ from perdure.messages.routes import Route
 from perdure.messages.store import Change, Filter, MessageStore, Page, Pause, QueueStatus, Tended
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor
-from perdure.stores.inmemory import groups, kin, letters, queues, tending
+from perdure.stores.inmemory import groups, letters, queues, tending
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.ending import call_off, cancel, release
 from perdure.stores.inmemory.rows import GroupRow, Row, SignalRow
@@ -127,7 +127,7 @@ class InMemoryMessages(MessageStore):
         """Let a message wait without a worker, no attempt used."""
         with self.contents.open() as now:
             row = self.contents.held(lease)
-            if row.called_off or kin.has_come(self.contents, row, wait):
+            if row.called_off or self.contents.kin.has_come(row, wait):
                 release(self.contents, row)
                 return
             row.waiting_since = (row.waiting_since or now) if wait.is_endless else None
@@ -175,8 +175,8 @@ class InMemoryMessages(MessageStore):
         """Say that an open group is complete."""
         with self.contents.open():
             if groups.group_of(self.contents, id, tenant).open:
-                self.contents.groups[id].open = False
-                kin.close_if_all_ended(self.contents, id)
+                self.contents.kin.groups[id].open = False
+                self.contents.kin.close_if_all_ended(id)
             return groups.group_of(self.contents, id, tenant)
 
     async def revive(self, id: MessageId, *, tenant: str | None = None, edit: Edit | None = None, by: Actor | None = None) -> View:
@@ -310,7 +310,7 @@ class InMemoryMessages(MessageStore):
         dedup: dict[tuple[str, str], Row] = {}
         for one in them:
             self._accept(one, self.contents.clock.now(), checked, dedup, None)
-        group = self.contents.groups[number] = GroupRow(new.name, tenant, new.open, self.contents.clock.now())
+        group = self.contents.kin.groups[number] = GroupRow(new.name, tenant, new.open, self.contents.clock.now())
         if new.then is not None:
             [join] = self.accept([new.then])
             if not join.duplicate:
@@ -321,8 +321,8 @@ class InMemoryMessages(MessageStore):
 
     def _add_to(self, id: GroupId, messages: Sequence[NewMessage]) -> builtins.list[Receipt]:
         receipts = self.accept(messages, group=id)
-        self.contents.groups[id].members += [receipt.id for receipt in receipts if not receipt.duplicate]
-        kin.close_if_all_ended(self.contents, id)
+        self.contents.kin.groups[id].members += [receipt.id for receipt in receipts if not receipt.duplicate]
+        self.contents.kin.close_if_all_ended(id)
         return receipts
 
     def _hear(self, row: Row, signal: SignalRow) -> None:
@@ -337,7 +337,7 @@ class InMemoryMessages(MessageStore):
             raise Conflict(f"{MOST_SIGNALS:,} signals of message {write(row.message.id)!r} wait to be taken")
         row.signals.append(signal)
         self.contents.tells("message.signalled", row, name=signal.name)
-        kin.wake_for(self.contents, row, f"signal:{signal.name}")
+        self.contents.kin.wake_for(row, f"signal:{signal.name}")
 
     def _accept(
         self, new: NewMessage, now: Moment, born: builtins.list[Row], dedup: dict[tuple[str, str], Row], group: GroupId | None

@@ -16,7 +16,7 @@ from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["add_members", "begin", "close", "group_of", "members", "open_group"]
 
-_ADD, _GET, _COUNT, _CLOSE = (statement(f"group_{verb}") for verb in ("add", "get", "count", "close"))
+_ADD, _GET, _COUNT, _CLOSE = (statement(n) for n in ("group_add", "group_get", "group_count", "group_close"))
 _MEMBER, _MEMBERS, _OUTCOME, _TENANT = (statement(n) for n in ("member_add", "member_list", "view_outcome", "tenant_get"))
 _decode_error = msgspec.json.Decoder(ErrorFacts).decode
 
@@ -95,7 +95,7 @@ def group_of(run: Run, id: GroupId, tenant: str | None) -> Group:
     """
     row = run(_GET, (id,)).fetchone()
     whose = None if row is None else run(_TENANT, (row[1],)).get
-    if row is None or tenant not in (None, whose):
+    if row is None or whose is None or tenant not in (None, whose):
         raise NotFound(f"there is no group {write(id)!r}", hint="A put with `then` or `group` returns its id.")
     _, _, name, is_open, total, done, dead, cancelled, join, created_at, ended_at = row
     return Group(

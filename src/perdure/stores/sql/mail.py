@@ -15,7 +15,7 @@ from perdure.stores.sql.views import Viewer
 
 __all__ = ["has_come", "signal", "take"]
 
-_KNOWN, _ADD, _FIRST, _TAKE = (statement(f"signal_{verb}") for verb in ("of_key", "add", "first", "take"))
+_KNOWN, _ADD, _FIRST, _TAKE = (statement(n) for n in ("signal_of_key", "signal_add", "signal_first", "signal_take"))
 _TOUCH, _AWAITED = statement("mail_touch"), statement("awaited_touch")
 
 
