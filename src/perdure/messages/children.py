@@ -71,7 +71,10 @@ def not_sent(id: MessageId) -> NotFound:
     Returns:
         NotFound: It was not sent by this run.
     """
-    return NotFound(f"this run has sent no message {write(id)!r}", hint="Give `result_of` what `run.send` returned.")
+    return NotFound(
+        f"this run has sent no message {write(id)!r}",
+        hint="Give `result_of` what `run.send` returned. What was discarded is not there any more.",
+    )
 
 
 def too_deep(depth: int, max_depth: int) -> RunLimit:

@@ -42,7 +42,7 @@ def test_ends_have_no_way_out_but_another_life() -> None:
 
 
 def test_nothing_is_born_into_an_end_or_a_workers_hands() -> None:
-    assert not BIRTHS & (ENDS | {State.LEASED, State.WAITING})
+    assert not BIRTHS & (ENDS | {State.LEASED})
 
 
 def test_no_move_stands_still() -> None:

@@ -262,6 +262,7 @@ class Contents:
         del self.rows[put.id]
         self.steps.pop(put.id, None)
         self.edits.pop(put.id, None)
+        self.kin.forget(row)
         if put.dedup_key is not None:
             self.dedup.pop((put.tenant, put.dedup_key), None)
         self.changes[:] = [change for change in self.changes if change.id != put.id]

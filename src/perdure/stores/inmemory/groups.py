@@ -29,13 +29,13 @@ def group_of(contents: Contents, id: GroupId, tenant: str | None) -> Group:
     row = contents.kin.groups.get(id)
     if row is None or tenant not in (None, row.tenant):
         raise NotFound(f"there is no group {write(id)!r}", hint="A put with `then` or `group` returns its id.")
-    states = Counter(contents.rows[one].state for one in row.members)
+    states = row.gone + Counter(contents.rows[one].state for one in row.members)
     return Group(
         id=id,
         tenant=row.tenant,
         name=row.name,
         open=row.open,
-        total=len(row.members),
+        total=len(row.members) + row.gone.total(),
         done=states[State.DONE],
         dead=states[State.DEAD],
         cancelled=states[State.CANCELLED],

@@ -72,10 +72,36 @@ class Kin:
             if group.then is not None:
                 self.wake_for(self._rows[group.then], f"group:{id}")
 
+    def is_expected(self, row: Row) -> bool:
+        """Tell whether a group is going to read what came of a message.
+
+        Args:
+            row (Row): The message.
+
+        Returns:
+            bool: Until all members and their join have ended.
+        """
+        group = None if row.message.group is None else self.groups.get(row.message.group)
+        join = None if group is None or group.then is None else self._rows.get(group.then)
+        return group is not None and (group.ended_at is None or (join is not None and join.state not in ENDS))
+
+    def forget(self, row: Row) -> None:
+        """Forget a message that has ended.
+
+        Args:
+            row (Row): It.
+        """
+        group = None if row.message.group is None else self.groups.get(row.message.group)
+        if group is not None and row.message.group is not None:
+            group.members.remove(row.message.id)
+            group.gone[row.state] += 1
+            if not group.members and group.ended_at is not None:
+                del self.groups[row.message.group]
+
     def _is_there(self, row: Row, kind: str, what: str) -> bool:
         if kind == "signal":
             return any(signal.name == what and signal.step is None for signal in row.signals)
         if kind == "children":
             awaited = self.awaited.get((row.message.id, int(what)), set())
-            return all(self._rows[child].state in ENDS for child in awaited)
+            return all(self._rows[child].state in ENDS for child in awaited if child in self._rows)
         return False

@@ -43,7 +43,7 @@ class InMemoryRetention(Retention):
 
     def _stays(self, row: Row) -> bool:
         parent = None if row.message.parent is None else self._contents.rows.get(row.message.parent)
-        return parent is not None and parent.state not in ENDS
+        return (parent is not None and parent.state not in ENDS) or self._contents.kin.is_expected(row)
 
     def _has_steps(self, row: Row) -> bool:
         return bool(self._contents.steps.get(row.message.id))

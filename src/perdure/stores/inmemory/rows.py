@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from perdure.clock import Moment
@@ -39,6 +40,8 @@ class GroupRow:
     then: MessageId | None = None
     ended_at: Moment | None = None
     members: list[MessageId] = field(default_factory=list)
+    gone: Counter[State] = field(default_factory=Counter)
+    """Members that are not kept any more, by how they ended."""
 
 
 @dataclass(slots=True)

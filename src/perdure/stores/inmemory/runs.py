@@ -75,5 +75,5 @@ class InMemoryRuns(Runs):
 
     def _wait(self, row: Row, wait: Wait, now: Moment) -> None:
         row.state, row.wait = State.WAITING if wait.until is None else State.LATER, wait
-        row.waiting_since = now if wait.until is None or wait.open_ended else None
+        row.waiting_since = now if wait.is_endless else None
         self.contents.note(row, None)

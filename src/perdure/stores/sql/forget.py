@@ -16,7 +16,9 @@ from perdure.stores.sql.transaction import Transaction
 __all__ = ["OWNED", "forget", "ids_text"]
 
 OWNED = [
-    statement(name) for name in ("forget_attempts", "forget_progress", "forget_edits", "forget_dedup", "forget_outcomes", "forget_messages")
+    *(statement(name) for name in ("forget_attempts", "forget_progress", "forget_edits", "forget_dedup", "forget_signals", "forget_mail")),
+    *(statement(name) for name in ("forget_children", "forget_awaited", "forget_members", "forget_groups")),
+    *(statement(name) for name in ("forget_outcomes", "forget_messages")),
 ]
 """What a message owns beside its run, itself last."""
 

@@ -11,10 +11,11 @@ from perdure.agents.journal import Step, StepKind, StepState
 from perdure.agents.runs import IMPORTED, Brought, Ended, Fork, Runs, forked
 from perdure.messages.message import MessageId, Move, State, View, Wait
 from perdure.stores.sql import put as putting
+from perdure.stores.sql.endings import end
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.finish import log_attempt
 from perdure.stores.sql.parcels import Parcel, parcel, talk_parcel
-from perdure.stores.sql.places import Place, end, enter_wait, find, leave
+from perdure.stores.sql.places import Place, enter_wait, find, leave
 from perdure.stores.sql.progress import Progress, keep_progress, progress_of, usage_text
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.steps import keep, keep_request
@@ -126,8 +127,8 @@ def _end(tx: Transaction, place: Place, state: State, ended: Ended) -> None:
 
 def _wait(tx: Transaction, place: Place, state: State, wait: Wait) -> None:
     leave(tx, place, state, 0)
-    tx.move(place.id, place.route, _as_leased(tx, place, state), Move.ASK if wait.until is None else Move.PARK)
-    since = tx.now if wait.until is None or wait.open_ended else None
+    tx.move(place.id, place.route, _as_leased(tx, place, state), wait.move)
+    since = tx.now if wait.is_endless else None
     if since is not None:
         keep_progress(tx, place.id, progress_of(tx.run, place.id)._replace(waiting_since=since))
     enter_wait(tx, place, wait, since)

@@ -17,5 +17,27 @@ DELETE FROM dedup
 -- name: forget_outcomes
 DELETE FROM outcome WHERE id IN (SELECT value FROM json_each(?));
 
+-- name: forget_signals
+DELETE FROM signal WHERE message IN (SELECT value FROM json_each(?));
+
+-- name: forget_mail
+DELETE FROM mail WHERE message IN (SELECT value FROM json_each(?));
+
+-- name: forget_children
+DELETE FROM child WHERE id IN (SELECT value FROM json_each(?));
+
+-- name: forget_awaited
+DELETE FROM awaited WHERE message IN (SELECT value FROM json_each(?));
+
+-- name: forget_members
+DELETE FROM member
+ WHERE (grp, id) IN (SELECT m.grp, m.id FROM message m WHERE m.id IN (SELECT value FROM json_each(?)) AND m.grp IS NOT NULL);
+
+-- name: forget_groups
+-- With the last of its members; their messages go after this.
+DELETE FROM grp
+ WHERE id IN (SELECT m.grp FROM message m WHERE m.id IN (SELECT value FROM json_each(?)) AND m.grp IS NOT NULL)
+   AND ended_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM member WHERE member.grp = grp.id);
+
 -- name: forget_messages
 DELETE FROM message WHERE id IN (SELECT value FROM json_each(?));

@@ -19,11 +19,17 @@ SELECT EXISTS (SELECT 1 FROM expiry WHERE kind = 'tidy-message' AND at <= ?1)
 SELECT m.id, m.created_at FROM message m WHERE m.id > ? ORDER BY m.id LIMIT ?;
 
 -- name: tidying_facts
--- Of these messages: how and when they ended (NULL: they live), and whether who put them as a child lives.
+-- Of these messages: how and when they ended (NULL: they live), and whether who waits for them lives.
 SELECT m.id, m.route, o.state, o.ended_at,
        CASE WHEN m.parent IS NULL THEN 0
             ELSE EXISTS (SELECT 1 FROM message p WHERE p.id = m.parent)
              AND NOT EXISTS (SELECT 1 FROM outcome e WHERE e.id = m.parent) END
+       OR CASE WHEN m.grp IS NULL THEN 0
+               ELSE EXISTS (SELECT 1 FROM grp g
+                             WHERE g.id = m.grp
+                               AND (g.ended_at IS NULL
+                                    OR (EXISTS (SELECT 1 FROM message j WHERE j.id = g.next)
+                                        AND NOT EXISTS (SELECT 1 FROM outcome f WHERE f.id = g.next)))) END
   FROM message m LEFT JOIN outcome o ON o.id = m.id
  WHERE m.id IN (SELECT value FROM json_each(?))
  ORDER BY m.id;
