@@ -73,7 +73,7 @@ def not_sent(id: MessageId) -> NotFound:
     """
     return NotFound(
         f"this run has sent no message {write(id)!r}",
-        hint="Give `result_of` what `run.send` returned. What was discarded is not there any more.",
+        hint="Give `result_of` what `run.send` returned; it may have been discarded.",
     )
 
 

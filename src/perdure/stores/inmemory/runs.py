@@ -9,7 +9,7 @@ import msgspec
 from perdure.agents.journal import StepState
 from perdure.agents.runs import IMPORTED, RECORDED, Brought, Ended, Fork, Runs, forked
 from perdure.clock import Moment
-from perdure.messages.message import MessageId, NewMessage, State, View, Wait
+from perdure.messages.message import MessageId, NewMessage, State, View, Wait, after
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.messages import InMemoryMessages
 from perdure.stores.inmemory.rows import Row
@@ -74,6 +74,6 @@ class InMemoryRuns(Runs):
         self.contents.total(row, ended.state.value)
 
     def _wait(self, row: Row, wait: Wait, now: Moment) -> None:
-        row.state, row.wait = State.WAITING if wait.until is None else State.LATER, wait
+        row.state, row.wait = after(State.LEASED, wait.move), wait
         row.waiting_since = now if wait.is_endless else None
         self.contents.note(row, None)

@@ -98,7 +98,7 @@ def test_nothing_is_sorted_that_is_read_only_in_part(file: apsw.Connection, name
         ("waiting_due", "waiting_due (until<?)"),
         ("waiting_next", "waiting_due"),
         ("tend_look", "waiting_due (until<?)"),
-        ("signal_first", "signal_to_take (message=? AND name=?)"),
+        ("signal_first", "signal_to_take (message=? AND name=? AND step=?)"),
         ("signal_of_key", "signal_of_key (message=? AND name=? AND key=?)"),
         ("child_list", "child_of (parent=?)"),
         ("member_list", "PRIMARY KEY (grp=? AND id>?)"),

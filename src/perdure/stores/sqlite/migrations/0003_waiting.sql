@@ -21,7 +21,7 @@ CREATE TABLE signal (                   -- what messages were told; kept until t
     step        INTEGER,                -- that took it
     data        BLOB NOT NULL
 ) STRICT;
-CREATE INDEX signal_to_take ON signal (message, name, id) WHERE step IS NULL;
+CREATE INDEX signal_to_take ON signal (message, name, step, id);
 CREATE UNIQUE INDEX signal_of_key ON signal (message, name, key) WHERE key IS NOT NULL;
 
 CREATE TABLE mail (                     -- one row for each message that waits for signals or was sent one
