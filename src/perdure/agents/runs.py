@@ -9,8 +9,8 @@ Proved by `perdure.testing.JournalKit`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -20,8 +20,9 @@ from perdure.errors.base import Conflict, ErrorFacts, InvalidInput
 from perdure.messages.ids import write
 from perdure.messages.message import Attempt, Message, MessageId, NewMessage, State, View, Wait
 from perdure.resources.usage import Usage
+from perdure.security.audit import Actor
 
-__all__ = ["IMPORTED", "RECORDED", "Brought", "Ended", "Fork", "Runs", "forked"]
+__all__ = ["IMPORTED", "RECORDED", "Asked", "Brought", "Ended", "Fork", "Record", "Runs", "Said", "forked"]
 
 RECORDED = frozenset({StepState.DONE, StepState.FAILED})
 """Steps of which the outcome is known: a fork has them. Any other it makes anew."""
@@ -56,12 +57,41 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     code_version: str | None = None
 
 
+class Said(NamedTuple):
+    """A message of a conversation, said once for all requests that have it."""
+
+    after: int
+    """Place of the one before it; -1 for the first of a conversation."""
+    message: bytes
+    """JSON."""
+
+
+class Asked(NamedTuple):
+    """What a model was asked, by reference."""
+
+    head: bytes
+    """The request without its messages, as JSON."""
+    last: int
+    """Place of its last message."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What is recorded of a run, as it can be carried elsewhere: no larger than what was said."""
+
+    attempts: Sequence[Attempt] = ()
+    steps: Sequence[Step] = ()
+    """Those in `asked` without their requests."""
+    said: Sequence[Said] = ()
+    """Each behind the one it comes after."""
+    asked: Mapping[int, Asked] = {}
+    """By number of the step."""
+
+
 class Brought(msgspec.Struct, frozen=True, kw_only=True):
     """A run from another installation, already validated."""
 
     message: NewMessage
-    steps: Sequence[Step] = ()
-    attempts: Sequence[Attempt] = ()
+    record: Record
     used: int = 0
     """Attempts used, where it goes on."""
     ended: Ended | None = None
@@ -73,7 +103,7 @@ class Brought(msgspec.Struct, frozen=True, kw_only=True):
 class Runs(Protocol):
     """Makes runs of other runs."""
 
-    async def fork(self, id: MessageId, fork: Fork, *, tenant: str | None = None) -> View:
+    async def fork(self, id: MessageId, fork: Fork, *, tenant: str | None = None, by: Actor | None = None) -> View:
         """Put a message like another one, whose run goes on from a step of that one's.
 
         It takes over the steps before that whose outcome is recorded; a call whose outcome is unknown, or
@@ -83,6 +113,7 @@ class Runs(Protocol):
             id (MessageId): The original, in whatever state it is.
             fork (Fork): From which step on, and what is different.
             tenant (str | None): Only if it is this tenant's.
+            by (Actor | None): Who does it, for the audit log.
 
         Returns:
             View: The new message.
@@ -93,11 +124,27 @@ class Runs(Protocol):
         """
         ...
 
-    async def bring(self, run: Brought) -> View:
+    async def record(self, id: MessageId, *, tenant: str | None = None) -> tuple[View, Record]:
+        """Read all there is of a run, as of one moment.
+
+        Args:
+            id (MessageId): Which.
+            tenant (str | None): Only if it is this tenant's.
+
+        Returns:
+            tuple[View, Record]: The message, and what its run did.
+
+        Raises:
+            NotFound: No such message (of this tenant).
+        """
+        ...
+
+    async def bring(self, run: Brought, *, by: Actor | None = None) -> View:
         """Put a message that comes with its journal.
 
         Args:
             run (Brought): All of it. One that had ended is there to be looked at; any other goes on, or waits.
+            by (Actor | None): Who does it, for the audit log.
 
         Returns:
             View: The new message.

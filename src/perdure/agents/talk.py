@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import msgspec
 
-__all__ = ["NAME_BYTES", "Ref", "Talk", "chain", "name_of_head", "split", "told"]
+__all__ = ["NAME_BYTES", "Ref", "Talk", "chain", "head_of", "name_after", "name_of_head", "split", "text_of", "told"]
 
 NAME_BYTES = 16
 """Within one run; an agent that makes two of its own messages collide fools only itself."""
@@ -40,7 +40,7 @@ class Talk(NamedTuple):
             bytes: The request.
         """
         [at] = _AT.unpack_from(self.head)
-        text = self.head[_AT.size :]
+        text = text_of(self.head)
         return b"".join((text[:at], b",".join(self.messages), text[at:]))
 
 
@@ -94,6 +94,45 @@ def split(request: bytes) -> Talk | None:
     return talk if messages and talk.whole() == request else None
 
 
+def head_of(request: bytes) -> bytes:
+    """Make a head of a request that has no messages.
+
+    Args:
+        request (bytes): A JSON object written without spaces, its `messages` an empty list.
+
+    Returns:
+        bytes: As in a `Talk`.
+    """
+    return _AT.pack(_place(_as_object(request))) + request
+
+
+def text_of(head: bytes) -> bytes:
+    """Read a head.
+
+    Args:
+        head (bytes): Of a `Talk`.
+
+    Returns:
+        bytes: The request with an empty list of messages.
+    """
+    return head[_AT.size :]
+
+
+def name_after(before: bytes, message: bytes) -> bytes:
+    """Name a message.
+
+    Args:
+        before (bytes): The name of the one before it; empty for the first.
+        message (bytes): As JSON.
+
+    Returns:
+        bytes: Its name.
+    """
+    digest = hashlib.sha256(before)
+    digest.update(message)
+    return digest.digest()[:NAME_BYTES]
+
+
 def chain(messages: Iterable[bytes], before: bytes = b"") -> list[bytes]:
     """Name each message of a conversation.
 
@@ -106,9 +145,7 @@ def chain(messages: Iterable[bytes], before: bytes = b"") -> list[bytes]:
     """
     names: list[bytes] = []
     for message in messages:
-        digest = hashlib.sha256(before)
-        digest.update(message)
-        before = digest.digest()[:NAME_BYTES]
+        before = name_after(before, message)
         names.append(before)
     return names
 

@@ -8,10 +8,12 @@ import msgspec
 import pytest
 
 from perdure.agents.journal import Step, StepKind, StepState
-from perdure.agents.runs import IMPORTED, Brought, Ended, Fork
+from perdure.agents.runs import IMPORTED, Asked, Brought, Ended, Fork, Record, Said
 from perdure.errors.base import Conflict, InvalidInput, NotFound
+from perdure.messages.ids import write
 from perdure.messages.message import Attempt, Lease, MessageId, State, View, Wait
 from perdure.resources.usage import Usage
+from perdure.security.audit import Actor, DeedFilter
 from perdure.stores.store import Store
 from perdure.testing.clock import FakeClock
 from perdure.testing.conversing import LARGE, said
@@ -70,16 +72,20 @@ def brought(clock: FakeClock, **changes: Any) -> Brought:
     then = clock.now() - 1000
     common: dict[str, Any] = {"attempt": 2, "began_at": then, "tries": 2, "ambiguous": 1, "decided_by": "key_1"}
     steps = [
-        Step(number=1, key=key("one"), state=StepState.DONE, request=said("hello"), result=b'"one"', ended_at=then + 1, **common),
+        Step(number=1, key=key("one"), state=StepState.DONE, result=b'"one"', ended_at=then + 1, **common),
         Step(number=2, key=key("two", kind=StepKind.TOOL), state=StepState.FAILED, error=BROKE, ended_at=then + 2, **common),
-        Step(number=4, key=key("four"), state=StepState.INTENT, request=said("hello", "one", "so?"), usage=Usage(calls=1), **common),
+        Step(number=4, key=key("four"), state=StepState.INTENT, usage=Usage(calls=1), **common),
+        Step(number=5, key=key("five", kind=StepKind.STEP), state=StepState.DONE, request=b"[5]", result=b"5", **common),
     ]
-    fields: dict[str, Any] = {
-        "message": message(metadata={"k": "v"}),
-        "steps": steps,
-        "attempts": [Attempt(n=1, kind="retry", error=BROKE, at=then)],
-        "used": 1,
-    }
+    told = [Said(-1, b'{"role":"user"}'), Said(0, b'{"role":"assistant"}'), Said(0, b'{"role":"tool"}')]
+    head = b'{"model":"m","messages":[],"n":1}'
+    record = Record(
+        attempts=[Attempt(n=1, kind="retry", error=BROKE, at=then)],
+        steps=steps,
+        said=told,
+        asked={1: Asked(head, 0), 4: Asked(head, 2)},
+    )
+    fields: dict[str, Any] = {"message": message(metadata={"k": "v"}), "record": record, "used": 1}
     return Brought(**(fields | changes))
 
 
@@ -186,7 +192,7 @@ class RunsKit(Kit, standard=True):
         assert (view.state, view.attempt, view.usage, view.code_version) == (state, 2, Usage(calls=3), "v9")
         assert (view.error, view.result, view.imported) == (ended.error, ended.result, True)
         assert (view.started_at, view.ended_at) == (clock.now() - 900, clock.now())
-        assert await store.messages.attempts(view.message.id) == list(run.attempts)
+        assert await store.messages.attempts(view.message.id) == list(run.record.attempts)
         await self._has_the_steps(store, view, run)
         assert await store.messages.lease([], limit=1, worker=(await leased(store, await put(store))).worker) == []
 
@@ -208,6 +214,44 @@ class RunsKit(Kit, standard=True):
         await store.messages.tend()
         assert await states(store, [asking.message.id, sleeping.message.id]) == [State.WAITING, State.READY]
 
+    async def test_a_run_taken_out_and_brought_again_is_the_same(self, store: Store, clock: FakeClock) -> None:
+        lease = await worked(store)
+        await store.messages.retry(lease, BROKE, at=soon(clock))
+        view, record = await store.runs.record(lease.message.id)
+        assert view == await store.messages.get(lease.message.id)
+        assert [len(record.asked), len(record.said)] == [2, 3], "what two requests share is said once"
+        again = await store.runs.bring(Brought(message=message(), record=record))
+        _, copy = await store.runs.record(again.message.id)
+        assert [alike(step) for step in copy.steps] == [alike(step) for step in record.steps]
+        assert (copy.said, copy.asked, copy.attempts) == (record.said, record.asked, record.attempts)
+        requests = [step.request for step in await store.journal.steps(lease.message.id)]
+        assert [step.request for step in await store.journal.steps(again.message.id)] == requests
+
+    async def test_only_what_is_there_can_be_taken_out(self, store: Store) -> None:
+        id = await put(store)
+        assert (await store.runs.record(id))[1] == Record(attempts=[], steps=[], said=[], asked={})
+        with pytest.raises(NotFound):
+            await store.runs.record(MessageId(17))
+        with pytest.raises(NotFound):
+            await store.runs.record(id, tenant="another")
+
+    async def test_forks_and_imports_are_in_the_audit_log(self, store: Store, clock: FakeClock) -> None:
+        lease = await runs(store)
+        by = Actor("key_1", "req_1")
+        view = await store.runs.fork(lease.message.id, Fork(step=1), by=by)
+        brought_one = await store.runs.bring(brought(clock), by=by)
+        await store.runs.fork(lease.message.id, Fork(step=1))
+        second, first = (await store.audit.list(DeedFilter())).deeds
+        assert (first.who, first.action, first.target) == ("key_1", "run.fork", write(view.message.id))
+        assert first.details == {"original": write(lease.message.id), "step": 1}
+        assert (second.action, second.target, second.details["steps"]) == ("run.import", write(brought_one.message.id), 4)
+
     async def _has_the_steps(self, store: Store, view: View, run: Brought) -> None:
-        expected = [msgspec.structs.replace(step, origin=IMPORTED) for step in run.steps]
+        asked = {
+            1: b'{"model":"m","messages":[{"role":"user"}],"n":1}',
+            4: b'{"model":"m","messages":[{"role":"user"},{"role":"tool"}],"n":1}',
+        }
+        expected = [
+            msgspec.structs.replace(step, origin=IMPORTED, request=asked.get(step.number, step.request)) for step in run.record.steps
+        ]
         assert list(await store.journal.steps(view.message.id)) == expected

@@ -19,7 +19,7 @@ from perdure.agents.talk import Ref, chain, name_of_head, split
 from perdure.messages.message import Lease
 from perdure.resources.packing import Mark, pack
 
-__all__ = ["BODY_BYTES", "Body", "Parcel", "Parcels", "Said", "parcel", "talk_parcel"]
+__all__ = ["BODY_BYTES", "Body", "Parcel", "Parcels", "Said", "parcel", "said_rows", "talk_parcel", "talk_ref"]
 
 BODY_BYTES = 64 * 1024
 _KNOWN_RUNS = 2048
@@ -151,12 +151,32 @@ def talk_parcel(request: bytes, known: Container[bytes]) -> Parcel:
     new = [] if head in known else [(head, b"", talk.head)]
     befores = [b"", *names]
     new += zip(names[shared:], befores[shared:-1], talk.messages[shared:], strict=True)
-    said, bodies = _rows(new)
+    said, bodies = said_rows(new)
     ref = Ref(head, names[-1], len(names))
-    return Parcel(b"%c%b" % (Mark.TALK, ref.written()), said, bodies, ref)
+    return Parcel(talk_ref(ref), said, bodies, ref)
 
 
-def _rows(new: Iterable[tuple[bytes, bytes, bytes]]) -> tuple[list[Said], list[Body]]:
+def talk_ref(ref: Ref) -> bytes:
+    """Write down which conversation a request is.
+
+    Args:
+        ref (Ref): Its names.
+
+    Returns:
+        bytes: For the column.
+    """
+    return b"%c%b" % (Mark.TALK, ref.written())
+
+
+def said_rows(new: Iterable[tuple[bytes, bytes, bytes]]) -> tuple[list[Said], list[Body]]:
+    """Pack parts of a conversation.
+
+    Args:
+        new (Iterable[tuple[bytes, bytes, bytes]]): Name, name before, and the part.
+
+    Returns:
+        tuple[list[Said], list[Body]]: Rows, and the bodies of those that are large.
+    """
     said: list[Said] = []
     bodies: list[Body] = []
     for name, before, data in new:

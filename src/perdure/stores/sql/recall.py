@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from perdure.agents.journal import FORMAT, Step, StepKey, StepKind, StepState, enough
-from perdure.agents.talk import Ref, Talk, told
+from perdure.agents.runs import Asked, Said
+from perdure.agents.talk import Ref, Talk, text_of, told
 from perdure.errors.base import ErrorFacts, StoreError
 from perdure.messages.message import MessageId
 from perdure.resources.packing import Mark, mark_of, unpack
@@ -54,6 +55,38 @@ class Kept(NamedTuple):
         said = {name: (before, self._plain(data)) for name, (before, data) in self.said.items()}
         steps = (_step(row, self._plain(row[_RESULT]), self._asked(row[_REQUEST], said)) for row in self.rows)
         return list(enough(steps, most_bytes))
+
+    def record(self) -> tuple[list[Step], list[Said], dict[int, Asked]]:
+        """Take the steps apart from what was said, each message once.
+
+        Returns:
+            tuple[list[Step], list[Said], dict[int, Asked]]: Steps by number, messages, and which of them each step asked with.
+        """
+        places: dict[bytes, int] = {}
+        said: list[Said] = []
+        asked: dict[int, Asked] = {}
+        steps: list[Step] = []
+        for row in self.rows:
+            kept = row[_REQUEST]
+            talk = kept is not None and mark_of(kept) is Mark.TALK
+            steps.append(_step(row, self._plain(row[_RESULT]), None if talk else self._plain(kept)))
+            if talk:
+                ref = Ref.read(kept[1:])
+                self._say(ref.last, places, said)
+                asked[steps[-1].number] = Asked(text_of(self._plain(self.said[ref.head][1])), places[ref.last])
+        return steps, said, asked
+
+    def _say(self, last: bytes, places: dict[bytes, int], said: list[Said]) -> None:
+        """Find a message and those before it a place, the earliest first."""
+        new: list[bytes] = []
+        name = last
+        while name and name not in places:
+            new.append(name)
+            name = self.said[name][0]
+        for name in reversed(new):
+            before, data = self.said[name]
+            places[name] = len(said)
+            said.append(Said(places[before] if before else -1, self._plain(data)))
 
     def _plain(self, kept: bytes | None) -> Any:
         if kept is None:
