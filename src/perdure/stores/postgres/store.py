@@ -11,6 +11,9 @@ from perdure.errors.base import StoreUnsuitable
 from perdure.stores.postgres.connection import Address
 from perdure.stores.postgres.engine import Engine
 from perdure.stores.postgres.flags import Flags
+from perdure.stores.postgres.hot import fits
+from perdure.stores.postgres.journal import PostgresJournal
+from perdure.stores.postgres.messages import PostgresMessages
 from perdure.stores.sql.audit import SqlAudit
 from perdure.stores.sql.bites import SqlDeadLetters
 from perdure.stores.sql.journal import SqlJournal
@@ -55,9 +58,10 @@ class PostgresStore:
         if not _SCHEMA.fullmatch(schema):
             raise StoreUnsuitable(f"{schema!r} is no name for a schema of ours", hint="Use up to 40 small letters, digits and `_`.")
         self._engine = Engine(Address(url, schema, Flags() if flags is None else flags, wait_s), clock, pool=pool)
-        self._messages = SqlMessages(self._engine)
+        hot = fits(self._engine.address.flags)
+        self._messages = PostgresMessages(self._engine) if hot else SqlMessages(self._engine)
         self._workers = SqlWorkers(self._engine)
-        self._journal = SqlJournal(self._engine)
+        self._journal = PostgresJournal(self._engine) if hot else SqlJournal(self._engine)
         self._memory = SqlMemory(self._engine)
         self._keys = SqlKeys(self._engine)
         self._runs = SqlRuns(self._engine)
@@ -123,6 +127,9 @@ class PostgresStore:
             Self: The same store, open.
         """
         await self._engine.open()
+        for view in (self._messages, self._journal):
+            if isinstance(view, PostgresMessages | PostgresJournal):
+                view.open()
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -133,6 +140,9 @@ class PostgresStore:
             error (BaseException | None): As Python gives it.
             trace (TracebackType | None): As Python gives it.
         """
+        for view in (self._messages, self._journal):
+            if isinstance(view, PostgresMessages | PostgresJournal):
+                await view.close()
         await self._engine.close()
 
     async def check(self) -> None:

@@ -1,0 +1,118 @@
+"""How messages end: what many workers' slots say at once is one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from perdure.errors.base import LeaseLost, PerdureError
+from perdure.messages.message import Lease
+from perdure.messages.store import Ended
+from perdure.resources.batcher import Batcher
+from perdure.resources.usage import Usage
+from perdure.stores.postgres.hot import Event, Ground, ask, each_apart, hot, write
+from perdure.stores.postgres.text import to_kept
+from perdure.stores.sql import finish as shared
+
+__all__ = ["Endings"]
+
+_DONE, _USAGES = hot("done_many"), hot("usages_of")
+_MOST_CALLS, _MOST_BYTES, _ROW_BYTES = 1000, 4 * 1024 * 1024, 256
+_encode = msgspec.json.Encoder().encode
+_decode_usage = msgspec.json.Decoder(Usage).decode
+
+
+class Endings:
+    """Gathers what a process says of the messages it holds.
+
+    Args:
+        ground (Ground): The engine.
+    """
+
+    def __init__(self, ground: Ground) -> None:
+        self._ground = ground
+        self._dones = Batcher(self._flush_dones, most_items=_MOST_CALLS, most_bytes=_MOST_BYTES, flushes=2)
+
+    async def done(self, ended: Sequence[Ended]) -> list[LeaseLost | None]:
+        """End messages well.
+
+        Args:
+            ended (Sequence[Ended]): Which, and with what.
+
+        Returns:
+            list[LeaseLost | None]: For each why it was refused; None where it is done.
+        """
+        plain = [one for one in ended if _is_plain(one.lease)]
+        size_bytes = sum(len(one.result) for one in plain) + _ROW_BYTES * len(plain)
+        finished = await self._dones.add(plain, size_bytes=size_bytes) if plain else set()
+        rest = [one for one in ended if id(one) not in finished]
+        if not rest:
+            return [None] * len(ended)
+        refused = await self._ground.write(shared.done_many, rest)
+        lost = {id(one): error for one, error in zip(rest, refused, strict=True)}
+        return [lost.get(id(one)) for one in ended]
+
+    async def close(self) -> None:
+        """Write what was said, then end."""
+        await self._dones.close()
+
+    async def _flush_dones(self, calls: Sequence[Sequence[Ended]]) -> list[set[int] | BaseException]:
+        try:
+            return await self._end_well(calls)
+        except PerdureError as error:
+            return await each_apart(self._end_well, calls, error)
+
+    async def _end_well(self, calls: Sequence[Sequence[Ended]]) -> list[set[int] | BaseException]:
+        now = self._ground.clock.now()
+        ended = sorted((one for call in calls for one in call), key=_by_id)
+        used = await self._used_by([one.lease.message.id for one in ended if one.usage is None])
+        rows = [
+            (
+                one.lease.message.id,
+                one.lease.token,
+                None if one.code_version is None else to_kept(one.code_version),
+                used.get(one.lease.message.id) if one.usage is None else _encode(one.usage),
+                one.result,
+            )
+            for one in ended
+        ]
+        found = await write(self._ground, _DONE, now, *zip(*rows, strict=True))
+        finished = [ended[row[0] - 1] for row in found]
+        if found:
+            self._ground.committed(max(row[1] for row in found), [_finished(one.lease, now) for one in finished])
+        done = {id(one) for one in finished}
+        return [done] * len(calls)
+
+    async def _used_by(self, ids: list[int]) -> dict[int, bytes]:
+        """Add up what runs used, as their journals say. Nobody else writes there while they are held."""
+        if not ids:
+            return {}
+        sums: dict[int, Usage] = {}
+        for message, text, again in await ask(self._ground, _USAGES, ids):
+            usage = (_decode_usage(text) if text else Usage()) + Usage(paid_again=again)
+            sums[message] = sums[message] + usage if message in sums else usage
+        return {message: _encode(usage) for message, usage in sums.items()}
+
+
+def _by_id(ended: Ended) -> int:
+    return ended.lease.message.id
+
+
+def _is_plain(lease: Lease) -> bool:
+    """Tell whether nobody else is to be told of its end."""
+    return lease.message.session is None and lease.message.parent is None
+
+
+def _finished(lease: Lease, now: float) -> Event:
+    message = lease.message
+    facts = {
+        "message": message.id,
+        "agent": message.agent,
+        "queue": message.queue,
+        "tenant": message.tenant,
+        "attempt": lease.attempt,
+        "code": None,
+        "took_s": now - lease.leased_at,
+    }
+    return "message.done", facts

@@ -1,0 +1,102 @@
+-- name: look
+-- What would be taken now: the most urgent of the given routes in order, and as many of those put earliest as there are
+-- sixteenths among the next messages taken. Nothing is locked. In each priority of each route rows are read from the
+-- head on (from its floor, where one is known) and no more than are wanted; a priority further down only where those
+-- above do not suffice. Of many routes the empty ones are left out first, at a look each.
+WITH open AS MATERIALIZED (
+    SELECT r.id, g.n
+      FROM unnest($1::bigint[]) WITH ORDINALITY AS g (id, n)
+      JOIN route r ON r.id = g.id
+      LEFT JOIN queue q ON q.name = r.queue
+      LEFT JOIN lane l ON l.name = r.lane
+     WHERE q.paused IS DISTINCT FROM 1 AND (l.closed_until IS NULL OR l.closed_until <= $2)
+       AND (SELECT all_paused FROM origin) = 0
+       AND ($7 OR EXISTS (SELECT 1 FROM ready y WHERE y.route = r.id))
+), urgent AS MATERIALIZED (
+    SELECT h.*
+      FROM generate_series(0, 9) AS p (priority)
+     CROSS JOIN LATERAL (
+        SELECT y.*
+          FROM open
+         CROSS JOIN LATERAL (
+            SELECT r.priority, r.tag, r.id, r.route
+              FROM ready r
+             WHERE r.route = open.id AND r.priority = p.priority AND r.tag >= ($4::bigint[])[(open.n - 1) * 10 + p.priority + 1]
+             ORDER BY r.tag, r.id
+             LIMIT $3) y
+         ORDER BY y.tag, y.id
+         LIMIT $3) h
+     LIMIT $3
+), earliest AS MATERIALIZED (
+    SELECT y.*
+      FROM open
+     CROSS JOIN LATERAL (
+        SELECT r.priority, r.tag, r.id, r.route
+          FROM ready r
+         WHERE r.route = open.id AND r.id >= ($5::bigint[])[open.n] AND r.id NOT IN (SELECT id FROM urgent)
+         ORDER BY r.id
+         LIMIT (SELECT (last_value + $3) / 16 - last_value / 16 FROM taken)) y
+     ORDER BY y.id
+     LIMIT (SELECT (last_value + $3) / 16 - last_value / 16 FROM taken)
+)
+SELECT t.last_value, EXISTS (SELECT 1 FROM worker WHERE id = $6 AND ended_at IS NULL), h.*
+  FROM taken t
+  LEFT JOIN (SELECT *, false FROM urgent UNION ALL SELECT *, true FROM earliest) h ON true;
+
+-- name: take
+-- From each priority of each route as many as were chosen, from where the look found the first: rows that others are
+-- taking are stepped over, so that those who lease at once neither wait for each other nor come away empty. Who was
+-- chosen for being put earliest is named. The worker's row is held against those who would declare it dead meanwhile.
+WITH alive AS MATERIALIZED (
+    SELECT id FROM worker WHERE id = $1 AND ended_at IS NULL FOR SHARE
+), early AS MATERIALIZED (
+    SELECT y.ctid AS at, y.priority, y.tag, y.id, y.route, y.tenant
+      FROM unnest($4::bigint[], $5::integer[], $6::bigint[], $7::bigint[]) AS g (route, priority, tag, id)
+      JOIN ready y ON y.route = g.route AND y.priority = g.priority AND y.tag = g.tag AND y.id = g.id
+     WHERE EXISTS (SELECT 1 FROM alive)
+       FOR UPDATE OF y SKIP LOCKED
+), urgent AS MATERIALIZED (
+    SELECT y.*
+      FROM unnest($8::bigint[], $9::integer[], $10::bigint[], $11::bigint[]) AS g (route, priority, first, n)
+     CROSS JOIN LATERAL (
+        SELECT r.ctid AS at, r.priority, r.tag, r.id, r.route, r.tenant
+          FROM ready r
+         WHERE r.route = g.route AND r.priority = g.priority AND r.tag >= g.first AND r.id <> ALL ($7)
+         ORDER BY r.tag, r.id
+         LIMIT g.n
+           FOR UPDATE SKIP LOCKED) y
+     WHERE EXISTS (SELECT 1 FROM alive)
+), head AS MATERIALIZED (
+    SELECT h.*, row_number() OVER () AS n, coalesce(p.used, 0) + 1 AS attempt, coalesce(p.crashes, 0) AS crashes,
+           p.started_at, p.waiting_since, p.id IS NOT NULL AS begun
+      FROM (SELECT * FROM early UNION ALL SELECT * FROM urgent) h
+      LEFT JOIN progress p ON p.id = h.id
+), gone AS (
+    DELETE FROM ready r USING head h WHERE r.ctid = h.at
+), leased AS (
+    INSERT INTO lease (id, token, worker, route, tenant, attempt, crashes, leased_at, started_at)
+    SELECT id, $3 + n, $1, route, tenant, attempt, crashes, $2, coalesce(started_at, $2) FROM head
+), told AS (
+    INSERT INTO change (seq, id, route, at, was, state)
+    SELECT (SELECT change_seq()) + n, id, route, $2, 'ready', 'leased' FROM head
+)
+SELECT (SELECT change_seq()) + h.n, CASE WHEN h.n = 1 THEN setval('taken', (SELECT last_value FROM taken) + (SELECT count(*) FROM head)) END,
+       $3 + h.n, h.attempt, h.crashes, h.waiting_since, h.begun, h.tag, h.id, h.route, h.tenant,
+       m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.dedup_key, m.metadata, m.body
+  FROM head h JOIN message m ON m.id = h.id;
+
+-- name: sweep
+-- Who lies below the floors: what was put by a transaction that took long to commit.
+SELECT g.route, g.priority,
+       (SELECT r.tag FROM ready r WHERE r.route = g.route AND r.priority = g.priority AND r.tag < g.floor ORDER BY r.tag LIMIT 1)
+  FROM unnest($1::bigint[], $2::integer[], $3::bigint[]) AS g (route, priority, floor)
+ WHERE g.priority < 10
+ UNION ALL
+SELECT g.route, g.priority,
+       (SELECT r.id FROM ready r WHERE r.route = g.route AND r.id < g.floor ORDER BY r.id LIMIT 1)
+  FROM unnest($1::bigint[], $2::integer[], $3::bigint[]) AS g (route, priority, floor)
+ WHERE g.priority = 10;
+
+-- name: strays
+-- Leases that were given although nobody has heard of it.
+SELECT id, token FROM lease WHERE worker = $1 AND token > $2 AND token <= $3;

@@ -1,0 +1,56 @@
+-- name: put_plain
+-- All that many callers put, in one statement, which is one transaction. Ids are drawn in the order of the arrays.
+WITH given AS MATERIALIZED (
+    SELECT nextval('number') AS id, (SELECT change_seq()) + g.n AS seq, coalesce(g.due_at > $1, false) AS delayed, g.*
+      FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::double precision[], $7::double precision[],
+                  $8::double precision[], $9::double precision[], $10::bytea[], $11::bytea[])
+      WITH ORDINALITY AS g (tenant, route, priority, attempts, timeout_s, deadline, max_wait_s, due_at, metadata, body, n)
+), born AS (
+    INSERT INTO message (id, tenant, route, priority, attempts, created_at, timeout_s, deadline, max_wait_s, metadata, body)
+    SELECT id, tenant, route, priority, attempts, $1, timeout_s, deadline, max_wait_s, metadata, body FROM given
+), at_once AS (
+    INSERT INTO ready (route, priority, tag, id, tenant, since)
+    SELECT route, priority, id, id, tenant, $1 FROM given WHERE NOT delayed
+), at_a_moment AS (
+    INSERT INTO later (id, route, tenant, at) SELECT id, route, tenant, due_at FROM given WHERE delayed
+), watched AS (
+    INSERT INTO expiry (kind, at, id) SELECT 'deadline', deadline, id FROM given WHERE deadline IS NOT NULL
+), told AS (
+    INSERT INTO change (seq, id, route, at, state, total)
+    SELECT seq, id, route, $1, CASE WHEN delayed THEN 'later' ELSE 'ready' END, 'put' FROM given
+)
+SELECT id, seq FROM given ORDER BY n;
+
+-- name: put_keyed
+-- The same with keys, at most one a call. Whose key is known already, or is put by somebody at this very moment, puts
+-- nothing of its call and gets no id: who came first is read afterwards, when that is committed. Keys are taken in
+-- one order everywhere, so that two who put the same ones never wait for each other in a circle.
+WITH given AS MATERIALIZED (
+    SELECT nextval('number') AS id, (SELECT change_seq()) + g.n AS seq, coalesce(g.due_at > $1, false) AS delayed, g.*
+      FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::double precision[], $7::double precision[],
+                  $8::double precision[], $9::double precision[], $10::bytea[], $11::bytea[], $12::text[], $13::integer[])
+      WITH ORDINALITY AS g (tenant, route, priority, attempts, timeout_s, deadline, max_wait_s, due_at, metadata, body, dedup_key, call, n)
+), claimed AS (
+    INSERT INTO dedup (tenant, key, id)
+    SELECT tenant, dedup_key, id FROM given WHERE dedup_key IS NOT NULL ORDER BY tenant, dedup_key, id
+    ON CONFLICT DO NOTHING
+    RETURNING id
+), known AS MATERIALIZED (
+    SELECT call FROM given WHERE dedup_key IS NOT NULL AND id NOT IN (SELECT id FROM claimed)
+), fresh AS MATERIALIZED (
+    SELECT * FROM given WHERE call NOT IN (SELECT call FROM known)
+), born AS (
+    INSERT INTO message (id, tenant, route, priority, attempts, created_at, timeout_s, deadline, max_wait_s, dedup_key, metadata, body)
+    SELECT id, tenant, route, priority, attempts, $1, timeout_s, deadline, max_wait_s, dedup_key, metadata, body FROM fresh
+), at_once AS (
+    INSERT INTO ready (route, priority, tag, id, tenant, since)
+    SELECT route, priority, id, id, tenant, $1 FROM fresh WHERE NOT delayed
+), at_a_moment AS (
+    INSERT INTO later (id, route, tenant, at) SELECT id, route, tenant, due_at FROM fresh WHERE delayed
+), watched AS (
+    INSERT INTO expiry (kind, at, id) SELECT 'deadline', deadline, id FROM fresh WHERE deadline IS NOT NULL
+), told AS (
+    INSERT INTO change (seq, id, route, at, state, total)
+    SELECT seq, id, route, $1, CASE WHEN delayed THEN 'later' ELSE 'ready' END, 'put' FROM fresh
+)
+SELECT CASE WHEN call NOT IN (SELECT call FROM known) THEN id END AS id, seq FROM given ORDER BY n;

@@ -1,0 +1,63 @@
+-- name: begin_steps
+-- Steps that are made for the first time, of any number of runs. The lease is held against whoever would take it away
+-- meanwhile; of a stale one nothing matches. What is there already is not touched, and not among what comes back.
+WITH held AS MATERIALIZED (
+    SELECT nextval('step_id_seq') AS id, g.*
+      FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::integer[], $10::text[],
+                  $11::integer[], $12::double precision[], $13::smallint[], $14::text[], $15::bytea[], $16::bytea[])
+      WITH ORDINALITY
+        AS g (message, token, number, scope, kind, name, fingerprint, n, state, attempt, until, idempotent, tool_version, result, request, at)
+      JOIN lease l ON l.id = g.message AND l.token = g.token
+       FOR SHARE OF l
+), begun AS (
+    INSERT INTO step (id, message, number, scope, kind, name, fingerprint, n, tries, state, attempt, ambiguous, began_at, ended_at,
+                      until, idempotent, diverged, tool_version, result)
+    SELECT id, message, number, scope, kind, name, fingerprint, n, 1, state, attempt, 0, $1::double precision, CASE state WHEN 'done' THEN $1::double precision END,
+           until, idempotent, 0, tool_version, result
+      FROM held
+    ON CONFLICT (message, number) DO NOTHING
+    RETURNING id
+), mine AS MATERIALIZED (
+    SELECT id, at, request FROM held WHERE id IN (SELECT id FROM begun)
+), asked AS (
+    INSERT INTO request (step, data) SELECT id, request FROM mine WHERE request IS NOT NULL
+), talked AS (
+    INSERT INTO said (message, hash, before, data)
+    SELECT g.message, g.hash, g.before, g.data
+      FROM unnest($17::bigint[], $18::bigint[], $19::bytea[], $20::bytea[], $21::bytea[]) AS g (at, message, hash, before, data)
+     WHERE g.at IN (SELECT at FROM mine)
+     ORDER BY g.message, g.hash
+    ON CONFLICT DO NOTHING
+), remembered AS (
+    INSERT INTO memory (tenant, space, key, value)
+    SELECT g.tenant, g.space, g.key, g.value
+      FROM unnest($22::bigint[], $23::text[], $24::text[], $25::text[], $26::bytea[]) AS g (at, tenant, space, key, value)
+     WHERE g.at IN (SELECT at FROM mine)
+     ORDER BY g.tenant, g.space, g.key
+    ON CONFLICT (tenant, space, key) DO UPDATE SET value = excluded.value
+)
+SELECT at FROM mine;
+
+-- name: end_steps
+-- Steps under way whose outcome is known now, and that had used nothing before.
+WITH held AS MATERIALIZED (
+    SELECT g.*
+      FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::bytea[], $7::bytea[], $8::bytea[], $9::bigint[], $10::bigint[],
+                  $11::bigint[])
+      WITH ORDINALITY AS g (message, token, number, state, usage, error, result, calls, input_tokens, output_tokens, at)
+      JOIN lease l ON l.id = g.message AND l.token = g.token
+       FOR SHARE OF l
+), ended AS (
+    UPDATE step s SET state = h.state, ended_at = $1, usage = h.usage, error = h.error, result = h.result
+      FROM held h
+     WHERE s.message = h.message AND s.number = h.number AND s.state = 'intent' AND s.usage IS NULL
+    RETURNING h.at, h.calls, h.input_tokens, h.output_tokens
+), counted AS (
+    INSERT INTO counting (name, n)
+    SELECT c.name, c.n
+      FROM (SELECT sum(calls)::bigint AS calls, sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens
+              FROM ended) e
+     CROSS JOIN LATERAL (VALUES ('calls', e.calls), ('input_tokens', e.input_tokens), ('output_tokens', e.output_tokens)) AS c (name, n)
+     WHERE c.n > 0
+)
+SELECT at FROM ended;

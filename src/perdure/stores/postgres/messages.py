@@ -1,0 +1,73 @@
+"""Messages and queues in PostgreSQL: the shared view, with the hot calls in statements for many."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import Sequence
+
+from perdure.errors.base import LeaseLost, StoreClosed
+from perdure.messages.message import Lease, NewMessage, Receipt, WorkerId
+from perdure.messages.routes import Route
+from perdure.messages.store import Ended
+from perdure.resources.usage import Usage
+from perdure.stores.postgres.endings import Endings
+from perdure.stores.postgres.engine import Engine
+from perdure.stores.postgres.interned import Interned
+from perdure.stores.postgres.leasing import Leasing
+from perdure.stores.postgres.putting import Putting
+from perdure.stores.sql.messages import SqlMessages
+
+__all__ = ["PostgresMessages"]
+
+
+class PostgresMessages(SqlMessages):
+    """Keeps messages until each has ended.
+
+    Args:
+        engine (Engine): Of the store.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._ground = engine
+        self._hot: tuple[Putting, Leasing, Endings] | None = None
+
+    def open(self) -> None:
+        """Begin to gather calls; once the engine is open."""
+        names = Interned(self._ground)
+        self._hot = (Putting(self._ground, names), Leasing(self._ground, names), Endings(self._ground))
+
+    async def close(self) -> None:
+        """Write what was accepted, then end; before the engine is closed."""
+        parts, self._hot = self._hot, None
+        for part in parts or ():
+            await part.close()
+
+    async def put(self, messages: Sequence[NewMessage]) -> builtins.list[Receipt]:
+        """Accept messages: all of them, or none."""
+        return await self._parts()[0].put(messages)
+
+    async def lease(self, routes: Sequence[Route], *, limit: int, worker: WorkerId) -> builtins.list[Lease]:
+        """Take the most urgent ready messages of some routes."""
+        taking = asyncio.ensure_future(self._parts()[1].lease(routes, limit, worker))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            taking.add_done_callback(self._give_back)
+            raise
+
+    async def done(self, lease: Lease, result: bytes, *, usage: Usage | None = None, code_version: str | None = None) -> None:
+        """End a message well."""
+        [lost] = await self.done_many([Ended(lease=lease, result=result, usage=usage, code_version=code_version)])
+        if lost is not None:
+            raise lost
+
+    async def done_many(self, ended: Sequence[Ended]) -> builtins.list[LeaseLost | None]:
+        """End many messages well, in one commit."""
+        return await self._parts()[2].done(ended)
+
+    def _parts(self) -> tuple[Putting, Leasing, Endings]:
+        if self._hot is None:
+            raise StoreClosed("the store is closed", hint="Use it inside its `async with` block.")
+        return self._hot
