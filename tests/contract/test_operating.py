@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from perdure.stores.postgres.flags import ALL_OFF
+from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.store import Store
 from perdure.testing import FakeClock, InMemoryStore, OperatingKit, RetentionKit, ScheduleKit
@@ -21,4 +23,18 @@ class TestSqlite(OperatingKit, ScheduleKit, RetentionKit):
     @pytest.fixture
     async def store(self, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
         async with SqliteStore(tmp_path / "perdure.db", clock=clock) as opened:
+            yield opened
+
+
+class TestPostgres(OperatingKit, ScheduleKit, RetentionKit):
+    @pytest.fixture
+    async def store(self, clock: FakeClock, postgres_url: str) -> AsyncIterator[Store]:
+        async with PostgresStore(postgres_url, clock=clock, pool=4) as opened:
+            yield opened
+
+
+class TestPostgresWithAllFlagsOff(OperatingKit, ScheduleKit, RetentionKit):
+    @pytest.fixture
+    async def store(self, clock: FakeClock, postgres_url: str) -> AsyncIterator[Store]:
+        async with PostgresStore(postgres_url, clock=clock, pool=4, flags=ALL_OFF) as opened:
             yield opened

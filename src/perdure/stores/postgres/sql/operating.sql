@@ -1,25 +1,4 @@
--- Forgetting and tidying, where PostgreSQL says it differently: lists of ids, and truth that is no number.
-
--- name: forget_attempts
-DELETE FROM attempt WHERE message IN (SELECT value::bigint FROM json_array_elements_text(?::json) AS ids (value));
-
--- name: forget_progress
-DELETE FROM progress WHERE id IN (SELECT value::bigint FROM json_array_elements_text(?::json) AS ids (value));
-
--- name: forget_edits
-DELETE FROM edit WHERE message IN (SELECT value::bigint FROM json_array_elements_text(?::json) AS ids (value));
-
--- name: forget_dedup
-DELETE FROM dedup d
- USING message m
- WHERE m.id IN (SELECT value::bigint FROM json_array_elements_text(?::json) AS ids (value))
-   AND m.dedup_key IS NOT NULL AND d.tenant = m.tenant AND d.key = m.dedup_key;
-
--- name: forget_outcomes
-DELETE FROM outcome WHERE id IN (SELECT value::bigint FROM json_array_elements_text(?::json) AS ids (value));
-
--- name: forget_messages
-DELETE FROM message WHERE id IN (SELECT value::bigint FROM json_array_elements_text(?::json) AS ids (value));
+-- Tidying, where PostgreSQL says it differently: two at a time, and truth that is no number.
 
 -- name: tidying_reached
 -- Locked: two who tidy at the same time would walk the same way.
@@ -40,7 +19,7 @@ SELECT m.id, m.route, o.state, o.ended_at,
         AND EXISTS (SELECT 1 FROM message p WHERE p.id = m.parent)
         AND NOT EXISTS (SELECT 1 FROM outcome e WHERE e.id = m.parent))::int
   FROM message m LEFT JOIN outcome o ON o.id = m.id
- WHERE m.id IN (SELECT value::bigint FROM json_array_elements_text(?::json) AS ids (value))
+ WHERE m.id IN (SELECT value::bigint FROM json_array_elements_text(?::text::json) AS ids (value))
  ORDER BY m.id;
 
 -- name: store_sizes
