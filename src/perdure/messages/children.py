@@ -14,7 +14,7 @@ __all__ = ["MOST_AWAITED", "MOST_SIGNALS", "Outcome", "failure_of", "not_sent", 
 
 MOST_AWAITED = 1000
 """Messages that one `results_of` may wait for; a group has no such limit."""
-MOST_SIGNALS = 1000
+MOST_SIGNALS = 250
 """Signals of one message that nobody has taken yet."""
 
 

@@ -140,7 +140,8 @@ class WaitingKit(Kit, standard=True):
 
     async def test_signals_that_nobody_takes_are_bounded(self, store: Store) -> None:
         id = await put(store)
-        await asyncio.gather(*(store.messages.signal(id, "vote", b"1") for _ in range(MOST_SIGNALS)))
+        for _ in range(MOST_SIGNALS // 5):
+            await asyncio.gather(*(store.messages.signal(id, "vote", b"1") for _ in range(5)))
         with pytest.raises(Conflict):
             await store.messages.signal(id, "vote", b"1")
         lease = await leased(store, id)

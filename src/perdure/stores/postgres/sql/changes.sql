@@ -113,6 +113,7 @@ SELECT name, sum(n)::bigint
 -- name: tend_look
 -- And whether there is enough to fold: whoever reads kept numbers adds up what is not.
 SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1)
+    OR EXISTS (SELECT 1 FROM waiting WHERE until <= ?1)
     OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'deadline' AND at <= ?1)
     OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'patience' AND at <= ?1)
     OR EXISTS (SELECT 1 FROM route WHERE sweep_at <= ?1)

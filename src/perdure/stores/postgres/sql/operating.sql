@@ -17,7 +17,12 @@ SELECT EXISTS (SELECT 1 FROM expiry WHERE kind = 'tidy-message' AND at <= ?1)
 SELECT m.id, m.route, o.state, o.ended_at,
        (m.parent IS NOT NULL
         AND EXISTS (SELECT 1 FROM message p WHERE p.id = m.parent)
-        AND NOT EXISTS (SELECT 1 FROM outcome e WHERE e.id = m.parent))::int
+        AND NOT EXISTS (SELECT 1 FROM outcome e WHERE e.id = m.parent)
+        OR EXISTS (SELECT 1 FROM grp g
+                    WHERE g.id = m.grp
+                      AND (g.ended_at IS NULL
+                           OR (EXISTS (SELECT 1 FROM message j WHERE j.id = g.next)
+                               AND NOT EXISTS (SELECT 1 FROM outcome f WHERE f.id = g.next)))))::int
   FROM message m LEFT JOIN outcome o ON o.id = m.id
  WHERE m.id IN (SELECT value::bigint FROM json_array_elements_text(?::text::json) AS ids (value))
  ORDER BY m.id;

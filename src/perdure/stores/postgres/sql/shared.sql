@@ -43,7 +43,7 @@ ON CONFLICT (id) DO UPDATE
 
 -- name: lease_check
 -- Locked, or else it could be taken away between this look and the commit of what it allows.
-SELECT 1 FROM lease WHERE id = ? AND token = ? FOR SHARE;
+SELECT coalesce(called_off, 0) FROM lease WHERE id = ? AND token = ? FOR SHARE;
 
 -- name: worker_is_alive
 -- Locked, or else a worker could be declared dead while it takes a message, which nobody would take back.
