@@ -14,7 +14,7 @@ from perdure.stores.sql.progress import Progress, keep_progress
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["put", "size_of"]
+__all__ = ["put", "put_as", "size_of"]
 
 _MESSAGE, _READY, _LATER, _WATCH = (statement(name) for name in ("message_add", "ready_add", "later_add", "expiry_add"))
 _KNOWN, _DEDUP, _FIRST_BODY, _WAITING = (statement(n) for n in ("dedup_find", "dedup_add", "edit_first_body", "waiting_add"))
@@ -68,13 +68,29 @@ def _put_together(tx: Transaction, messages: Sequence[NewMessage], group: NewGro
     return receipts
 
 
-def _accept(tx: Transaction, new: NewMessage, *, group: GroupId | None = None, waits: Wait | None = None) -> Receipt:
+def put_as(tx: Transaction, new: NewMessage, number: int) -> Receipt:
+    """Accept a message whose id was drawn before.
+
+    Args:
+        tx (Transaction): What is being committed.
+        new (NewMessage): Which.
+        number (int): Its id.
+
+    Returns:
+        Receipt: With another id if its key had brought a message before; nothing is written then.
+    """
+    return _accept(tx, new, number=number)
+
+
+def _accept(
+    tx: Transaction, new: NewMessage, *, number: int | None = None, group: GroupId | None = None, waits: Wait | None = None
+) -> Receipt:
     tenant = tx.names.tenant(new.tenant)
     if new.dedup_key is not None:
         known = tx.run(_KNOWN, (tenant, new.dedup_key)).fetchone()
         if known is not None:
             return _again(tx, new, *known)
-    number = tx.number()
+    number = tx.number() if number is None else number
     if new.dedup_key is not None:
         tx.run(_DEDUP, (tenant, new.dedup_key, number))
     _lay_down(tx, new, number, group=group, waits=waits)

@@ -9,7 +9,7 @@ CREATE TABLE inbox (
     id          bigint PRIMARY KEY,     -- the message's, drawn from `number`
     tenant      text COLLATE "C" NOT NULL,
     dedup_key   text COLLATE "C",
-    message     text NOT NULL           -- JSON
+    message     bytea NOT NULL          -- JSON
 ) WITH (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 500, autovacuum_vacuum_cost_delay = 0,
         vacuum_truncate = off);
 CREATE UNIQUE INDEX inbox_dedup ON inbox (tenant, dedup_key) WHERE dedup_key IS NOT NULL;

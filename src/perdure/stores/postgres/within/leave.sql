@@ -10,7 +10,7 @@ SELECT name AS name FROM {schema}.agent ORDER BY name;
 -- name: leave
 -- In the order they came, so that ids are in that order too.
 WITH given AS MATERIALIZED (
-    SELECT nextval('{schema}.number') AS id, n, e ->> 0 AS tenant, e ->> 1 AS dedup_key, e ->> 2 AS message
+    SELECT nextval('{schema}.number') AS id, n, e ->> 0 AS tenant, e ->> 1 AS dedup_key, convert_to(e ->> 2, 'UTF8') AS message
       FROM jsonb_array_elements(CAST(CAST(? AS text) AS jsonb)) WITH ORDINALITY AS listed (e, n)
 ), left_there AS (
     INSERT INTO {schema}.inbox (id, tenant, dedup_key, message)
@@ -22,7 +22,7 @@ SELECT g.id AS id, CASE WHEN l.id IS NULL THEN 0 ELSE 1 END AS fresh FROM given 
 
 -- name: before
 -- Who has come with these keys: still in the inbox, or put already.
-SELECT 0 AS moved, i.tenant AS tenant, i.dedup_key AS dedup_key, i.id AS id, NULL AS agent, i.message AS body
+SELECT 0 AS moved, i.tenant AS tenant, i.dedup_key AS dedup_key, i.id AS id, NULL AS agent, convert_from(i.message, 'UTF8') AS body
   FROM jsonb_array_elements(CAST(CAST(? AS text) AS jsonb)) AS listed (e)
   JOIN {schema}.inbox i ON i.tenant = e ->> 0 AND i.dedup_key = e ->> 1
 UNION ALL
