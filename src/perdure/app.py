@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from perdure.agents.agent import Agent
@@ -48,7 +49,7 @@ def open_store(settings: Settings, *, clock: Clock | None = None) -> Store:
     """
     address = _address(settings)
     if isinstance(address, str):
-        raise NotYetBuilt("PostgreSQL comes later; SQLite is what there is now", hint="Leave `store.url` out, or write `sqlite:///path`.")
+        return _in_postgres(address, settings, clock)
     _make_folder(address.parent)
     return SqliteStore(
         address,
@@ -172,6 +173,26 @@ def _address(settings: Settings) -> Path | str:
         return Path(url.removeprefix(_SQLITE))
     what = f"`store.url` begins with {scheme[:20]!r}, which is no store"
     raise ConfigError(what, hint="Write `postgresql://…` or `sqlite:///path/to/perdure.db`.")
+
+
+def _in_postgres(url: str, settings: Settings, clock: Clock | None) -> Store:
+    with _extra("postgres", "asyncpg", "greenlet"):
+        from perdure.stores.postgres.store import PostgresStore  # late: it imports asyncpg
+    _make_folder(settings.data)
+    wanted = settings.store
+    return PostgresStore(url, clock=clock, wait_s=wanted.wait_s, pool=wanted.pool, schema=wanted.schema_name)
+
+
+@contextmanager
+def _extra(name: str, *libraries: str) -> Iterator[None]:
+    """Say which extra is missing if what it brings is."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in libraries:
+            raise
+        what = f"a store in PostgreSQL needs {error.name!r}, which is not installed"
+        raise ConfigError(what, hint=f'pip install "perdure[{name}]"') from error
 
 
 def _make_folder(folder: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 
 from perdure.app import build_models, build_worker, load_app, open_store
@@ -43,6 +44,30 @@ async def test_the_store_lies_in_the_data_folder(tmp_path: Path) -> None:
 async def test_the_store_lies_where_its_address_says(tmp_path: Path) -> None:
     async with open_store(settings(data=tmp_path, store={"url": f"sqlite:///{tmp_path}/elsewhere/x.db"})):
         assert (tmp_path / "elsewhere" / "x.db").exists()
+
+
+@pytest.mark.parametrize("missing", ["asyncpg", "greenlet"])
+def test_postgresql_without_its_extra_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    for name in [name for name in sys.modules if name.startswith("perdure.stores.postgres")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, missing, None)
+
+    with pytest.raises(ConfigError, match=missing) as caught:
+        open_store(settings(data=tmp_path, store={"url": "postgresql://ann:secret@localhost/perdure"}))
+
+    assert caught.value.hint == 'pip install "perdure[postgres]"'
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+asyncpg"])
+async def test_the_store_is_in_the_database_that_the_address_names(tmp_path: Path, postgres_url: str, scheme: str) -> None:
+    url = postgres_url.replace("postgresql:", f"{scheme}:")
+    async with open_store(settings(data=tmp_path / "data", store={"url": url, "schema_name": "other"})) as store:
+        await store.check()
+        assert type(store).__name__ == "PostgresStore"
+
+    connection = await asyncpg.connect(postgres_url)
+    assert await connection.fetchval("SELECT to_regclass('other.message') IS NOT NULL")
+    await connection.close()
 
 
 @pytest.mark.parametrize("url", ["mysql://ann:secret@localhost/perdure", "sqlite:///", "perdure.db", "postgresql://"])

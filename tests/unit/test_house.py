@@ -197,7 +197,6 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_used() -> None:
         used |= {home.lower().replace("_", "-") for top in tops for home in homes.get(top, [top])}
     assert used - declared == set(), "imported, but not declared"
     taken_otherwise = {"uvloop", "httptools", "xllamacpp"}  # two by uvicorn, one by name in the model's own process
-    taken_otherwise |= {"cronsim", "asyncpg", "greenlet"}  # soon: schedules, and the store in PostgreSQL
     assert declared - used <= taken_otherwise, "declared, but imported nowhere"
 
 

@@ -52,6 +52,9 @@ class StoreSettings(_Part):
         default="full", description="`full` survives a power cut; `normal` may lose the last moments."
     )
     wait_s: float = Field(default=5.0, gt=0, le=60, description="How long a call waits for a locked database.")
+    schema_name: str = Field(
+        default="perdure", pattern=r"^[a-z_][a-z0-9_]{0,39}$", description="PostgreSQL: the schema that holds the tables."
+    )
     pool: int = Field(default=12, ge=2, le=200, description="PostgreSQL: at most so many connections of one process.")
 
 

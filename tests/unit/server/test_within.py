@@ -12,7 +12,6 @@ import asyncpg
 import psycopg
 import pytest
 import sqlalchemy
-from perdure.stores.postgres.store import PostgresStore
 from psycopg.rows import dict_row
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
@@ -21,6 +20,7 @@ from perdure import DedupConflict, InvalidInput, UnknownAgent, put_within, put_w
 from perdure.errors.base import InputTooLarge, StoreUnsuitable
 from perdure.messages.ids import read
 from perdure.messages.registry import AgentCard
+from perdure.stores.postgres.store import PostgresStore
 from perdure.testing.given import alive, card, message, take
 
 SHAPE = {"type": "object", "properties": {"ticket": {"type": "string"}}, "required": ["ticket"]}

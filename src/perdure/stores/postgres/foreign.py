@@ -45,18 +45,18 @@ async def converse(connection: Any, conversation: Conversation[T]) -> T:
         StoreUnsuitable: There is no store in its database.
     """
     driver = _driver(connection, awaited=True)
-    question = next(conversation)
+    rows: _Rows | None = None
     while True:
+        try:
+            question = next(conversation) if rows is None else conversation.send(rows)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
         try:
             rows = await _ask(driver, connection, *question)
         except Exception as error:
             conversation.close()
             _explain(error)
             raise
-        try:
-            question = conversation.send(rows)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
 
 
 def converse_sync(connection: Any, conversation: Conversation[T]) -> T:
@@ -74,18 +74,18 @@ def converse_sync(connection: Any, conversation: Conversation[T]) -> T:
         StoreUnsuitable: There is no store in its database.
     """
     driver = _driver(connection, awaited=False)
-    question = next(conversation)
+    rows: _Rows | None = None
     while True:
+        try:
+            question = next(conversation) if rows is None else conversation.send(rows)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
         try:
             rows = _ask_sync(driver, connection, *question)
         except Exception as error:
             conversation.close()
             _explain(error)
             raise
-        try:
-            question = conversation.send(rows)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
 
 
 def _driver(connection: Any, *, awaited: bool) -> str:

@@ -18,9 +18,9 @@ from perdure.stores.sql.put import put_as
 from perdure.stores.sql.statements import Run
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["BITE", "is_there", "move", "move_one"]
+__all__ = ["BITE", "holds", "is_there", "move", "move_one"]
 
-_THERE, _ALONE, _BITE, _ONE = own("inbox_there"), own("inbox_alone"), own("inbox_bite"), own("inbox_one")
+_THERE, _HELD, _ALONE, _BITE, _ONE = (own(f"inbox_{name}") for name in ("there", "holds", "alone", "bite", "one"))
 BITE = 500
 """At most so many are moved in one transaction."""
 _decode = msgspec.json.Decoder(NewMessage).decode
@@ -36,6 +36,19 @@ def is_there(run: Run) -> bool:
         bool: True if something committed is.
     """
     return bool(run(_THERE).get)
+
+
+def holds(run: Run, id: MessageId) -> bool:
+    """Tell whether a message is in the inbox.
+
+    Args:
+        run (Run): Of a reader.
+        id (MessageId): Which.
+
+    Returns:
+        bool: False also for one that was moved already.
+    """
+    return run(_HELD, (id,)).fetchone() is not None
 
 
 def move(tx: Transaction) -> int:

@@ -16,12 +16,12 @@ from perdure.stores.postgres.engine import Engine
 from perdure.stores.postgres.interned import Interned
 from perdure.stores.postgres.leasing import Leasing
 from perdure.stores.postgres.putting import Putting
-from perdure.stores.sql.messages import SqlMessages
+from perdure.stores.postgres.received import ReceivedMessages
 
 __all__ = ["PostgresMessages"]
 
 
-class PostgresMessages(SqlMessages):
+class PostgresMessages(ReceivedMessages):
     """Keeps messages until each has ended.
 
     Args:

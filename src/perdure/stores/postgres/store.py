@@ -14,12 +14,12 @@ from perdure.stores.postgres.flags import Flags
 from perdure.stores.postgres.hot import fits
 from perdure.stores.postgres.journal import PostgresJournal
 from perdure.stores.postgres.messages import PostgresMessages
+from perdure.stores.postgres.received import ReceivedMessages
 from perdure.stores.sql.audit import SqlAudit
 from perdure.stores.sql.bites import SqlDeadLetters
 from perdure.stores.sql.journal import SqlJournal
 from perdure.stores.sql.keys import SqlKeys
 from perdure.stores.sql.memory import SqlMemory
-from perdure.stores.sql.messages import SqlMessages
 from perdure.stores.sql.retention import SqlRetention
 from perdure.stores.sql.runs import SqlRuns
 from perdure.stores.sql.schedules import SqlSchedules
@@ -59,7 +59,7 @@ class PostgresStore:
             raise StoreUnsuitable(f"{schema!r} is no name for a schema of ours", hint="Use up to 40 small letters, digits and `_`.")
         self._engine = Engine(Address(url, schema, Flags() if flags is None else flags, wait_s), clock, pool=pool)
         hot = fits(self._engine.address.flags)
-        self._messages = PostgresMessages(self._engine) if hot else SqlMessages(self._engine)
+        self._messages = PostgresMessages(self._engine) if hot else ReceivedMessages(self._engine)
         self._workers = SqlWorkers(self._engine)
         self._journal = PostgresJournal(self._engine) if hot else SqlJournal(self._engine)
         self._memory = SqlMemory(self._engine)
@@ -71,7 +71,7 @@ class PostgresStore:
         self._retention = SqlRetention(self._engine)
 
     @property
-    def messages(self) -> SqlMessages:
+    def messages(self) -> ReceivedMessages:
         """Messages and queues."""
         return self._messages
 

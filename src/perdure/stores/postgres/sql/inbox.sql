@@ -1,6 +1,9 @@
 -- name: inbox_there
 SELECT CASE WHEN EXISTS (SELECT 1 FROM inbox) THEN 1 ELSE 0 END;
 
+-- name: inbox_holds
+SELECT 1 FROM inbox WHERE id = ?;
+
 -- name: inbox_alone
 -- One mover at a time, so that a user's messages are put in the order of their ids, bite by bite.
 SELECT CASE WHEN pg_try_advisory_xact_lock('inbox'::regclass::oid::int, 0) THEN 1 ELSE 0 END;

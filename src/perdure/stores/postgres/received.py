@@ -1,0 +1,69 @@
+"""Messages, those included that users have put within their own transactions and nobody has moved yet."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from perdure.errors.base import NotFound
+from perdure.messages.dead_letters import Edit
+from perdure.messages.message import Attempt, MessageId, View
+from perdure.messages.store import Tended
+from perdure.security.audit import Actor
+from perdure.stores.postgres import inbox
+from perdure.stores.sql.messages import SqlMessages
+
+__all__ = ["ReceivedMessages"]
+
+T = TypeVar("T")
+_BITES = 20
+
+
+class ReceivedMessages(SqlMessages):
+    """Tends the inbox too, and moves at once whatever somebody asks for by its id."""
+
+    async def tend(self) -> Tended:
+        """Do what time demands, after what users have committed meanwhile was moved."""
+        await self.receive()
+        return await super().tend()
+
+    async def receive(self) -> int:
+        """Move what is in the inbox.
+
+        Returns:
+            int: How many messages.
+        """
+        if not await self._engine.read(inbox.is_there):
+            return 0
+        moved = 0
+        for _ in range(_BITES):
+            bite = await self._engine.write(inbox.move)
+            moved += bite
+            if bite < inbox.BITE:
+                break
+        return moved
+
+    async def get(self, id: MessageId, *, tenant: str | None = None) -> View:
+        """Look at one message."""
+        return await self._wherever(id, lambda: super(ReceivedMessages, self).get(id, tenant=tenant))
+
+    async def cancel(self, id: MessageId, *, tenant: str | None = None, by: Actor | None = None) -> View:
+        """Call a message off that is not running."""
+        return await self._wherever(id, lambda: super(ReceivedMessages, self).cancel(id, tenant=tenant, by=by))
+
+    async def revive(self, id: MessageId, *, tenant: str | None = None, edit: Edit | None = None, by: Actor | None = None) -> View:
+        """Give a dead letter another life with all its attempts, its journal kept."""
+        return await self._wherever(id, lambda: super(ReceivedMessages, self).revive(id, tenant=tenant, edit=edit, by=by))
+
+    async def attempts(self, id: MessageId) -> builtins.list[Attempt]:
+        """List what went wrong with a message so far, oldest first."""
+        return await self._wherever(id, lambda: super(ReceivedMessages, self).attempts(id))
+
+    async def _wherever(self, id: MessageId, call: Callable[[], Awaitable[T]]) -> T:
+        try:
+            return await call()
+        except NotFound:
+            if not await self._engine.read(inbox.holds, id) or not await self._engine.write(inbox.move_one, id):
+                raise
+        return await call()
