@@ -13,7 +13,8 @@ from perdure.errors.report import facts_of
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, NewMessage
 from perdure.stores.postgres.dialect import own
-from perdure.stores.sql.places import bury, place_of, state_of
+from perdure.stores.sql.endings import bury
+from perdure.stores.sql.places import place_of, state_of
 from perdure.stores.sql.put import put_as
 from perdure.stores.sql.statements import Run
 from perdure.stores.sql.transaction import Transaction

@@ -48,9 +48,13 @@ class ReceivedMessages(SqlMessages):
         """Look at one message."""
         return await self._wherever(id, lambda: super(ReceivedMessages, self).get(id, tenant=tenant))
 
-    async def cancel(self, id: MessageId, *, tenant: str | None = None, by: Actor | None = None) -> View:
-        """Call a message off that is not running."""
-        return await self._wherever(id, lambda: super(ReceivedMessages, self).cancel(id, tenant=tenant, by=by))
+    async def cancel(self, id: MessageId, *, tenant: str | None = None, children: bool = True, by: Actor | None = None) -> View:
+        """Call a message off."""
+        return await self._wherever(id, lambda: super(ReceivedMessages, self).cancel(id, tenant=tenant, children=children, by=by))
+
+    async def signal(self, id: MessageId, name: str, data: bytes, *, tenant: str | None = None, key: str | None = None) -> View:
+        """Tell a message something, for which its run waits or will wait."""
+        return await self._wherever(id, lambda: super(ReceivedMessages, self).signal(id, name, data, tenant=tenant, key=key))
 
     async def revive(self, id: MessageId, *, tenant: str | None = None, edit: Edit | None = None, by: Actor | None = None) -> View:
         """Give a dead letter another life with all its attempts, its journal kept."""
