@@ -101,7 +101,8 @@ def _by_id(ended: Ended) -> int:
 
 def _is_plain(lease: Lease) -> bool:
     """Tell whether nobody else is to be told of its end."""
-    return lease.message.session is None and lease.message.parent is None
+    message = lease.message
+    return message.session is None and message.parent is None and message.group is None
 
 
 def _finished(lease: Lease, now: float) -> Event:

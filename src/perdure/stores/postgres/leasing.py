@@ -124,7 +124,7 @@ class Leasing:
     def _lease(self, row: Any, worker: WorkerId, now: float) -> Lease:
         _, _, token, attempt, crashes, waiting_since, begun, _, number, route, tenant = row[:11]
         return Lease(
-            message=message_from(number, self._names.route_of[route][1:5], self._names.tenant_of[tenant], row[11:21]),
+            message=message_from(number, self._names.route_of[route][1:5], self._names.tenant_of[tenant], row[11:22]),
             token=token,
             worker=worker,
             attempt=attempt,

@@ -7,7 +7,8 @@ import builtins
 from collections.abc import Sequence
 
 from perdure.errors.base import LeaseLost, StoreClosed
-from perdure.messages.message import Lease, NewMessage, Receipt, WorkerId
+from perdure.messages.groups import NewGroup
+from perdure.messages.message import GroupId, Lease, NewMessage, Receipt, WorkerId
 from perdure.messages.routes import Route
 from perdure.messages.store import Ended
 from perdure.resources.usage import Usage
@@ -44,9 +45,10 @@ class PostgresMessages(ReceivedMessages):
         for part in parts or ():
             await part.close()
 
-    async def put(self, messages: Sequence[NewMessage]) -> builtins.list[Receipt]:
+    async def put(self, messages: Sequence[NewMessage], *, group: NewGroup | GroupId | None = None) -> builtins.list[Receipt]:
         """Accept messages: all of them, or none."""
-        return await self._parts()[0].put(messages)
+        parts = self._parts()
+        return await (parts[0].put(messages) if group is None else super().put(messages, group=group))
 
     async def lease(self, routes: Sequence[Route], *, limit: int, worker: WorkerId) -> builtins.list[Lease]:
         """Take the most urgent ready messages of some routes."""

@@ -46,10 +46,10 @@ class Putting:
         """
         size_bytes = shared.size_of(messages)
         if not _is_plain(messages):
-            return await self._ground.write(shared.put, messages, size_bytes=size_bytes)
+            return await self._ground.write(shared.put, messages, None, size_bytes=size_bytes)
         receipts = await self._batcher.add(messages, size_bytes=size_bytes + _ROW_BYTES * len(messages))
         if receipts is None:  # its key is known: who had it first, and with what body, is read in peace
-            return await self._ground.write(shared.put, messages, size_bytes=size_bytes)
+            return await self._ground.write(shared.put, messages, None, size_bytes=size_bytes)
         return receipts
 
     async def close(self) -> None:

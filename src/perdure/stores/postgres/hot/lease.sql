@@ -82,7 +82,8 @@ WITH alive AS MATERIALIZED (
 )
 SELECT (SELECT change_seq()) + h.n, CASE WHEN h.n = 1 THEN setval('taken', (SELECT last_value FROM taken) + (SELECT count(*) FROM head)) END,
        $3 + h.n, h.attempt, h.crashes, h.waiting_since, h.begun, h.tag, h.id, h.route, h.tenant,
-       m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.dedup_key, m.metadata, m.body
+       m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.grp, m.dedup_key, m.metadata,
+       m.body
   FROM head h JOIN message m ON m.id = h.id;
 
 -- name: sweep

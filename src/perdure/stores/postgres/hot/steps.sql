@@ -1,13 +1,13 @@
 -- name: begin_steps
 -- Steps that are made for the first time, of any number of runs. The lease is held against whoever would take it away
--- meanwhile; of a stale one nothing matches. What is there already is not touched, and not among what comes back.
+-- meanwhile; of a stale one, or one that was called off, nothing matches. What is there already is not touched, and not among what comes back.
 WITH held AS MATERIALIZED (
     SELECT nextval('step_id_seq') AS id, g.*
       FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::integer[], $10::text[],
                   $11::integer[], $12::double precision[], $13::smallint[], $14::text[], $15::bytea[], $16::bytea[])
       WITH ORDINALITY
         AS g (message, token, number, scope, kind, name, fingerprint, n, state, attempt, until, idempotent, tool_version, result, request, at)
-      JOIN lease l ON l.id = g.message AND l.token = g.token
+      JOIN lease l ON l.id = g.message AND l.token = g.token AND l.called_off IS NULL
        FOR SHARE OF l
 ), begun AS (
     INSERT INTO step (id, message, number, scope, kind, name, fingerprint, n, tries, state, attempt, ambiguous, began_at, ended_at,
