@@ -16,6 +16,7 @@ import platform
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,10 @@ def _run(folder: Path, plan: Plan, contenders: list[Contender], rows: list[Row],
                 found["left_out"] |= {one.name: str(error) for one in able if one.engine == "redis"}
                 able = [one for one in able if one.engine != "redis"]
         ground = Ground(folder, postgres, redis)
-        for n in range(plan.rounds):
+        first = max((cell["round"] for cell in found["cells"]), default=-1) + 1  # a run that goes on makes more rounds
+        for n in range(first, first + plan.rounds):
             for row in rows:
-                if not row.once or n == 0:
+                if not row.once or n == first:
                     _row(ground, row, plan, able[n % len(able) :] + able[: n % len(able)], n, found)
     finally:
         for server in (postgres, redis):
@@ -81,24 +83,36 @@ def _run(folder: Path, plan: Plan, contenders: list[Contender], rows: list[Row],
 
 
 def _row(ground: Ground, row: Row, plan: Plan, contenders: list[Contender], n: int, found: dict[str, Any]) -> None:
-    for contender in contenders:
-        if contender.yardstick and not row.limits:
-            continue
-        began = time.monotonic()
-        figures: dict[str, Any]
-        try:
-            figures = dict(row.cell(ground, contender, plan))
-        except NotOffered:
-            continue
-        except (CellFailed, OSError) as error:
-            figures = {"failed": str(error)[:400]}
-        cell = {"row": row.name, "contender": contender.name, "round": n, "seconds": plan.seconds, "short": plan.short} | {
-            "figures": figures
-        }
-        found["cells"].append(cell)
-        RESULTS.write_text(json.dumps(found, indent=1))
-        shown = ", ".join(f"{name} {value:,.1f}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items())
-        print(f"{n + 1} {row.name:16} {contender.name:18} {shown}   [{time.monotonic() - began:.0f} s]", flush=True)
+    taking = [one for one in contenders if (row.limits or not one.yardstick) and (one.rows is None or row.name in one.rows)]
+    alone = [one for one in taking if one.ours or not row.together]
+    for contender in alone:
+        _keep(contender, row, plan, n, found, _cell(ground, row, plan, contender))
+    together = [one for one in taking if one not in alone]
+    if together:
+        with ThreadPoolExecutor(len(together)) as pool:
+            for contender, figures in zip(together, pool.map(lambda one: _cell(ground, row, plan, one), together), strict=True):
+                _keep(contender, row, plan, n, found, figures)
+
+
+def _cell(ground: Ground, row: Row, plan: Plan, contender: Contender) -> dict[str, Any] | None:
+    try:
+        return dict(row.cell(ground, contender, plan))
+    except NotOffered:
+        return None
+    except (CellFailed, OSError) as error:
+        return {"failed": str(error)[:400]}
+
+
+def _keep(contender: Contender, row: Row, plan: Plan, n: int, found: dict[str, Any], figures: dict[str, Any] | None) -> None:
+    if figures is None:
+        return
+    cell = {"row": row.name, "contender": contender.name, "round": n, "seconds": plan.seconds, "short": plan.short, "figures": figures}
+    found["cells"].append(cell)
+    RESULTS.write_text(json.dumps(found, indent=1))
+    shown = ", ".join(
+        f"{name} {value:,.2f}" if isinstance(value, float) else f"{name} {value}" for name, value in figures.items() if name != "settings"
+    )
+    print(f"{time.strftime('%H:%M:%S')} {n + 1} {row.name:16} {contender.name:18} {shown}", flush=True)
 
 
 def _installed(contenders: list[Contender], found: dict[str, Any]) -> list[Contender]:

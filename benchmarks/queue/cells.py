@@ -50,6 +50,8 @@ class Row:
     cheap: bool = True
     limits: bool = True
     """Whether the yardsticks take part."""
+    together: bool = False
+    """The peers run side by side: they only wait for what takes minutes. Perdure runs alone."""
 
 
 def put_single(ground: Ground, contender: Contender, plan: Plan) -> Figures:
@@ -212,7 +214,7 @@ ROWS: tuple[Row, ...] = (
     Row("priority", "urgent ones first", priority, once=True, limits=False),
     Row("weight", "worker's resident memory, 1,000 runs waiting (MB)", weight, once=True, limits=False),
     Row("held", "rate with a transaction held open (messages/s)", held, once=True, cheap=False, limits=False),
-    Row("crash", "SIGKILL with 50 in flight", crash, once=True, limits=False),
+    Row("crash", "SIGKILL with 50 in flight", crash, once=True, limits=False, together=True),
 )
 
 

@@ -28,10 +28,8 @@ class Contender:
     ours: bool = False
     yardstick: bool = False
     durable_steps: bool = False
-
-    @property
-    def package(self) -> str:
-        return self.label.split()[0].lower()
+    rows: tuple[str, ...] | None = None
+    """The rows it takes part in; None for all."""
 
     def worker_command(self, slots: int) -> list[str] | None:
         """Perdure's worker is the real command; all others run their own worker inside `working.py`."""
@@ -49,9 +47,22 @@ class Contender:
 
 _PG = "PostgreSQL's defaults: fsync on, synchronous_commit on"
 _REDIS = "AOF, appendfsync always"
+_PUTS = ("put_single", "put_100_callers", "put_bulk", "latency")
 CONTENDERS: tuple[Contender, ...] = (
     Contender("limit_sqlite", "Limit", "sqlite", "limit_sqlite", None, 40000, "WAL, synchronous FULL", yardstick=True),
     Contender("perdure_sqlite", "Perdure", "sqlite", "perdure", None, 20000, "WAL, synchronous FULL", ours=True, durable_steps=True),
+    Contender(
+        "perdure_http",
+        "Perdure over HTTP",
+        "sqlite",
+        "perdure_http",
+        None,
+        8000,
+        "WAL, synchronous FULL",
+        ours=True,
+        durable_steps=True,
+        rows=_PUTS,
+    ),
     Contender("huey_sqlite", "Huey", "sqlite", "huey_sqlite", "huey", 1500, "WAL, synchronous FULL"),
     Contender(
         "dbos_sqlite", "DBOS", "sqlite", "dbos_peer", "dbos", 500, "rollback journal, synchronous FULL (its own)", durable_steps=True

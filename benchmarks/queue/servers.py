@@ -11,6 +11,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -122,6 +123,7 @@ class Redis:
 
     def __init__(self, folder: Path) -> None:
         self.port = _free_port()
+        self._last, self._lock = -1, threading.Lock()
         (folder / "redis").mkdir()
         binary = _redis_binary()
         settings = ["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxclients", "4000", "--bind", "127.0.0.1"]
@@ -132,14 +134,17 @@ class Redis:
         said = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True, timeout=20).stdout
         self.version = said.split("v=")[1].split()[0]
 
-    @property
-    def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
-
-    def empty(self) -> None:
+    def fresh(self) -> str:
+        """The address of an empty database: one after the other of its sixteen, so that a few cells can run side by side."""
+        with self._lock:
+            self._last = (self._last + 1) % 16
+            last = self._last
         with socket.create_connection(("127.0.0.1", self.port), 30) as line:
-            line.sendall(b"FLUSHALL\r\n")
-            line.recv(100)
+            line.sendall(b"SELECT %d\r\nFLUSHDB\r\n" % last)
+            said = b""
+            while said.count(b"\r\n") < 2:
+                said += line.recv(100)
+        return f"redis://127.0.0.1:{self.port}/{last}"
 
     def stop(self) -> None:
         self._server.kill()  # nothing here is kept

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -44,19 +45,21 @@ class Ground:
         self.folder, self.postgres, self.redis = folder, postgres, redis
         self._prepared: set[str] = set()
         self._cells = 0
+        self._lock = threading.RLock()
 
     def database(self, contender: Contender) -> str:
         """A new database, as the contender's own installation leaves it."""
         assert self.postgres is not None
-        template = f"t_{contender.name}".replace("-", "_")
-        if template not in self._prepared:
-            self.sql(f"DROP DATABASE IF EXISTS {template}", f"CREATE DATABASE {template}")
-            with Stage(self, contender, dsn=self.postgres.dsn + template) as stage:
-                stage.ask("prepare", limit_s=60)
-            self._prepared.add(template)
-        self._cells += 1
-        name = f"c{self._cells}"
-        self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+        template = f"t_{contender.name}"
+        with self._lock:
+            if template not in self._prepared:
+                self.sql(f"DROP DATABASE IF EXISTS {template}", f"CREATE DATABASE {template}")
+                with Stage(self, contender, dsn=self.postgres.dsn + template) as stage:
+                    stage.ask("prepare", limit_s=60)
+                self._prepared.add(template)
+            self._cells += 1
+            name = f"c{self._cells}"
+            self.sql(f"CREATE DATABASE {name} TEMPLATE {template}")
         return name
 
     def sql(self, *statements: str, database: str = "postgres") -> None:
@@ -94,8 +97,7 @@ class Stage:
             dsn = ground.postgres.dsn + self._database
         if contender.engine == "redis":
             assert ground.redis is not None
-            ground.redis.empty()
-            environment["BENCH_REDIS"] = ground.redis.url
+            environment["BENCH_REDIS"] = ground.redis.fresh()
         paths = [str(ROOT)] if contender.environment else [str(ROOT), str(Path(perdure.__file__).parents[1])]
         self.environment = environment | {
             "BENCH_FOLDER": str(self.folder),
