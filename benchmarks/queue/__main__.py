@@ -22,9 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import apsw
-from benchmarks.queue.cells import ROWS, Plan, Row
+from benchmarks.queue.cells import ROWS, Row
 from benchmarks.queue.contenders import CONTENDERS, Contender
 from benchmarks.queue.environments import ROOT, CannotInstall, python_of, versions
+from benchmarks.queue.measuring import Plan
 from benchmarks.queue.page import write_page
 from benchmarks.queue.peer import NotOffered
 from benchmarks.queue.servers import Postgres, Redis
@@ -46,9 +47,9 @@ def main() -> int:
     if not given.page_only:
         contenders = _chosen(CONTENDERS, given.only)
         rows = _chosen(ROWS, given.rows) if given.rows else [row for row in ROWS if row.cheap or not given.short]
-        with tempfile.TemporaryDirectory(prefix="perdure-bench-", ignore_cleanup_errors=True) as folder:
-            Path(folder).chmod(0o755)
-            _run(Path(folder), plan, contenders, rows, found)
+        with tempfile.TemporaryDirectory(prefix="perdure-bench-", ignore_cleanup_errors=True) as scratch:
+            Path(scratch).chmod(0o755)
+            _run(Path(scratch), plan, contenders, rows, found)
     if not given.no_page:
         folder = RESULTS.parent if given.short else ROOT / "docs" / "benchmarks"
         write_page(found, folder)

@@ -1,4 +1,4 @@
-"""What is measured: one function for each row of the issue's table, each a cell of one contender in one round.
+"""What is measured: one function for each row of the page, each a cell of one contender in one round.
 
 A cell returns named figures. Clocks: rates end to end begin at the first handler's start, so imports and start-up are
 left out; latency begins before the put; the time to the first start begins when a worker that has
@@ -7,36 +7,33 @@ imported everything is let go.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-import asyncpg
 from benchmarks.queue.contenders import Contender
+from benchmarks.queue.measuring import (
+    Figures,
+    HeldOpen,
+    Plan,
+    drained,
+    facts,
+    first_start,
+    group_of,
+    let_go,
+    put_rate,
+    rss_mb,
+    started_per_s,
+)
 from benchmarks.queue.peer import NotOffered
 from benchmarks.queue.stage import CellFailed, Ground, Stage
 
-__all__ = ["ROWS", "Plan", "Row"]
-Figures = dict[str, float | str]
+__all__ = ["ROWS", "Row"]
 NOOP_SLOTS, IO_SLOTS, IO_S = 20, 200, 0.05
 CALLERS = 100
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how often."""
-
-    seconds: float
-    rounds: int
-    held_s: float
-    patience_s: float
-    """How long a crash may take to heal."""
-    short: bool
 
 
 @dataclass(frozen=True)
@@ -56,32 +53,32 @@ class Row:
 
 def put_single(ground: Ground, contender: Contender, plan: Plan) -> Figures:
     with Stage(ground, contender) as stage:
-        return {"rate": _put(stage, plan, callers=1, each=1)} | _facts(stage)
+        return {"rate": put_rate(stage, plan, callers=1, each=1)} | facts(stage)
 
 
 def put_many(ground: Ground, contender: Contender, plan: Plan) -> Figures:
     callers = 1 if contender.yardstick else CALLERS  # the yardstick's hundred come as one group
     with Stage(ground, contender, callers=callers) as stage:
-        return {"rate": _put(stage, plan, callers=callers, each=100 if contender.yardstick else 1)} | _facts(stage)
+        return {"rate": put_rate(stage, plan, callers=callers, each=100 if contender.yardstick else 1)} | facts(stage)
 
 
 def put_bulk(ground: Ground, contender: Contender, plan: Plan) -> Figures:
     with Stage(ground, contender) as stage:
-        return {"rate": _put(stage, plan, callers=1, each=100)} | _facts(stage)
+        return {"rate": put_rate(stage, plan, callers=1, each=100)} | facts(stage)
 
 
 def noop(ground: Ground, contender: Contender, plan: Plan) -> Figures:
-    return _drained(ground, contender, plan, int(contender.rate * plan.seconds * 1.6) + 200, NOOP_SLOTS, "noop", 0.0)
+    return drained(ground, contender, plan, int(contender.rate * plan.seconds * 1.6) + 200, NOOP_SLOTS, "noop", 0.0)
 
 
 def io(ground: Ground, contender: Contender, plan: Plan) -> Figures:
     most = IO_SLOTS / IO_S
-    return _drained(ground, contender, plan, int(min(most, contender.rate) * plan.seconds * 1.3) + 200, IO_SLOTS, "io", IO_S)
+    return drained(ground, contender, plan, int(min(most, contender.rate) * plan.seconds * 1.3) + 200, IO_SLOTS, "io", IO_S)
 
 
 def latency(ground: Ground, contender: Contender, plan: Plan) -> Figures:
     with Stage(ground, contender, callers=4) as stage:
-        _let_go(stage, NOOP_SLOTS)
+        let_go(stage, NOOP_SLOTS)
         stage.ask("paced", rate=20, seconds=1.0, limit_s=60)  # warm
         stage.marks.clear()
         took = stage.ask("paced", rate=50, seconds=max(plan.seconds, 4.0), limit_s=plan.seconds + 60)
@@ -103,10 +100,10 @@ def waiting(level: int) -> Callable[[Ground, Contender, Plan], Figures]:
                 stage.ask("fill", n=level)
             stage.settle()
             stage.ask("hold", level=level)
-            go_ns = _let_go(stage, NOOP_SLOTS)
-            first_ns = _first(stage, limit_s=120)
+            go_ns = let_go(stage, NOOP_SLOTS)
+            first_ns = first_start(stage, limit_s=120)
             time.sleep(0.5)
-            return {"rate": _started_per_s(stage, plan.seconds), "first_s": (first_ns - go_ns) / 1e9}
+            return {"rate": started_per_s(stage, plan.seconds), "first_s": (first_ns - go_ns) / 1e9}
 
     return cell
 
@@ -115,7 +112,7 @@ def priority(ground: Ground, contender: Contender, plan: Plan) -> Figures:
     low, high = 100, 20
     with Stage(ground, contender) as stage:
         stage.ask("ranked", low=low, high=high, limit_s=60)
-        _let_go(stage, 1)
+        let_go(stage, 1)
         until = time.monotonic() + 60
         while stage.marks.started < low + high and time.monotonic() < until:
             stage.look()
@@ -136,12 +133,12 @@ def held(ground: Ground, contender: Contender, plan: Plan) -> Figures:
         stage.ask("fill", n=1000)
         stage.settle()
         stage.ask("hold", level=1000)
-        _let_go(stage, NOOP_SLOTS)
-        _first(stage, limit_s=120)
+        let_go(stage, NOOP_SLOTS)
+        first_start(stage, limit_s=120)
         time.sleep(1)
-        clean = _started_per_s(stage, max(plan.seconds, 5.0) * 2)
-        with _HeldOpen(stage):
-            samples = [_started_per_s(stage, plan.held_s / 10) for _ in range(10)]
+        clean = started_per_s(stage, max(plan.seconds, 5.0) * 2)
+        with HeldOpen(stage):
+            samples = [started_per_s(stage, plan.held_s / 10) for _ in range(10)]
     third = statistics.median(samples[-3:])
     return {
         "clean": clean,
@@ -190,7 +187,7 @@ def weight(ground: Ground, contender: Contender, plan: Plan) -> Figures:
     n = 1000
     with Stage(ground, contender) as stage:
         stage.ask("fill", n=n, do="io", s=300.0)
-        _let_go(stage, n)
+        let_go(stage, n)
         until = time.monotonic() + 60
         while stage.marks.started < n and time.monotonic() < until:
             stage.look()
@@ -198,7 +195,7 @@ def weight(ground: Ground, contender: Contender, plan: Plan) -> Figures:
         if stage.marks.started < n:
             raise CellFailed(f"only {stage.marks.started} of {n} ran at once")
         time.sleep(2)
-        return {"rss_mb": sum(_rss_mb(pid) for pid in _group(stage.workers[0].pid)), "runs": n}
+        return {"rss_mb": sum(rss_mb(pid) for pid in group_of(stage.workers[0].pid)), "runs": n}
 
 
 ROWS: tuple[Row, ...] = (
@@ -216,101 +213,3 @@ ROWS: tuple[Row, ...] = (
     Row("held", "rate with a transaction held open (messages/s)", held, once=True, cheap=False, limits=False),
     Row("crash", "SIGKILL with 50 in flight", crash, once=True, limits=False, together=True),
 )
-
-
-# How it is done --------------------------------------------------------------------------------------
-
-
-def _put(stage: Stage, plan: Plan, *, callers: int, each: int) -> float:
-    stage.ask("put_for", seconds=0.3, callers=callers, each=each)  # warm
-    rate: float = stage.ask("put_for", seconds=plan.seconds, callers=callers, each=each, limit_s=plan.seconds + 60)
-    return rate
-
-
-def _facts(stage: Stage) -> Figures:
-    return {"settings": str(stage.facts.get("settings", ""))}
-
-
-def _let_go(stage: Stage, slots: int) -> int:
-    stage.start_worker(slots)
-    return stage.marks.open_gate()
-
-
-def _first(stage: Stage, limit_s: float) -> int:
-    until = time.monotonic() + limit_s
-    while stage.marks.started == 0:
-        stage.look()
-        if time.monotonic() > until:
-            raise CellFailed(f"nothing was started in {limit_s:.0f} s")
-        time.sleep(0.002)
-    return stage.marks.first_ns
-
-
-def _drained(ground: Ground, contender: Contender, plan: Plan, n: int, slots: int, do: str, s: float) -> Figures:
-    """From the first start on: what has ended after so many seconds, by the contender's own tables, or all if sooner."""
-    with Stage(ground, contender, callers=16) as stage:
-        stage.ask("fill", n=n, do=do, s=s, limit_s=300)
-        stage.settle()
-        _let_go(stage, slots)
-        first_ns = _first(stage, limit_s=60)
-        until_ns = first_ns + int(plan.seconds * 1e9)
-        while time.monotonic_ns() < until_ns and stage.marks.started < n:
-            time.sleep(0.002)
-        early = stage.marks.started >= n
-        seen = stage.ask("finished", limit_s=60)
-        while early and seen["n"] < n and seen["at_ns"] < first_ns + 4 * int(plan.seconds * 1e9) + 10**10:
-            time.sleep(0.005)
-            seen = stage.ask("finished", limit_s=60)
-        stage.look()
-        took_s = (seen["at_ns"] - first_ns) / 1e9
-        return {"rate": seen["n"] / took_s, "n": seen["n"], "seconds": took_s} | _facts(stage)
-
-
-def _started_per_s(stage: Stage, seconds: float) -> float:
-    before, began = stage.marks.started, time.monotonic()
-    time.sleep(seconds)
-    stage.look()
-    return (stage.marks.started - before) / (time.monotonic() - began)
-
-
-class _HeldOpen:
-    """Somebody's transaction: it has a number and a snapshot, and does nothing more."""
-
-    def __init__(self, stage: Stage) -> None:
-        self._stage = stage
-
-    def __enter__(self) -> None:
-        assert self._stage.ground.postgres is not None
-
-        async def hold() -> asyncpg.Connection:
-            connection = await asyncpg.connect(self._stage.ground.postgres.dsn + str(self._stage.database))
-            await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
-            await connection.execute("SELECT pg_current_xact_id(), count(*) FROM pg_class")
-            return connection
-
-        self._loop = asyncio.new_event_loop()
-        self._connection = self._loop.run_until_complete(hold())
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.run_until_complete(self._connection.close())
-        self._loop.close()
-
-
-def _group(pid: int) -> list[int]:
-    """All processes of a worker: it leads a group of its own."""
-    found = []
-    for place in Path("/proc").iterdir():
-        if place.name.isdigit():
-            try:
-                if os.getpgid(int(place.name)) == pid:
-                    found.append(int(place.name))
-            except ProcessLookupError:
-                continue
-    return found
-
-
-def _rss_mb(pid: int) -> float:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / 1024
-    return 0.0

@@ -27,7 +27,6 @@ class Contender:
     result: bool = True
     ours: bool = False
     yardstick: bool = False
-    durable_steps: bool = False
     rows: tuple[str, ...] | None = None
     """The rows it takes part in; None for all."""
 
@@ -50,7 +49,7 @@ _REDIS = "AOF, appendfsync always"
 _PUTS = ("put_single", "put_100_callers", "put_bulk", "latency")
 CONTENDERS: tuple[Contender, ...] = (
     Contender("limit_sqlite", "Limit", "sqlite", "limit_sqlite", None, 40000, "WAL, synchronous FULL", yardstick=True),
-    Contender("perdure_sqlite", "Perdure", "sqlite", "perdure", None, 20000, "WAL, synchronous FULL", ours=True, durable_steps=True),
+    Contender("perdure_sqlite", "Perdure", "sqlite", "perdure", None, 20000, "WAL, synchronous FULL", ours=True),
     Contender(
         "perdure_http",
         "Perdure over HTTP",
@@ -60,20 +59,17 @@ CONTENDERS: tuple[Contender, ...] = (
         8000,
         "WAL, synchronous FULL",
         ours=True,
-        durable_steps=True,
         rows=_PUTS,
     ),
     Contender("huey_sqlite", "Huey", "sqlite", "huey_sqlite", "huey", 1500, "WAL, synchronous FULL"),
-    Contender(
-        "dbos_sqlite", "DBOS", "sqlite", "dbos_peer", "dbos", 500, "rollback journal, synchronous FULL (its own)", durable_steps=True
-    ),
+    Contender("dbos_sqlite", "DBOS", "sqlite", "dbos_peer", "dbos", 500, "rollback journal, synchronous FULL (its own)"),
     Contender("limit_pg", "Limit", "postgresql", "limit_pg", None, 20000, _PG, yardstick=True),
-    Contender("perdure_pg", "Perdure", "postgresql", "perdure", None, 12000, _PG, ours=True, durable_steps=True),
+    Contender("perdure_pg", "Perdure", "postgresql", "perdure", None, 12000, _PG, ours=True),
     Contender("pgqueuer_pg", "PgQueuer", "postgresql", "pgqueuer_peer", "postgres", 5000, _PG, result=False),
     Contender("oban_pg", "Oban", "postgresql", "oban_peer", "oban", 2000, _PG),
     Contender("awa_pg", "awa", "postgresql", "awa_peer", "awa", 6000, _PG, result=False),
     Contender("procrastinate_pg", "Procrastinate", "postgresql", "procrastinate_peer", "postgres", 800, _PG, result=False),
-    Contender("dbos_pg", "DBOS", "postgresql", "dbos_peer", "dbos", 1000, _PG, durable_steps=True),
+    Contender("dbos_pg", "DBOS", "postgresql", "dbos_peer", "dbos", 1000, _PG),
     Contender("taskiq_redis", "TaskIQ", "redis", "taskiq_peer", "redis", 2000, _REDIS),
     Contender("dramatiq_redis", "Dramatiq", "redis", "dramatiq_peer", "redis", 2000, _REDIS),
     Contender("celery_redis", "Celery", "redis", "celery_peer", "redis", 800, _REDIS),

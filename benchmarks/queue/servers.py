@@ -14,6 +14,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.queue.environments import CannotInstall, python_of
 
@@ -83,7 +84,7 @@ class Postgres:
             raise CannotInstall(f"{name}: {done.stderr.strip()[-300:]}")
         return done.stdout.strip()
 
-    def _as(self) -> dict[str, object]:
+    def _as(self) -> dict[str, Any]:
         if self._user is None:
             return {"cwd": self._folder}
         return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": [], "cwd": self._folder}
