@@ -114,7 +114,7 @@ def _best(figures: Figures, there: Sequence[Contender]) -> str:
             note = "" if best.result else " (no result stored)"
             lines.append((f"{_ENGINES[engine]}: {_ALL[row]}", f"{best.label}{note}", _number(value), _number(mine.median), times))
     return (
-        "## The best peer of each row\n\n" + _table(("row", "best peer", "its figure", "Perdure", "Perdure is better by"), lines)
+        "## The best peer of each row\n\n" + _table(("row", "best peer", "its figure", "Perdure", "Perdure by it (above 1: better)"), lines)
         if lines
         else ""
     )

@@ -55,4 +55,4 @@ class Contender(Peer):
         async def bench(job: Job) -> None:
             await perform(json.loads(job.payload or b"{}"))
 
-        await worker.run(batch_size=max(10, slots // 2), max_concurrent_tasks=max(slots, 2 * max(10, slots // 2)) if slots > 1 else None)
+        await worker.run(batch_size=max(10, slots // 2), max_concurrent_tasks=slots)
