@@ -14,7 +14,7 @@ from perdure.agents.registry import App
 from perdure.clock import Clock, SystemClock
 from perdure.config.secrets import reveal
 from perdure.config.settings import ProviderSettings, RetentionSettings, Settings
-from perdure.errors.base import ConfigError, NotYetBuilt
+from perdure.errors.base import ConfigError
 from perdure.messages.retention import Keep
 from perdure.messages.retry import Backoff
 from perdure.providers.generic import GenericProvider
@@ -74,7 +74,9 @@ def open_upkeep(settings: Settings) -> Upkeep:
     """
     address = _address(settings)
     if isinstance(address, str):
-        raise NotYetBuilt("PostgreSQL comes later; SQLite is what there is now", hint="Leave `store.url` out, or write `sqlite:///path`.")
+        with _extra("postgres", "asyncpg", "greenlet"):
+            from perdure.stores.postgres.upkeep import PostgresUpkeep  # late: it imports asyncpg
+        return PostgresUpkeep(address, schema=settings.store.schema_name)
     return SqliteUpkeep(address, run_dir=settings.data / "run")
 
 

@@ -59,7 +59,7 @@ class Upkeep(Protocol):
         """List the steps that an upgrade would take.
 
         Returns:
-            Sequence[str]: Their names in order; empty where the store is up to date or not there yet.
+            Sequence[str]: Their names in order; all there are where there is no store yet.
         """
         ...
 

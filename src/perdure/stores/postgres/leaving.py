@@ -41,7 +41,8 @@ class _Before(NamedTuple):
 
     id: int
     agent: str
-    body: bytes
+    bodies: Sequence[bytes | None]
+    """As it is now, and as it was put if it was edited since."""
 
 
 def known_of(agents: Iterable[str], schema: str) -> Conversation[Known]:
@@ -114,12 +115,12 @@ def leave(messages: Sequence[NewMessage], schema: str) -> Conversation[list[Rece
 def _known(rows: Sequence[Sequence[Any]]) -> dict[tuple[str, str], _Before]:
     """By tenant and key; a message that was put is stronger than one in the inbox, which came later."""
     known = {}
-    for moved, tenant, key, number, agent, body in sorted(rows, key=lambda row: int(row[0])):
+    for moved, tenant, key, number, agent, body, first_body in sorted(rows, key=lambda row: int(row[0])):
         if moved:
-            known[tenant, key] = _Before(number, agent, body.encode())
+            known[tenant, key] = _Before(number, agent, [body.encode(), first_body and first_body.encode()])
         else:
             left = _decode(body)
-            known[tenant, key] = _Before(number, left.agent, left.body)
+            known[tenant, key] = _Before(number, left.agent, [left.body])
     return known
 
 
@@ -136,7 +137,7 @@ def _compared(
         if before is None or before.id == number:
             receipts.append(Receipt(MessageId(number)))
             continue
-        if (before.agent, before.body) != (new.agent, new.body):
+        if before.agent != new.agent or new.body not in before.bodies:
             what = f"the key {new.dedup_key!r} came before with another body or agent"
             return [], [], DedupConflict(what, hint="Use a key once per request.")
         receipts.append(Receipt(MessageId(before.id), duplicate=True))

@@ -18,9 +18,11 @@ from perdure.stores.postgres.border import FOREIGN, is_lost, translate
 from perdure.stores.postgres.connection import Address, Connection, connect, farewell
 from perdure.stores.postgres.dialect import own, text_of
 
-__all__ = ["LATEST", "migrate", "pending"]
+__all__ = ["FIRST", "LATEST", "migrate", "pending"]
 
 _MIGRATIONS = sorted((Path(__file__).parent / "migrations").glob("[0-9]*.sql"))
+FIRST = _MIGRATIONS[0].stem
+"""While it is still to be made, there is no store."""
 LATEST = int(_MIGRATIONS[-1].name[:4])
 """The schema this version of Perdure writes."""
 _OLDEST_SERVER = 14

@@ -69,10 +69,9 @@ class SqliteUpkeep:
 
     def _pending(self) -> list[str]:
         if not self._there():
-            return []
+            return pending(0)
         with self._open() as connection:
-            schema = schema_of(connection, self._path)
-        return pending(schema) if schema else []
+            return pending(schema_of(connection, self._path))
 
     def _upgrade(self, backup: bool) -> Upgraded:
         prepare(self._path, self._run_dir)

@@ -38,7 +38,7 @@ async def lived(path: Path, clock: FakeClock) -> AsyncIterator[SqliteStore]:
 
 
 async def test_where_nothing_is_there_is_nothing_to_do_and_nothing_to_copy(upkeep: SqliteUpkeep, tmp_path: Path) -> None:
-    assert await upkeep.pending() == []
+    assert len(await upkeep.pending()) == len(migrating._MIGRATIONS)
     with pytest.raises(NotFound):
         await upkeep.backup(tmp_path / "copy.db")
     with pytest.raises(NotFound):

@@ -21,12 +21,13 @@ WITH given AS MATERIALIZED (
 SELECT g.id AS id, CASE WHEN l.id IS NULL THEN 0 ELSE 1 END AS fresh FROM given g LEFT JOIN left_there l ON l.id = g.id ORDER BY g.n;
 
 -- name: before
--- Who has come with these keys: still in the inbox, or put already.
-SELECT 0 AS moved, i.tenant AS tenant, i.dedup_key AS dedup_key, i.id AS id, NULL AS agent, convert_from(i.message, 'UTF8') AS body
+-- Who has come with these keys: still in the inbox, or put already, and perhaps edited since.
+SELECT 0 AS moved, i.tenant AS tenant, i.dedup_key AS dedup_key, i.id AS id, NULL AS agent, convert_from(i.message, 'UTF8') AS body, NULL AS first_body
   FROM jsonb_array_elements(CAST(CAST(? AS text) AS jsonb)) AS listed (e)
   JOIN {schema}.inbox i ON i.tenant = e ->> 0 AND i.dedup_key = e ->> 1
 UNION ALL
-SELECT 1, t.name, d.key, d.id, r.agent, convert_from(m.body, 'UTF8')
+SELECT 1, t.name, d.key, d.id, r.agent, convert_from(m.body, 'UTF8'),
+       (SELECT convert_from(x.body, 'UTF8') FROM {schema}.edit x WHERE x.message = m.id AND x.body IS NOT NULL ORDER BY x.id LIMIT 1)
   FROM jsonb_array_elements(CAST(CAST(? AS text) AS jsonb)) AS listed (e)
   JOIN {schema}.tenant t ON t.name = e ->> 0
   JOIN {schema}.dedup d ON d.tenant = t.id AND d.key = e ->> 1
