@@ -102,3 +102,15 @@ def test_where_no_store_is_there_is_none_to_verify(perdure: Perdure, data: Path)
 
     assert ran.code == 3
     assert "there is no store" in ran.err
+
+
+def test_a_store_in_postgresql_is_looked_after_too(
+    perdure: Perdure, empty_postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PERDURE_DATABASE_URL", empty_postgres_url)
+
+    planned = perdure("db", "upgrade", "--dry-run")
+    assert "0001_first" in planned.out
+    assert "perdure db backup FILE" in planned.err
+    assert perdure("db", "upgrade").out == planned.out
+    assert perdure("db", "verify", "--json").json == []
