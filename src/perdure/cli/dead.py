@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli.messages import Id, show_message
-from perdure.cli.options import AsJson, Cursor, Limit, Url, new_app
+from perdure.cli.messages import show_message
+from perdure.cli.options import AsJson, Cursor, Id, Limit, Url, new_app
 from perdure.cli.rows import MESSAGE_COLUMNS, error_line, message_row
 from perdure.cli.talk import talk
 from perdure.cli.words import print_json, say, short, table

@@ -1,4 +1,4 @@
-"""`perdure messages`: list, show, steps, cancel, decide."""
+"""`perdure messages`: list, show, steps, cancel, decide, fork, export, import."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from perdure.cli.options import AsJson, Cursor, Limit, Url, new_app
+from perdure.cli import carry
+from perdure.cli.options import AsJson, Cursor, Id, Limit, Url, new_app
 from perdure.cli.read import read_json
 from perdure.cli.rows import MESSAGE_COLUMNS, STEP_COLUMNS, error_line, message_row, step_row, tokens, why
 from perdure.cli.talk import talk
 from perdure.cli.words import fields, print_json, say, table
-from perdure.client.answers import MessageJson
+from perdure.client.answers import MessageJson, UsageJson
 from perdure.client.new import OWN_KEY
 from perdure.messages.message import State
 
-app: typer.Typer = new_app("Messages: list, show, steps, cancel, decide.", several=True)
+app: typer.Typer = new_app("Messages: list, show, steps, cancel, decide, fork, export, import.", several=True)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="`msg_…`.")]
+app.command("fork", epilog="Example:  perdure messages fork msg_01k7s8x4zv000 --from-step 4 --body @better.json")(carry.fork)
+app.command("export", epilog="Example:  perdure messages export msg_01k7s8x4zv000 --to run.json")(carry.export)
+app.command("import", epilog="Example:  perdure messages import run.json --start")(carry.import_run)
 
 
 class Decision(StrEnum):
@@ -118,6 +121,9 @@ def show_message(message: MessageJson) -> None:
             ("started", message["started_at"]),
             ("ended", message["ended_at"]),
             ("tokens", tokens(message["usage"])),
+            ("saved", _saved(message["replayed"])),
+            ("forked", f"from {message['forked_from']}, step {message['forked_step']}" if message["forked_from"] else None),
+            ("imported", "yes" if message["imported"] else None),
             ("metadata", message["metadata"]),
             ("dedup key", None if (message["dedup_key"] or "").startswith(OWN_KEY) else message["dedup_key"]),
             ("body", _json(message["body"])),
@@ -126,8 +132,15 @@ def show_message(message: MessageJson) -> None:
     )
 
 
+def _saved(replayed: UsageJson | None) -> str | None:
+    """What replay did not have to pay for again."""
+    if replayed is None:
+        return None
+    return f"{tokens(replayed) or 'unknown tokens'} in {replayed['calls']} replayed answers"
+
+
 def _json(value: Any) -> str:
     return "" if value is None else msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
-__all__ = ["Decision", "Id", "app", "error_line", "show_message"]
+__all__ = ["Decision", "app", "error_line", "show_message"]

@@ -12,10 +12,11 @@ Url = Annotated[str | None, typer.Option("--url", envvar="PERDURE_URL", help="Wh
 Data = Annotated[Path | None, typer.Option("--data", help="The data folder.", show_default=".perdure")]
 Env = Annotated[str, typer.Option("--env", envvar="PERDURE_ENV", help="Read perdure.<env>.toml over perdure.toml.")]
 AppModule = Annotated[str | None, typer.Option("--app", help="Where your agents are: `my_module:app`.", show_default=False)]
+Id = Annotated[str, typer.Argument(metavar="ID", help="`msg_…`.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")]
 Cursor = Annotated[str | None, typer.Option("--cursor", help="`next_cursor` of the page before.", show_default=False)]
 
-__all__ = ["AppModule", "AsJson", "Cursor", "Data", "Env", "Limit", "Url", "new_app"]
+__all__ = ["AppModule", "AsJson", "Cursor", "Data", "Env", "Id", "Limit", "Url", "new_app"]
 
 
 def new_app(help: str, *, several: bool = False) -> typer.Typer:

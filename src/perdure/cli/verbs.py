@@ -8,7 +8,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "worker": ("Run it", "a worker process alone"),
     "send": ("Use it", "put one message, and wait for its result with --wait"),
     "batch": ("Use it", "put a file of OpenAI batch lines, and write the answers to a file"),
-    "messages": ("Look after it", "list, show, steps, cancel, decide"),
+    "messages": ("Look after it", "list, show, steps, cancel, decide, fork, export, import"),
     "dead": ("Look after it", "dead letters: list, show, revive"),
     "pause": ("Look after it", "let nothing of a queue start, or nothing at all"),
     "resume": ("Look after it", "lift a pause"),

@@ -226,8 +226,14 @@ class AsyncClient(Operating):
         Returns:
             list[StepJson]: In the order in which they were first begun.
         """
-        steps: list[StepJson] = (await self._wire.get(f"/api/v1/messages/{segment(id)}/steps"))["data"]
-        return steps
+        steps: list[StepJson] = []
+        cursor: str | None = None
+        while True:
+            page = await self._wire.get(f"/api/v1/messages/{segment(id)}/steps", {"cursor": cursor})
+            steps += page["data"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return steps
 
     async def attempts(self, id: str) -> list[AttemptJson]:
         """List what went wrong with a message so far.

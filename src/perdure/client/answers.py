@@ -95,6 +95,10 @@ class MessageJson(TypedDict):
     session: str | None
     code_version: str | None
     revived: int
+    replayed: UsageJson | None
+    forked_from: str | None
+    forked_step: int | None
+    imported: bool
 
 
 class MessagesPage(TypedDict):
@@ -145,6 +149,7 @@ class StepJson(TypedDict):
     error: ErrorJson | None
     usage: UsageJson | None
     decided_by: str | None
+    copied: bool
 
 
 class QueueJson(TypedDict):

@@ -364,6 +364,43 @@ class Client:
         """
         return self._loop.wait(self._client.models())
 
+    def fork(self, id: str, *, from_step: int, changes: Mapping[str, Any] | None = None) -> MessageJson:
+        """Let a run go on anew from one of its steps, as another message; the original stays as it is.
+
+        Args:
+            id (str): `msg_…`.
+            from_step (int): The first step that is made anew; those before it are taken over as they are recorded.
+            changes (Mapping[str, Any] | None): What is different: `body`, `priority`, `version` (None for any code).
+
+        Returns:
+            MessageJson: The new message.
+        """
+        return self._loop.wait(self._client.fork(id, from_step=from_step, changes=changes))
+
+    def export_run(self, id: str) -> dict[str, Any]:
+        """Write a run down, without secrets: message, attempts, steps and decisions.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            dict[str, Any]: A `perdure.run/1`, for `import_run`.
+        """
+        return self._loop.wait(self._client.export_run(id))
+
+    def import_run(self, run: Mapping[str, Any], *, start: bool = False, tenant: str | None = None) -> MessageJson:
+        """Bring a run that was exported, as a new message.
+
+        Args:
+            run (Mapping[str, Any]): What `export_run` gave.
+            start (bool): Whether one that had not ended goes on; else it is kept as cancelled, to be looked at.
+            tenant (str | None): Whose it will be, where an operator brings it.
+
+        Returns:
+            MessageJson: The new message.
+        """
+        return self._loop.wait(self._client.import_run(run, start=start, tenant=tenant))
+
 
 class SyncSent:
     """A message that was put.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -153,6 +153,48 @@ class Operating:
         """
         answer: dict[str, Any] = await self._wire.get("/v1/models")
         return [model["id"] for model in answer["data"]]
+
+    async def fork(self, id: str, *, from_step: int, changes: Mapping[str, Any] | None = None) -> MessageJson:
+        """Let a run go on anew from one of its steps, as another message; the original stays as it is.
+
+        Args:
+            id (str): `msg_…`.
+            from_step (int): The first step that is made anew; those before it are taken over as they are recorded.
+            changes (Mapping[str, Any] | None): What is different: `body`, `priority`, `version` (None for any code).
+
+        Returns:
+            MessageJson: The new message.
+        """
+        body = as_json({"from_step": from_step, **(changes or {})}, "what is different")
+        message: MessageJson = await self._wire.ask("POST", f"/api/v1/messages/{segment(id)}/fork", body=body)
+        return message
+
+    async def export_run(self, id: str) -> dict[str, Any]:
+        """Write a run down, without secrets: message, attempts, steps and decisions.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            dict[str, Any]: A `perdure.run/1`, for `import_run`.
+        """
+        run: dict[str, Any] = await self._wire.get(f"/api/v1/messages/{segment(id)}/export")
+        return run
+
+    async def import_run(self, run: Mapping[str, Any], *, start: bool = False, tenant: str | None = None) -> MessageJson:
+        """Bring a run that was exported, as a new message.
+
+        Args:
+            run (Mapping[str, Any]): What `export_run` gave.
+            start (bool): Whether one that had not ended goes on; else it is kept as cancelled, to be looked at.
+            tenant (str | None): Whose it will be, where an operator brings it.
+
+        Returns:
+            MessageJson: The new message.
+        """
+        query = {"start": "true" if start else None, "tenant": tenant}
+        message: MessageJson = await self._wire.ask("POST", "/api/v1/messages/import", body=as_json(dict(run), "the run"), query=query)
+        return message
 
 
 def _switch(queue: str | None, verb: str) -> str:

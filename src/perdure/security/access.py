@@ -19,6 +19,8 @@ SCOPES: Mapping[str, str] = {
     "dead-letters:write": "revive dead letters",
     "steps:read": "see what a run did, with prompts and answers",
     "steps:decide": "say what became of a call whose outcome is unknown",
+    "runs:fork": "let a run go on anew from one of its steps; approvals recorded before it count, also for another body",
+    "runs:import": "bring runs from elsewhere; what their journals say is taken at its word",
     "queues:read": "see queues and their counts (operators)",
     "queues:write": "pause and resume queues (operators)",
     "keys:read": "see keys, never the keys themselves",

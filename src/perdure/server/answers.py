@@ -140,6 +140,10 @@ class MessageJson(msgspec.Struct, kw_only=True):
     session: str | None
     code_version: str | None
     revived: int
+    replayed: UsageJson | None
+    forked_from: str | None
+    forked_step: int | None
+    imported: bool
 
     @classmethod
     def of(cls, view: View, **more: Any) -> Any:
@@ -183,6 +187,10 @@ class MessageJson(msgspec.Struct, kw_only=True):
             session=message.session,
             code_version=view.code_version,
             revived=view.revived,
+            replayed=UsageJson.of(view.replayed),
+            forked_from=None if view.forked_from is None else ids.write(view.forked_from),
+            forked_step=view.forked_step,
+            imported=view.imported,
             **more,
         )
 
@@ -241,6 +249,8 @@ class StepJson(msgspec.Struct, kw_only=True):
     error: ErrorJson | None
     usage: UsageJson | None
     decided_by: str | None
+    copied: bool
+    """Taken over by a fork or an import; what it used is not this run's."""
 
     @classmethod
     def of(cls, step: Step) -> StepJson:
@@ -273,6 +283,7 @@ class StepJson(msgspec.Struct, kw_only=True):
             error=ErrorJson.of(step.error),
             usage=UsageJson.of(step.usage),
             decided_by=step.decided_by,
+            copied=step.origin is not None,
         )
 
 

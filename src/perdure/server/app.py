@@ -69,7 +69,8 @@ def _routes(core: Core, doors: Sequence[Door], refuse: Refuse) -> list[BaseRoute
     by_path: dict[str, list[Door]] = defaultdict(list)
     for door in doors:
         by_path[door.path].append(door)
-    return [Route(path, Doors(core, there, refuse)) for path, there in by_path.items()]
+    named_first = sorted(by_path.items(), key=lambda entry: "{" in entry[0])  # `/messages/import` is no `/messages/{id}`
+    return [Route(path, Doors(core, there, refuse)) for path, there in named_first]
 
 
 def _living(core: Core, metrics: Metrics) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:

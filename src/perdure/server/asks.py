@@ -67,6 +67,8 @@ __all__ = [
     "ChangesQuery",
     "DeadLettersQuery",
     "Decide",
+    "ForkRun",
+    "ImportQuery",
     "MakeKey",
     "MessageQuery",
     "MessagesQuery",
@@ -74,6 +76,7 @@ __all__ = [
     "NoQuery",
     "PutMany",
     "PutMessage",
+    "StepsQuery",
 ]
 
 
@@ -109,6 +112,31 @@ class Decide(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defa
     decision: Literal["happened", "run-again", "bury"]
     result: Any = None
     """For `happened`: what the call returned."""
+
+
+class ForkRun(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """From which step a run goes on anew, and what is different; what is left out stays as it was."""
+
+    from_step: Annotated[int, Meta(ge=1, le=10**9, description="The first step that is made anew.")]
+    body: Any = msgspec.UNSET
+    priority: Annotated[int, Meta(ge=0, le=9)] | None = None
+    version: Annotated[str, Meta(min_length=1, max_length=128, pattern=_PRINTABLE)] | msgspec.UnsetType | None = msgspec.UNSET
+    """Null runs on any code."""
+
+
+class StepsQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which steps, and how much of them."""
+
+    cursor: Annotated[int, Meta(ge=0, le=10**9, description="`next_cursor` of the page before.")] = 0
+    requests: bool = True
+    """Whether to show what was asked."""
+
+
+class ImportQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """What becomes of a run that had not ended: `start` lets it go on here; else it is kept as cancelled."""
+
+    start: bool = False
+    tenant: Name | None = None
 
 
 class MakeKey(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from perdure.server.api import agents, changes, dead_letters, keys, messages, queues, steps, workers
+from perdure.server.api import agents, changes, dead_letters, keys, messages, queues, runs, steps, workers
 from perdure.server.door import Door
 
 DOORS: tuple[Door, ...] = (
     *messages.DOORS,
     *steps.DOORS,
+    *runs.DOORS,
     *dead_letters.DOORS,
     *queues.DOORS,
     *agents.DOORS,

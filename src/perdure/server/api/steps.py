@@ -8,11 +8,12 @@ from perdure.agents.journal import Decision
 from perdure.errors.base import InvalidInput
 from perdure.server.answer import Answer, json_answer
 from perdure.server.answers import MessageJson, StepJson
-from perdure.server.asks import Decide
+from perdure.server.asks import Decide, StepsQuery
 from perdure.server.door import Call, Door
-from perdure.server.listings import Listing
+from perdure.server.listings import PageOf
 
 _PART = "Runs"
+_PAGE_BYTES = 16 * 1024 * 1024
 
 __all__ = ["DOORS"]
 
@@ -24,12 +25,16 @@ async def list_steps(call: Call) -> Answer:
         call (Call): For the message in its path.
 
     Returns:
-        Answer: 200 with a list, by number.
+        Answer: 200 with a page, by number: large ones end early, since each request says the whole conversation again.
     """
     # The journal knows no tenants: the message is asked for first.
     view = await call.core.store.messages.get(call.message_id, tenant=call.tenant)
-    steps = await call.core.store.journal.steps(view.message.id)
-    return json_answer(Listing(data=[StepJson.of(step) for step in steps]))
+    query: StepsQuery = call.query
+    journal = call.core.store.journal
+    steps = await journal.steps(view.message.id, shown=query.requests, after=query.cursor, most_bytes=_PAGE_BYTES)
+    size = sum(len(step.request or b"") + len(step.result or b"") for step in steps)
+    more = str(steps[-1].number) if size >= _PAGE_BYTES else None
+    return json_answer(PageOf(data=[StepJson.of(step) for step in steps], next_cursor=more))
 
 
 async def decide(call: Call) -> Answer:
@@ -55,7 +60,7 @@ async def decide(call: Call) -> Answer:
 DOORS = (
     Door(
         "GET", "/api/v1/messages/{id}/steps", list_steps, "list_steps", "List the steps of a message's run.", _PART, "steps:read",
-        answers={200: Listing[StepJson]}, refusals=(404,),
+        query=StepsQuery, answers={200: PageOf[StepJson]}, refusals=(404,),
     ),
     Door(
         "POST", "/api/v1/messages/{id}/steps/{number}/decision", decide, "decide",
