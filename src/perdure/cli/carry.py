@@ -45,7 +45,7 @@ def export(
     to: Annotated[Path | None, typer.Option(help="A file that is not there yet; else it is printed.", show_default=False)] = None,
     url: Url = None,
 ) -> None:
-    """Write a run down as JSON, without secrets: message, attempts, steps and decisions."""
+    """Write a run down as JSON, without secrets, for `import`."""
     run = talk(lambda client: client.export_run(id), url=url)
     if to is None:
         print_json(run)

@@ -221,3 +221,25 @@ def test_steps_of_a_run_are_listed(served: Any, perdure: Perdure) -> None:
     sent = served.put(1)
     assert perdure("messages", "steps", sent, "--json").json == []
     assert "STEP" in perdure("messages", "steps", sent).out
+
+
+@pytest.mark.usefixtures("served", "working")
+def test_a_run_is_exported_imported_and_forked(perdure: Perdure, tmp_path: Path) -> None:
+    sent = perdure("send", "chat", "--prompt", "Hi", "--model", "fake/fake-1", "--wait", "--json").json["id"]
+    file = tmp_path / "run.json"
+
+    exported = perdure("messages", "export", sent, "--to", str(file))
+    assert (exported.code, file.stat().st_mode & 0o777) == (0, 0o600)
+    assert perdure("messages", "export", sent, "--to", str(file)).code == 2, "no file is written over"
+    assert perdure("messages", "export", sent).json["format"] == "perdure.run/1"
+
+    imported = perdure("messages", "import", str(file), "--json").json
+    assert (imported["state"], imported["imported"]) == ("done", True)
+    assert "imported" in perdure("messages", "show", imported["id"]).out
+
+    fork = perdure("messages", "fork", imported["id"], "--from-step", "1", "--priority", "0", "--version", "any", "--json").json
+    assert (fork["forked_from"], fork["priority"]) == (imported["id"], 0)
+    assert f"from {imported['id']}, step 1" in perdure("messages", "show", fork["id"]).out
+    assert perdure("messages", "fork", sent, "--from-step", "9").code == 4
+    (tmp_path / "list.json").write_text("[]", "utf-8")
+    assert perdure("messages", "import", str(tmp_path / "list.json")).code == 2

@@ -54,6 +54,10 @@ async def test_a_message_has_exactly_the_fields_of_the_wire(served):
         "session",
         "code_version",
         "revived",
+        "replayed",
+        "forked_from",
+        "forked_step",
+        "imported",
     ]
 
 

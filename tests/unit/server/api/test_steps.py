@@ -29,7 +29,7 @@ async def test_steps_are_listed_with_all_that_is_known_of_them(served):
     [first, second] = (await served.get(f"/api/v1/messages/{sent}/steps")).json["data"]
     assert " ".join(first) == (
         "object number kind scope name n state attempt tries ambiguous began_at ended_at until idempotent diverged tool_version request"
-        " result error usage decided_by"
+        " result error usage decided_by copied"
     )
     assert (first["kind"], first["name"], first["scope"], first["state"], first["result"]) == ("llm", "ask", "outer/inner", "done", "yes")
     assert first["usage"] == {
