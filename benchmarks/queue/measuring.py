@@ -12,7 +12,20 @@ import asyncpg
 from benchmarks.queue.contenders import Contender
 from benchmarks.queue.stage import CellFailed, Ground, Stage
 
-__all__ = ["Figures", "HeldOpen", "Plan", "drained", "facts", "first_start", "group_of", "let_go", "put_rate", "rss_mb", "started_per_s"]
+__all__ = [
+    "Figures",
+    "HeldOpen",
+    "Plan",
+    "cpu_s",
+    "drained",
+    "facts",
+    "first_start",
+    "group_of",
+    "let_go",
+    "put_rate",
+    "rss_mb",
+    "started_per_s",
+]
 Figures = dict[str, float | str]
 
 
@@ -60,6 +73,7 @@ def drained(ground: Ground, contender: Contender, plan: Plan, n: int, slots: int
         stage.settle()
         let_go(stage, slots)
         first_ns = first_start(stage, limit_s=60)
+        before_s = cpu_s(stage.workers[0].pid)
         until_ns = first_ns + int(plan.seconds * 1e9)
         while time.monotonic_ns() < until_ns and stage.marks.started < n:
             time.sleep(0.002)
@@ -70,7 +84,8 @@ def drained(ground: Ground, contender: Contender, plan: Plan, n: int, slots: int
             seen = stage.ask("finished", limit_s=60)
         stage.look()
         took_s = (seen["at_ns"] - first_ns) / 1e9
-        return {"rate": seen["n"] / took_s, "n": seen["n"], "seconds": took_s} | facts(stage)
+        cpu_ms = 1000 * (cpu_s(stage.workers[0].pid) - before_s) / max(seen["n"], 1)
+        return {"rate": seen["n"] / took_s, "n": seen["n"], "seconds": took_s, "cpu_ms": cpu_ms} | facts(stage)
 
 
 def started_per_s(stage: Stage, seconds: float) -> float:
@@ -114,6 +129,15 @@ def group_of(pid: int) -> list[int]:
             except ProcessLookupError:
                 continue
     return found
+
+
+def cpu_s(leader: int) -> float:
+    """Processor time that a worker's processes have used, the kernel's for them included."""
+    ticks = 0
+    for pid in group_of(leader):
+        words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(words[11]) + int(words[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def rss_mb(pid: int) -> float:

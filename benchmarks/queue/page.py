@@ -137,6 +137,8 @@ def _rates(figures: Figures, there: Sequence[Contender]) -> str:
         p50, p99 = figures.of("latency", one.name, "p50_ms"), figures.of("latency", one.name, "p99_ms")
         late = f"{p50.median:.1f} / {p99.median:.1f}" if p50 and p99 else "-"
         rates = [_shown(figures.of(row, one.name)) for row in _RATES]
+        cpu = figures.of("noop", one.name, "cpu_ms")
+        rates.insert(_RATES.index("io"), f"{cpu.median:.3f}" if cpu else "-")
         lines.append((_name(one), _ENGINES[one.engine], *rates, late, one.durability))
     return "## Rates and latency\n\nMessages a second: median (lowest to highest) over rounds.\n\n" + _table(head, lines)
 

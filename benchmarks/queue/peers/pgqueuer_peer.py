@@ -15,10 +15,10 @@ from pgqueuer.queries import Queries
 
 
 class Contender(Peer):
-    """Batches of half the concurrency, at least 10; its completions are flushed in batches of their own."""
+    """Batches of half the concurrency; its completions are flushed in batches of their own."""
 
     bulk = True
-    settings = "batch_size = max(10, slots / 2), max_concurrent_tasks = slots; no result"
+    settings = "batch_size = slots / 2 (the most it allows), max_concurrent_tasks = slots; no result"
 
     async def prepare(self) -> None:
         connection = await asyncpg.connect(self.dsn)
@@ -51,8 +51,8 @@ class Contender(Peer):
         marks().wait_at_gate()
         worker = PgQueuer(AsyncpgDriver(await asyncpg.connect(self.dsn)))
 
-        @worker.entrypoint("bench")
+        @worker.entrypoint("bench", concurrency_limit=1 if slots == 1 else 0)
         async def bench(job: Job) -> None:
             await perform(json.loads(job.payload or b"{}"))
 
-        await worker.run(batch_size=max(10, slots // 2), max_concurrent_tasks=slots)
+        await worker.run(batch_size=max(1, slots // 2), max_concurrent_tasks=max(2, slots))
