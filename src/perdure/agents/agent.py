@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, get_args, overload
+
+import msgspec
 
 from perdure.agents.limits import Capture, Limits
 from perdure.errors.base import ConfigError, InvalidInput, InvalidResult
@@ -36,6 +38,7 @@ class Agent:
         timeout_s (float | None): How long one attempt may take; None leaves it to the message.
         memory (str | None): The name of its memory; its own if None. Agents that name the same one share it.
         limits (Limits | None): What one run may use.
+        formerly (Sequence[str]): Names it had before, whose messages it serves as well.
         capture (Capture): What its journals keep to show of what its calls ask: `full`, `redacted` (without what
             looks like a secret) or `none`.
         input (Any): The payload's type, or JSON Schema, instead of the hint's.
@@ -58,6 +61,7 @@ class Agent:
         timeout_s: float | None = None,
         memory: str | None = None,
         limits: Limits | None = None,
+        formerly: Sequence[str] = (),
         capture: Capture = "full",
         input: Any = None,
         near: Mapping[str, Any] | None = None,
@@ -75,6 +79,8 @@ class Agent:
         self.timeout_s = timeout_s
         self.memory: str = memory or self.name
         self.limits: Limits = limits or Limits()
+        self.formerly: tuple[str, ...] = tuple(formerly)
+        """Names under which messages for it may still come."""
         if capture not in get_args(Capture):
             raise ConfigError(f"agent {self.name!r}: {capture!r} is nothing to capture", hint="Say `full`, `redacted` or `none`.")
         self.capture: Capture = capture
@@ -213,6 +219,9 @@ def agent(
     max_steps: int | None = None,
     max_tokens: int | None = None,
     max_time_s: float | None = None,
+    max_children: int | None = None,
+    max_depth: int | None = None,
+    formerly: Sequence[str] = (),
     capture: Capture = "full",
     input: Any = None,
 ) -> Callable[[Callable[..., Any]], Agent]: ...
@@ -231,6 +240,9 @@ def agent(
     max_steps: int | None = None,
     max_tokens: int | None = None,
     max_time_s: float | None = None,
+    max_children: int | None = None,
+    max_depth: int | None = None,
+    formerly: Sequence[str] = (),
     capture: Capture = "full",
     input: Any = None,
 ) -> Agent | Callable[[Callable[..., Any]], Agent]:
@@ -249,6 +261,9 @@ def agent(
         max_steps (int | None): Steps of one run; one more and the message is dead.
         max_tokens (int | None): Tokens of one run, checked before each LLM call.
         max_time_s (float | None): Working time of one run.
+        max_children (int | None): Messages that one run may send; 10,000 if None.
+        max_depth (int | None): Runs that may stand behind one another, each sent by the one before; 16 if None.
+        formerly (Sequence[str]): Names it had before: messages and runs that came under those go on here.
         capture (Capture): What its journals keep to show of what its calls ask: `full`, `redacted` or `none`.
         input (Any): The payload's type, or JSON Schema, instead of the hint's.
 
@@ -257,6 +272,10 @@ def agent(
     """
     near = sys._getframe(1).f_locals
     limits = Limits(max_steps=max_steps, max_tokens=max_tokens, max_time_s=max_time_s)
+    if max_children is not None:
+        limits = msgspec.structs.replace(limits, max_children=max_children)
+    if max_depth is not None:
+        limits = msgspec.structs.replace(limits, max_depth=max_depth)
 
     def make(function: Callable[..., Any]) -> Agent:
         return Agent(
@@ -270,6 +289,7 @@ def agent(
             timeout_s=timeout_s,
             memory=memory,
             limits=limits,
+            formerly=formerly,
             capture=capture,
             input=input,
             near=near,

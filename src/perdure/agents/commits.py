@@ -8,18 +8,19 @@ lost, the disk is full) halts the run: nothing it still does could be kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
 
-from perdure.agents.journal import Intent, Journal, MemoryWrite
+from perdure.agents.journal import Intent, Journal, MemoryWrite, Obtained
 from perdure.agents.parts import RunParts
 from perdure.agents.waits import OpenCalls
 from perdure.errors.base import ErrorFacts, LeaseError, StoreBusy, StoreError
-from perdure.messages.message import Lease
+from perdure.messages.message import Lease, MessageId, NewMessage
 from perdure.resources.usage import Usage
 
 __all__ = ["Commits"]
 
+R = TypeVar("R")
 _TRIES = 4
 _PAUSE_S = 0.25
 
@@ -113,25 +114,49 @@ class Commits:
         """
         await self._firmly(lambda: self._journal.settle(self._lease, intent, result, memory=memory))
 
-    async def _firmly(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def obtain(self, intent: Intent) -> Obtained | None:
+        """Begin to wait for something, or take it if it is there.
+
+        Args:
+            intent (Intent): The step, and what it waits for.
+
+        Returns:
+            Obtained | None: What was taken.
+        """
+        return await self._firmly(lambda: self._journal.obtain(self._lease, intent))
+
+    async def send(self, intent: Intent, messages: Sequence[NewMessage], max_depth: int) -> Sequence[MessageId]:
+        """Put messages and record the step that sends them.
+
+        Args:
+            intent (Intent): The step.
+            messages (Sequence[NewMessage]): What to put.
+            max_depth (int): How many senders may stand behind one another.
+
+        Returns:
+            Sequence[MessageId]: Theirs.
+        """
+        return await self._firmly(lambda: self._journal.send(self._lease, intent, messages, max_depth=max_depth))
+
+    async def _firmly(self, write: Callable[[], Coroutine[Any, Any, R]]) -> R:
         task = asyncio.create_task(self._tried(write))
         try:
-            await asyncio.shield(task)
+            return await asyncio.shield(task)
         except asyncio.CancelledError:
             await asyncio.wait({task})
             raise
 
-    async def _tried(self, write: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        for rest in reversed(range(_TRIES)):
+    async def _tried(self, write: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        tries = 0
+        while True:
+            tries += 1
             try:
-                await write()
+                return await write()
             except StoreBusy as error:
-                if not rest:
+                if tries == _TRIES:
                     self._calls.lose(error)
                     raise
                 await self._parts.sleep(_PAUSE_S)
             except (LeaseError, StoreError) as error:
                 self._calls.lose(error)
                 raise
-            else:
-                return

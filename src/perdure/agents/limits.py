@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from perdure.agents.journal import Step, StepKind
+from perdure.agents.journal import WAITS, Step, StepKind
 from perdure.errors.base import RunLimit
 from perdure.resources.usage import Usage
 
@@ -24,6 +24,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_steps: int | None = None
     max_tokens: int | None = None
     max_time_s: float | None = None
+    max_children: int = 10_000
+    """Messages that the run may send."""
+    max_depth: int = 16
+    """Runs that may stand behind one another, each sent by the one before."""
 
 
 class Spending:
@@ -40,6 +44,7 @@ class Spending:
         self._again: defaultdict[int, int] = defaultdict(int)
         self._steps: set[int] = set()
         self._earlier_s = 0.0
+        self._sent = 0
         for step in recorded:
             if step.origin is not None:  # another run did and paid for it
                 continue
@@ -47,7 +52,9 @@ class Spending:
             self.add(step.number, step.usage)
             if step.key.kind is StepKind.LLM:
                 self._again[step.number] = step.ambiguous
-            if step.key.kind is not StepKind.SLEEP and step.ended_at is not None:
+            if step.key.kind is StepKind.SEND and step.result is not None:
+                self._sent += len(msgspec.json.decode(step.result))
+            if step.key.kind not in WAITS and step.ended_at is not None:
                 self._earlier_s += max(0.0, step.ended_at - step.began_at)
 
     @property
@@ -55,6 +62,29 @@ class Spending:
         """What is left of `max_time_s` after the calls of earlier attempts; None without a limit."""
         limit_s = self._limits.max_time_s
         return None if limit_s is None else max(0.0, limit_s - self._earlier_s)
+
+    @property
+    def max_depth(self) -> int:
+        """How many runs may stand behind one another."""
+        return self._limits.max_depth
+
+    def admit_children(self, count: int) -> None:
+        """Count messages that are about to be sent.
+
+        Args:
+            count (int): How many.
+
+        Raises:
+            RunLimit: The run has sent as many as it may.
+        """
+        most = self._limits.max_children
+        if self._sent + count > most:
+            raise RunLimit(
+                "children",
+                f"the run has sent {self._sent:,} messages, and may send {most:,}",
+                hint="Raise the agent's `max_children`, or put a group.",
+            )
+        self._sent += count
 
     def admit(self, kind: StepKind, number: int) -> None:
         """Count a step that is about to be made.

@@ -14,6 +14,8 @@ from perdure.clock import Clock
 from perdure.errors.base import ErrorFacts
 from perdure.memory.manager import Memory
 from perdure.messages.message import Wait
+from perdure.messages.registry import WorkerRegistry
+from perdure.messages.store import MessageStore
 from perdure.providers.protocol import ChatProvider
 from perdure.resources.usage import Usage
 
@@ -99,6 +101,10 @@ class RunParts(msgspec.Struct, frozen=True, kw_only=True):
     effects_allowed: Callable[[], bool] = _always
     """False while the worker's own last beat is too old to begin anything outside the store."""
     lanes: Lanes | None = None
+    registry: WorkerRegistry | None = None
+    """Knows the agents to whom a run may send."""
+    messages: MessageStore | None = None
+    """Where a join reads what became of its group."""
     tool_threads: Executor | None = None
     """Where sync tools of async agents run; None is the loop's own pool."""
     grace_s: float = 1.0

@@ -33,6 +33,23 @@ class App:
         """All of them, by name."""
         return MappingProxyType(self._agents)
 
+    @property
+    def served(self) -> Mapping[str, Agent]:
+        """All of them, by every name under which messages for them may come.
+
+        Raises:
+            ConfigError: A former name is another agent's.
+        """
+        served = dict(self._agents)
+        for agent in self._agents.values():
+            for name in agent.formerly:
+                if served.setdefault(name, agent) is not agent:
+                    raise ConfigError(
+                        f"agent {agent.name!r} was formerly {name!r}, but that is agent {served[name].name!r} too",
+                        hint="A name's messages can go to one agent only.",
+                    )
+        return MappingProxyType(served)
+
     def add(self, agent: Agent) -> Agent:
         """Take one more.
 

@@ -13,7 +13,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from enum import StrEnum
 
-from perdure.agents.journal import Step, StepKey, StepKind, StepState
+from perdure.agents.journal import WAITS, Step, StepKey, StepKind, StepState
 from perdure.errors.base import Billed
 
 __all__ = ["Course", "Replay", "ambiguous", "course"]
@@ -115,7 +115,7 @@ def ambiguous(step: Step | None) -> bool:
     Returns:
         bool: True for an intent without a result, and for an LLM call whose failure may have been billed.
     """
-    if step is None or step.key.kind is StepKind.SLEEP:
+    if step is None or step.key.kind in WAITS:
         return False
     if step.state is StepState.INTENT:
         return True

@@ -24,6 +24,7 @@ from perdure.agents.effects import carry_out
 from perdure.agents.journal import StepKind
 from perdure.agents.mapping import in_scope, mapped
 from perdure.agents.memory import RunMemory
+from perdure.agents.others import Others
 from perdure.agents.output import Output
 from perdure.agents.quiet import settled, slept
 from perdure.agents.steps import Steps
@@ -44,7 +45,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class Run:
+class Run(Others):
     """The work of one agent on one message.
 
     Args:
@@ -55,8 +56,8 @@ class Run:
     """
 
     def __init__(self, agent: Agent, steps: Steps, threads: Threads, body: Any) -> None:
+        super().__init__(steps)
         self._agent = agent
-        self._steps = steps
         self._threads = threads
         self._body = body
         self._memory = RunMemory(steps, agent.memory)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, NoReturn
 
@@ -26,7 +26,7 @@ from perdure.errors.base import Category, ErrorFacts, LeaseError, LeaseLost, Per
 from perdure.errors.report import error_from, facts_of
 from perdure.events import tell
 from perdure.messages import ids
-from perdure.messages.message import Lease, Wait
+from perdure.messages.message import Lease, MessageId, NewMessage, Wait
 from perdure.resources.usage import Usage
 from perdure.security.secrets import redact_facts
 from perdure.tools.plain import dump, fingerprint, plain
@@ -190,7 +190,7 @@ class Steps:
             RunLimit: The run may make no more of these.
         """
         self._check_alive()
-        intent = self._intent(call, until=until, diverged=diverged)
+        intent = self.intent(call, until=until, diverged=diverged)
         try:
             await self._commits.intend(intent)
         except asyncio.CancelledError:
@@ -271,8 +271,51 @@ class Steps:
             result (bytes): JSON.
             memory (MemoryWrite | None): What it changes in the store's memory.
         """
-        await self._commits.settle(self._intent(call, diverged=self._diverges(call)), result, memory)
+        await self._commits.settle(self.intent(call, diverged=self._diverges(call)), result, memory)
         self.tell("recorded", call, seconds=0.0)
+
+    async def obtain(self, call: Call, intent: Intent) -> bytes | None:
+        """Begin to wait for something, or take it if it is there.
+
+        Args:
+            call (Call): Which.
+            intent (Intent): Of the call, with what it waits for.
+
+        Returns:
+            bytes | None: Its result, recorded; None if it has not come.
+
+        Raises:
+            PerdureError: What came is recorded as a failure.
+        """
+        self._check_alive()
+        obtained = await self._commits.obtain(intent)
+        if obtained is None:
+            return None
+        if obtained.error is None:
+            self.tell("recorded", call, seconds=self.parts.clock.now() - call.began_at)
+            return obtained.result or b"null"
+        self.tell("failed", call, code=obtained.error.code, seconds=self.parts.clock.now() - call.began_at)
+        if self.draining:
+            await self.defer(call.number, obtained.error)
+        error = error_from(obtained.error)
+        self.blame.remember(error, call.number)
+        raise error
+
+    async def send(self, call: Call, messages: Sequence[NewMessage]) -> Sequence[MessageId]:
+        """Put messages and record that, in one go.
+
+        Args:
+            call (Call): Which.
+            messages (Sequence[NewMessage]): What to put.
+
+        Returns:
+            Sequence[MessageId]: Theirs.
+        """
+        self.spending.admit_children(len(messages))
+        intent = self.intent(call, diverged=self._diverges(call))
+        sent = await self._commits.send(intent, messages, self.spending.max_depth)
+        self.tell("recorded", call, seconds=0.0)
+        return sent
 
     async def diverged(self, call: Call) -> bool:
         """Tell whether a call stands where another one was recorded.
@@ -319,7 +362,20 @@ class Steps:
     def _diverges(self, call: Call) -> bool:
         return call.found is None and self._replay.diverges(call.key)
 
-    def _intent(self, call: Call, *, until: float | None = None, diverged: bool = False) -> Intent:
+    def intent(self, call: Call, *, until: float | None = None, diverged: bool = False) -> Intent:
+        """Say what is about to be done; the call has its number afterwards.
+
+        Args:
+            call (Call): Which.
+            until (float | None): For a wait: when it ends.
+            diverged (bool): It stands where another one was recorded.
+
+        Returns:
+            Intent: For the journal.
+
+        Raises:
+            RunLimit: The run may make no more of these.
+        """
         number = call.number or self._replay.next_number()
         self.spending.admit(call.key.kind, number)
         call.number = number

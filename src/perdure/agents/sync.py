@@ -24,6 +24,7 @@ from perdure.agents.conversation import ChatResult
 from perdure.agents.mapping import in_scope
 from perdure.agents.memory import SyncMemory
 from perdure.agents.run import Run
+from perdure.agents.sync_others import SyncOthers
 from perdure.agents.waits import BRANCH, Branch
 from perdure.tools.tool import Tool
 
@@ -33,7 +34,7 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-class SyncRun:
+class SyncRun(SyncOthers):
     """The work of one sync agent on one message. See `Run` for what each call means.
 
     Args:
@@ -43,9 +44,11 @@ class SyncRun:
     """
 
     def __init__(self, run: Run, blame: Blame, loop: asyncio.AbstractEventLoop) -> None:
+        bridge = Bridge(loop)
+        super().__init__(run, bridge)
         self._run = run
         self._blame = blame
-        self._bridge = Bridge(loop)
+        self._bridge = bridge
         self._memory = SyncMemory(run.memory, self._bridge)
 
     @property

@@ -17,6 +17,8 @@ import math
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
+import msgspec
+
 from perdure.agents.parts import RunParts
 from perdure.clock import Moment
 from perdure.errors.base import PerdureError
@@ -91,15 +93,16 @@ class OpenCall:
         self.waits_for: Wait | None = None
         self._count(1)
 
-    async def wait(self, wait: Wait) -> None:
+    async def wait(self, wait: Wait, *, look_s: float | None = None) -> None:
         """Wait in place, unless the whole run is parked meanwhile.
 
         Args:
             wait (Wait): For what; without a moment it never returns.
+            look_s (float | None): Return after so long all the same, to look whether an event has come.
         """
         self._change(wait)
         try:
-            await self._calls.until(wait.until)
+            await self._calls.until(wait.until, look_s)
         finally:
             self._change(None)
 
@@ -174,12 +177,20 @@ class OpenCalls:
         self._moved.set()
         self._look()
 
-    async def until(self, moment: Moment | None) -> None:
+    async def until(self, moment: Moment | None, look_s: float | None = None) -> None:
         """Wait in place.
 
         Args:
             moment (Moment | None): Until when; None for ever.
+            look_s (float | None): No longer than this.
         """
+        if look_s is not None:
+            left_s = math.inf if moment is None else moment - self._parts.clock.now()
+            if left_s > self._parts.park_after_s:  # either the run is about to be parked, or another call works meanwhile
+                await asyncio.sleep(look_s)
+            elif left_s > 0:
+                await self._parts.sleep(min(look_s, left_s))
+            return
         if moment is None:
             await self._loop.create_future()
             return
@@ -256,7 +267,16 @@ class OpenCalls:
         if self.unknown is not None:
             return self.unknown
         first = min(waits, key=_end_of)
-        return first if _end_of(first) - self._parts.clock.now() > self._parts.park_after_s else None
+        return _all_in_one(first, waits) if _end_of(first) - self._parts.clock.now() > self._parts.park_after_s else None
+
+
+def _all_in_one(first: Wait, waits: list[Wait]) -> Wait:
+    """One wait for whatever comes first, shown as one for an event if there is any."""
+    events = tuple(dict.fromkeys(event for wait in waits for event in wait.events))
+    if not events:
+        return first
+    shown = first if first.events else next(wait for wait in waits if wait.events)
+    return msgspec.structs.replace(shown, until=first.until, events=events)
 
 
 def _end_of(wait: Wait) -> Moment:

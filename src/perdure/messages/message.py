@@ -183,7 +183,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     parent: MessageId | None = None
     """Whose run sent it; told when it ends."""
     group: GroupId | None = None
-    """With which others it was put; told when it ends."""
+    """With which others it was put, or whose end it joins."""
     metadata: Mapping[str, str] = {}
     dedup_key: str | None = None
 

@@ -97,6 +97,8 @@ class Stage:
             tool_threads=threads,
             park_after_s=_PARK_AFTER_S,
             sleep=self._sleep,
+            registry=store.workers,
+            messages=store.messages,
         )
 
     async def round(self) -> None:

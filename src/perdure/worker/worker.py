@@ -15,6 +15,8 @@ import socket
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 
+import msgspec
+
 from perdure.agents.agent import Agent
 from perdure.agents.parts import ModelTable, RunParts
 from perdure.agents.registry import App
@@ -88,7 +90,7 @@ class Worker:
         self._app = app
         self._models = models
         self._slot_count = 1 if quarantine else slots
-        self._slots = Slots(app.agents, limit=self._slot_count, threads=threads)
+        self._slots = Slots(app.served, limit=self._slot_count, threads=threads)
         self._threads = Threads(threads + self._slot_count)  # sync tools of async agents need room beside sync agents
         self._grace_s = grace_s
         self._park_after_s = park_after_s
@@ -116,7 +118,7 @@ class Worker:
             host=socket.gethostname(),
             pid=os.getpid(),
             slots=self._slot_count,
-            agents=[agent.card(self._lane_of(agent)) for agent in self._app.agents.values()],
+            agents=[msgspec.structs.replace(agent.card(self._lane_of(agent)), name=name) for name, agent in self._app.served.items()],
             queues=None if self._queues is None else sorted(self._queues),
             quarantine=self._quarantine,
         )
@@ -247,10 +249,12 @@ class Worker:
             park_after_s=self._park_after_s,
             effects_allowed=heartbeat.effects_allowed,
             lanes=self._lanes,
+            registry=self._store.workers,
+            messages=self._store.messages,
         )
         settler = Settler(self._store.messages, self._last_call)
         place = Workplace(parts=parts, settler=settler, last_call=self._last_call, clock=self._clock, backoff=self._backoff)
-        return Crew(self._app.agents, self._slots, place)
+        return Crew(self._app.served, self._slots, place)
 
     def _leases(self, worker: WorkerId, crew: Crew) -> Leases:
         return Leases(
@@ -270,7 +274,7 @@ class Worker:
             self._store.messages,
             self._store.workers,
             command,
-            agents={name: agent.version for name, agent in self._app.agents.items()},
+            agents={name: agent.version for name, agent in self._app.served.items()},
             queues=self._queues,
             clock=self._clock,
             grace_s=self._grace_s,

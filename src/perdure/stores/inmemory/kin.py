@@ -35,7 +35,7 @@ class Kin:
         parent = None if row.message.parent is None else self._rows.get(row.message.parent)
         if parent is not None and parent.wait is not None and self.has_come(parent, parent.wait):
             self.wake_for(parent, *parent.wait.events)
-        if row.message.group is not None:
+        if row.message.group in self.groups:
             self.close_if_all_ended(row.message.group)
 
     def has_come(self, row: Row, wait: Wait) -> bool:
@@ -92,7 +92,7 @@ class Kin:
             row (Row): It.
         """
         group = None if row.message.group is None else self.groups.get(row.message.group)
-        if group is not None and row.message.group is not None:
+        if group is not None and row.message.group is not None and row.message.id in group.members:
             group.members.remove(row.message.id)
             group.gone[row.state] += 1
             if not group.members and group.ended_at is not None:

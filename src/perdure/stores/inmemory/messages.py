@@ -312,7 +312,7 @@ class InMemoryMessages(MessageStore):
             self._accept(one, self.contents.clock.now(), checked, dedup, None)
         group = self.contents.kin.groups[number] = GroupRow(new.name, tenant, new.open, self.contents.clock.now())
         if new.then is not None:
-            [join] = self.accept([new.then])
+            [join] = self.accept([new.then], group=number)
             if not join.duplicate:
                 row = self.contents.rows[join.id]
                 group.then, row.state, row.wait, row.waiting_since = join.id, State.WAITING, wait_for_group(number), group.created_at

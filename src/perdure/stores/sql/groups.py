@@ -59,7 +59,7 @@ def add_members(tx: Transaction, group: int, ids: list[MessageId]) -> None:
         ids (list[MessageId]): What has just been put into it.
     """
     tx.run_many(_MEMBER, [(group, one) for one in ids])
-    close_if_all_ended(tx, group, *tx.run(_COUNT, (group, len(ids), 0, 0, 0)).get)
+    close_if_all_ended(tx, group, *tx.run(_COUNT, (group, len(ids), 0, 0, 0, 0)).get)
 
 
 def close(tx: Transaction, id: GroupId, tenant: str | None) -> Group:
@@ -75,7 +75,7 @@ def close(tx: Transaction, id: GroupId, tenant: str | None) -> Group:
     """
     if group_of(tx.run, id, tenant).open:
         tx.run(_CLOSE, (id,))
-        close_if_all_ended(tx, id, *tx.run(_COUNT, (id, 0, 0, 0, 0)).get)
+        close_if_all_ended(tx, id, *tx.run(_COUNT, (id, 0, 0, 0, 0, 0)).get)
     return group_of(tx.run, id, tenant)
 
 

@@ -33,7 +33,9 @@ def ended(tx: Transaction, place: Place, state: State) -> None:
                 _forget_if_over(tx, parent, step)
     if place.group is not None:
         counts = (int(state is State.DONE), int(state is State.DEAD), int(state is State.CANCELLED))
-        close_if_all_ended(tx, place.group, *tx.run(_COUNT, (place.group, 0, *counts)).get)
+        row = tx.run(_COUNT, (place.group, 0, *counts, place.id)).fetchone()
+        if row is not None:
+            close_if_all_ended(tx, place.group, *row)
 
 
 def revived(tx: Transaction, place: Place) -> None:
@@ -44,7 +46,7 @@ def revived(tx: Transaction, place: Place) -> None:
         place (Place): The message.
     """
     if place.group is not None:
-        tx.run(_COUNT, (place.group, 0, 0, -1, 0)).fetchall()
+        tx.run(_COUNT, (place.group, 0, 0, -1, 0, place.id)).fetchall()
 
 
 def close_if_all_ended(tx: Transaction, group: int, is_open: int, left: int) -> None:

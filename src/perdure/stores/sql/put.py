@@ -58,7 +58,7 @@ def _put_together(tx: Transaction, messages: Sequence[NewMessage], group: NewGro
     if isinstance(group, NewGroup):
         number = GroupId(tx.number())
         then = group.then
-        join = None if then is None else _accept(tx, then, waits=wait_for_group(number))
+        join = None if then is None else _accept(tx, then, group=number, waits=wait_for_group(number))
         groups.begin(tx, number, group, tx.names.tenant(tenant), None if join is None or join.duplicate else join.id)
     else:
         number = group

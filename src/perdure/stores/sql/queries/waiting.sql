@@ -65,7 +65,9 @@ INSERT INTO grp (id, tenant, name, open, total, done, dead, cancelled, next, cre
 SELECT id, tenant, name, open, total, done, dead, cancelled, next, created_at, ended_at FROM grp WHERE id = ?;
 
 -- name: group_count
-UPDATE grp SET total = total + ?2, done = done + ?3, dead = dead + ?4, cancelled = cancelled + ?5 WHERE id = ?1
+-- Of the group's own join nothing is counted.
+UPDATE grp SET total = total + ?2, done = done + ?3, dead = dead + ?4, cancelled = cancelled + ?5
+ WHERE id = ?1 AND (next IS NULL OR next <> ?6)
 RETURNING open, total - done - dead - cancelled;
 
 -- name: group_close
