@@ -12,6 +12,7 @@ from perdure.agents.agent import Agent
 from perdure.agents.awaiting import For, awaited
 from perdure.agents.journal import StepKind
 from perdure.agents.sending import Sending
+from perdure.agents.shapes import problems_of
 from perdure.agents.steps import Steps
 from perdure.errors.base import ConfigError, InvalidInput
 from perdure.errors.report import error_from
@@ -20,15 +21,13 @@ from perdure.messages.children import MOST_AWAITED, Outcome, failure_of
 from perdure.messages.groups import Group, Member, Members
 from perdure.messages.message import GroupId
 from perdure.messages.store import MessageStore
-from perdure.security.validator import Validator
 from perdure.tools.plain import load
 from perdure.tools.typed import Typed
 
-__all__ = ["Others"]
+__all__ = ["Others", "page_of"]
 
 R = TypeVar("R")
 _NAME_LENGTH = 200
-_VALIDATOR = Validator()
 _decode_outcomes = msgspec.json.Decoder(list[Outcome]).decode
 
 
@@ -160,7 +159,7 @@ class Others:
         Raises:
             InvalidInput: This message joins no group.
         """
-        messages, group = self._joined()
+        messages, group = _joined(self)
         return await messages.group(group)
 
     async def members(self, *, page: int = 500) -> AsyncIterator[Member]:
@@ -179,33 +178,12 @@ class Others:
         """
         cursor: str | None = None
         while True:
-            found = await self.page_of_members(page, cursor)
+            found = await page_of(self, page, cursor)
             for member in found.members:
                 yield member
             cursor = found.cursor
             if cursor is None:
                 return
-
-    async def page_of_members(self, page: int, cursor: str | None) -> Members:
-        """Read some of the group's messages.
-
-        Args:
-            page (int): How many at most.
-            cursor (str | None): Where the page before ended.
-
-        Returns:
-            Members: And where to go on.
-        """
-        messages, group = self._joined()
-        return await messages.members(group, limit=page, cursor=cursor)
-
-    def _joined(self) -> tuple[MessageStore, GroupId]:
-        messages, group = self._steps.parts.messages, self._steps.lease.message.group
-        if messages is None:
-            raise ConfigError("this run cannot read a group: nobody gave it the store of messages")
-        if group is None:
-            raise InvalidInput("this message joins no group", hint="Put messages with `then`: that one runs when all have ended.")
-        return messages, group
 
     def _sent(self, agent: str | Agent, bodies: Sequence[Any], how: dict[str, Any]) -> Coroutine[Any, Any, bytes]:
         try:
@@ -238,6 +216,30 @@ class Others:
         return read(await said)
 
 
+async def page_of(run: Others, page: int, cursor: str | None) -> Members:
+    """Read some of the messages of the group that a run joins.
+
+    Args:
+        run (Others): The run.
+        page (int): How many at most.
+        cursor (str | None): Where the page before ended.
+
+    Returns:
+        Members: And where to go on.
+    """
+    messages, group = _joined(run)
+    return await messages.members(group, limit=page, cursor=cursor)
+
+
+def _joined(run: Others) -> tuple[MessageStore, GroupId]:
+    messages, group = run._steps.parts.messages, run._steps.lease.message.group
+    if messages is None:
+        raise ConfigError("this run cannot read a group: nobody gave it the store of messages")
+    if group is None:
+        raise InvalidInput("this message joins no group", hint="Put messages with `then`: that one runs when all have ended.")
+    return messages, group
+
+
 def _result(outcome: Outcome, read: Callable[[Any], Any], *, raised: bool = True) -> Any:
     failure = failure_of([outcome])
     if failure is None:
@@ -256,7 +258,7 @@ def _reader(output: Any, what: str) -> Callable[[Any], Any]:
         return Typed(output, what=what).read
 
     def checked(data: Any) -> Any:
-        problems = _VALIDATOR.check(data, output, at=what)
+        problems = problems_of(data, output, at=what)
         if problems:
             raise InvalidInput(problems[0], problems=problems)
         return data

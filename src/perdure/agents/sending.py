@@ -14,17 +14,17 @@ from typing import Any
 
 import msgspec
 
-from perdure.agents.chat import chat
 from perdure.agents.parts import RunParts
+from perdure.agents.shapes import problems_of
 from perdure.errors.base import ConfigError, InvalidInput, UnknownAgent
 from perdure.messages.message import IDLE, URGENT, Message, NewMessage
 from perdure.messages.registry import AgentCard, WorkerRegistry
-from perdure.security.validator import Validator
 from perdure.tools.plain import dump, plain
 
 __all__ = ["Sending"]
 
-_VALIDATOR = Validator()
+_CHAT = "chat"
+"""The built-in agent whose lane is that of the model in the body."""
 
 
 class Sending(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,7 +71,7 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
 
     def _message(self, body: Any, card: AgentCard, parts: RunParts, by: Message) -> NewMessage:
         said = plain(body, what=f"the body for agent {self.agent!r}")
-        problems = [] if card.input_schema is None else _VALIDATOR.check(said, card.input_schema, at="body")
+        problems = problems_of(said, card.input_schema, at="body")
         if problems:
             raise InvalidInput(f"agent {self.agent!r} does not take this: {problems[0]}", problems=problems)
         now = parts.clock.now()
@@ -97,7 +97,7 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _lane(body: Any, card: AgentCard, parts: RunParts) -> str | None:
-    if card.name != chat.name:
+    if card.name != _CHAT:
         return card.lane
     model = body.get("model") if isinstance(body, dict) else None
     return parts.models.resolve(model if isinstance(model, str) else None).lane

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from perdure.agents.agent import Agent
 from perdure.agents.bridge import Bridge
-from perdure.agents.others import Others
+from perdure.agents.others import Others, page_of
 from perdure.messages.groups import Group, Member
 
 __all__ = ["SyncOthers"]
@@ -114,7 +115,7 @@ class SyncOthers:
         """
         cursor: str | None = None
         while True:
-            found = self._bridge.wait(lambda cursor=cursor: self._others.page_of_members(page, cursor))
+            found = self._bridge.wait(partial(page_of, self._others, page, cursor))
             yield from found.members
             cursor = found.cursor
             if cursor is None:

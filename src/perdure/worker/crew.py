@@ -13,9 +13,11 @@ from collections import deque
 from collections.abc import Mapping
 
 from perdure.agents.agent import Agent
+from perdure.errors.base import StoreError
 from perdure.events import tell
-from perdure.messages.message import Lease
+from perdure.messages.message import Lease, MessageId, WorkerId
 from perdure.messages.retry import Release
+from perdure.messages.store import MessageStore
 from perdure.worker.end import WorkerEnd
 from perdure.worker.executor import CalledOff, Executor, Workplace
 from perdure.worker.settle import Drop
@@ -25,6 +27,9 @@ __all__ = ["Crew"]
 
 SETTLE_LIMIT_S = 5.0
 """What the last writes of a worker that ends may take."""
+LOOK_S = 1.0
+"""The longest time between two looks at what was called off."""
+_BREATH_S = 0.05
 _log = logging.getLogger("perdure.worker")
 
 
@@ -45,6 +50,7 @@ class Crew:
         self._working: dict[tuple[int, int], Executor] = {}
         """By message and token, until the message has reached its next place."""
         self._unsettled = 0
+        self._some_work = asyncio.Event()
         self._all_settled = asyncio.Event()
         self._all_settled.set()
 
@@ -59,6 +65,38 @@ class Crew:
             self._slots.queue(1)
         else:
             self._begin(lease)
+
+    async def end_what_was_called_off(self, messages: MessageStore, worker: WorkerId) -> None:
+        """Call off what somebody has cancelled, within a moment of its being said.
+
+        The store is asked whenever something has changed, but no more often than every few hundredths of a second, and
+        not at all while nothing runs here.
+
+        Args:
+            messages (MessageStore): Who knows.
+            worker (WorkerId): Whose crew this is.
+        """
+        while True:
+            await self._some_work.wait()
+            known = messages.heard()
+            try:
+                for one in await messages.called_off(worker):
+                    self._cancel(one)
+                await messages.changed(known, timeout_s=LOOK_S)
+            except StoreError as error:
+                _log.debug("whether anything was called off is not known now: %s", error)
+                await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(_BREATH_S)
+
+    def _cancel(self, id: MessageId) -> None:
+        for executor in list(self._working.values()):
+            if executor.lease.message.id == id:
+                executor.call_off(CalledOff.CANCELLED)
+        for lease in [lease for lease in self._ahead if lease.message.id == id]:
+            self._ahead.remove(lease)
+            self._slots.queue(-1)
+            self._open()
+            self._place.settler.begin(lease, Release(), on_settled=self._close)
 
     async def drop_when_fenced(self) -> None:
         """Call everything off the moment the worker is declared dead, whatever else it is waiting for."""
@@ -132,11 +170,13 @@ class Crew:
     def _open(self) -> None:
         self._unsettled += 1
         self._all_settled.clear()
+        self._some_work.set()
 
     def _close(self, error: BaseException | None) -> None:
         self._unsettled -= 1
         if not self._unsettled:
             self._all_settled.set()
+            self._some_work.clear()
         if error is not None and not isinstance(error, asyncio.CancelledError):
             _log.error("a message could not be brought to its end; this worker recycles itself", exc_info=error)
             self._place.last_call.call(WorkerEnd.RECYCLE)  # its lease goes back with us

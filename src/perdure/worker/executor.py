@@ -20,7 +20,7 @@ from perdure.agents.agent import Agent
 from perdure.agents.parts import Ending, Failed, Finished, Parked, RunParts
 from perdure.agents.perform import perform
 from perdure.clock import Clock, chance, iso
-from perdure.errors.base import AgentFailed, DeadlinePassed, LeaseError, PerdureError, StoreError, WorkerFenced
+from perdure.errors.base import AgentFailed, DeadlinePassed, LeaseError, PerdureError, RunCancelled, StoreError, WorkerFenced
 from perdure.errors.report import facts_of
 from perdure.messages.message import Lease
 from perdure.messages.retry import Backoff, Bury, Park, Release, fate
@@ -42,6 +42,7 @@ class CalledOff(Enum):
     STOPPING = auto()  # an orderly stop: released from its last step
     FENCED = auto()  # the worker was declared dead: everything is dropped
     DEADLINE = auto()
+    CANCELLED = auto()  # somebody called the message off: given back, which ends it
 
 
 class Workplace(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +163,7 @@ class Executor:
             return Done(result=ending.result, usage=ending.usage, code_version=self._agent.version)
         if isinstance(ending, Parked):
             return Park(wait=ending.wait)
-        if self._why is CalledOff.STOPPING:
+        if self._why in {CalledOff.STOPPING, CalledOff.CANCELLED} or isinstance(ending, RunCancelled):
             return Release()
         if self._why is CalledOff.DEADLINE:
             return Bury(error=self._late().facts(), uses_attempt=False)

@@ -136,7 +136,7 @@ class Worker:
             ConfigError: An agent names a model that nobody has.
             StoreError: It could not register.
         """
-        async with self._registered() as worker, self._beating(worker) as crew, self._background(stop, crew):
+        async with self._registered() as worker, self._beating(worker) as crew, self._background(stop, worker, crew):
             await self._begin(worker)
             grace_s = self._grace_s
             try:
@@ -174,8 +174,9 @@ class Worker:
             await asyncio.to_thread(heartbeat.stop)
 
     @asynccontextmanager
-    async def _background(self, stop: asyncio.Event, crew: Crew) -> AsyncIterator[None]:
+    async def _background(self, stop: asyncio.Event, worker: WorkerId, crew: Crew) -> AsyncIterator[None]:
         duties = [self._stopped_by(stop), crew.drop_when_fenced(), rounds("watching threads", self._watch_threads)]
+        duties.append(crew.end_what_was_called_off(self._store.messages, worker))
         if not self._quarantine:
             duties += [self._duties.run(), rounds("firing schedules", self._firing.once), rounds("tidying", self._tidying.once)]
         if self._isolate is not None and not self._quarantine:

@@ -273,7 +273,8 @@ class InMemoryMessages(MessageStore):
             newest = await self.last_change()
             if newest <= after:
                 try:
-                    await asyncio.wait_for(bell.wait(), timeout_s)
+                    async with asyncio.timeout(timeout_s):  # `wait_for` may swallow a cancellation that comes with the bell
+                        await bell.wait()
                 except TimeoutError:
                     return after
             return await self.last_change()
