@@ -371,6 +371,21 @@ async def test_many_come_in_their_order(store: PostgresStore, theirs: str) -> No
     assert [lease.message.body for lease in taken] == [str(n).encode() for n in range(1000)]
 
 
+async def test_whoever_rings_after_the_commit_is_heard_at_once(store: PostgresStore, theirs: str) -> None:
+    before = await store.messages.last_change()
+    waits = asyncio.create_task(store.messages.changed(before, timeout_s=20))
+    async with of_asyncpg(theirs) as connection:
+        await put_within(connection, {"agent": "mail", "body": 1})
+    ringing = await asyncpg.connect(theirs)
+
+    while not waits.done():  # it may take a moment until it listens
+        await ringing.execute("SELECT pg_notify('perdure.perdure', 'inbox')")
+        await asyncio.wait([waits], timeout=0.05)
+
+    assert await waits > before
+    await ringing.close()
+
+
 async def test_nothing_to_put_is_nothing(store: PostgresStore, theirs: str) -> None:
     async with of_asyncpg(theirs) as connection:
         assert await put_within(connection) == []

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from perdure.clock import awake, chance
 from perdure.errors.base import PerdureError
@@ -22,7 +23,7 @@ from perdure.stores.postgres.connection import Address, Connection, connect, far
 from perdure.stores.postgres.dialect import own, text_of
 from perdure.stores.sql.statements import statement
 
-__all__ = ["News"]
+__all__ = ["INBOX", "News"]
 
 _NEWEST, _RING = text_of(statement("sequence_last_change")).text, text_of(own("ring")).text
 _RING_EVERY_S = 0.02
@@ -31,6 +32,7 @@ _LOOKS, _HELD_BACK_S = 3, 0.005
 _IDLE_S = 60.0
 _TROUBLE_S = 0.25
 _ANSWER_S = 10.0
+INBOX = "inbox"
 _EARS, _NAME = "ears", "SELECT set_config('application_name', $1, false)"
 _log = logging.getLogger("perdure.stores")
 
@@ -54,6 +56,8 @@ class News:
         self._listens = False
         self._closing = False
         self._task: asyncio.Task[None] | None = None
+        self.on_inbox: Callable[[], object] = _nothing
+        """Called when a user has rung for what they have put within a transaction of theirs."""
 
     async def begin(self, connection: Connection) -> None:
         """Look for the first time.
@@ -167,7 +171,9 @@ class News:
             await connection.execute(_NAME, f"{self._address.application} {_EARS}")  # so that others know that it is worth to ring
             self._listens = True
 
-    def _rung(self, *_: object) -> None:
+    def _rung(self, connection: object, pid: int, channel: str, payload: object) -> None:  # noqa: ARG002  # as asyncpg calls it
+        if payload == INBOX:
+            self.on_inbox()
         self._to_look = _LOOKS
         self._stir.set()
 
@@ -181,3 +187,7 @@ class News:
                 waiter.set_result(None)
         if self.newest > before:
             self._to_look = 0
+
+
+def _nothing() -> None:
+    """Nobody wants to know."""

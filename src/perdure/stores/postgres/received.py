@@ -2,31 +2,55 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from perdure.errors.base import NotFound
+from perdure.errors.base import NotFound, StoreError
 from perdure.messages.dead_letters import Edit
 from perdure.messages.message import Attempt, MessageId, View
 from perdure.messages.store import Tended
 from perdure.security.audit import Actor
 from perdure.stores.postgres import inbox
+from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.messages import SqlMessages
 
 __all__ = ["ReceivedMessages"]
 
 T = TypeVar("T")
 _BITES = 20
+_log = logging.getLogger("perdure.stores")
 
 
 class ReceivedMessages(SqlMessages):
-    """Tends the inbox too, and moves at once whatever somebody asks for by its id."""
+    """Tends the inbox too, and moves at once whatever somebody asks for by its id.
+
+    Args:
+        engine (Engine): Of the store.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._receiving: asyncio.Task[None] | None = None
 
     async def tend(self) -> Tended:
         """Do what time demands, after what users have committed meanwhile was moved."""
         await self.receive()
         return await super().tend()
+
+    def hear(self) -> None:
+        """Begin to move what is in the inbox, because somebody has rung; whoever rings meanwhile is heard too."""
+        if self._receiving is None or self._receiving.done():
+            self._receiving = asyncio.get_running_loop().create_task(self._receive_at_once())
+
+    async def _receive_at_once(self) -> None:
+        try:
+            while await self.receive():
+                pass
+        except StoreError as error:
+            _log.info("what was put within a transaction is moved a little later: %s", error)
 
     async def receive(self) -> int:
         """Move what is in the inbox.

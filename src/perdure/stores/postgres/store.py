@@ -127,6 +127,7 @@ class PostgresStore:
             Self: The same store, open.
         """
         await self._engine.open()
+        self._engine.news.on_inbox = self._messages.hear
         for view in (self._messages, self._journal):
             if isinstance(view, PostgresMessages | PostgresJournal):
                 view.open()

@@ -21,6 +21,7 @@ from perdure.stores.postgres.upkeep import PostgresUpkeep
 from perdure.testing import FakeClock
 from perdure.testing.given import alive, put, runs, state, take
 from released.keep import live
+from servers.server import Server
 from servers.shared import Shared
 
 
