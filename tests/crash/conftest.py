@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from perdure.agents.journal import Step
+from perdure.app import open_store
+from perdure.config.settings import Settings
 from perdure.messages.message import MessageId, NewMessage, View
 from perdure.messages.store import Filter
-from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.store import Store
 from perdure.testing.upstream import Seen, read_log
 
@@ -29,8 +30,9 @@ PATIENCE_S = 60.0
 class Ground:
     """A folder with a store, a provider, and the traces that agents leave."""
 
-    def __init__(self, folder: Path, upstream_url: str) -> None:
+    def __init__(self, folder: Path, upstream_url: str, database_url: str | None = None) -> None:
         self.folder = folder
+        self.database_url = database_url
         self.calls = folder / "calls.jsonl"
         self.environ = {
             **os.environ,
@@ -38,7 +40,7 @@ class Ground:
             "PERDURE_DEFAULT_MODEL": "up/fake-1",
             "PERDURE_DATA": str(folder / "data"),
             "CRASH_TRACES": str(folder),
-        }
+        } | ({"PERDURE_DATABASE_URL": database_url} if database_url else {})
         self._children: list[subprocess.Popen[bytes]] = []
 
     def command(self, verb: str, *options: str) -> list[str]:
@@ -114,11 +116,22 @@ def upstream_delay_s() -> float:
 
 
 @pytest.fixture
-def ground(tmp_path: Path, upstream_delay_s: float) -> Iterator[Ground]:
+def engine() -> str:
+    """Which database: a test that is about both says so by its parameters."""
+    return "sqlite"
+
+
+@pytest.fixture
+def database_url(engine: str, request: pytest.FixtureRequest) -> str | None:
+    return str(request.getfixturevalue("postgres_url")) if engine == "postgres" else None
+
+
+@pytest.fixture
+def ground(tmp_path: Path, upstream_delay_s: float, database_url: str | None) -> Iterator[Ground]:
     command = [sys.executable, "-m", "perdure.testing.upstream", "--log", str(tmp_path / "calls.jsonl"), "--delay", str(upstream_delay_s)]
     provider = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert provider.stdout is not None
-    ground = Ground(tmp_path, json.loads(provider.stdout.readline())["url"])
+    ground = Ground(tmp_path, json.loads(provider.stdout.readline())["url"], database_url)
     try:
         yield ground
     finally:
@@ -132,5 +145,6 @@ def ground(tmp_path: Path, upstream_delay_s: float) -> Iterator[Ground]:
 async def seer(ground: Ground) -> AsyncIterator[Seer]:
     data = ground.folder / "data"
     data.mkdir(mode=0o700)
-    async with SqliteStore(data / "perdure.db", run_dir=data / "run") as store:
+    where = {"url": ground.database_url} if ground.database_url else {}
+    async with open_store(Settings.model_validate({"data": data, "store": where})) as store:
         yield Seer(store)

@@ -18,11 +18,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from crash.history import illegal_paths, told_twice, whole_history
 from perdure.agents.journal import Decision, Step, StepKind, StepState
 from perdure.clock import now
 from perdure.messages.message import ENDS, MessageId, State
 
 IN_FLIGHT = 50
+BOTH = pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 CALLS = ("read", "choose", "thank")
 
 
@@ -175,6 +177,8 @@ async def count(tally: Tally, ground: Any, seer: Any, ids: list[MessageId]) -> N
     tally.recorded_calls_made_again = await recorded_calls_made_again(seer, ground, steps)
     tally.extra_requests = len(requests) - len({seen.tag for seen in requests})
     tally.possibly_paid_twice = (await seer.store.messages.counters()).get("possibly_paid_twice", 0)
+    told = await whole_history(seer.store.messages)
+    assert illegal_paths(told) == told_twice(told) == []
     runs = Counter(ground.traces("charges"))
     tally.tool_runs = runs.total()
     tally.tool_runs_beyond_one = sum(count - 1 for count in runs.values())
@@ -201,14 +205,25 @@ def hold(tally: Tally) -> None:
     assert tally.open_llm_intents > 0, "some kill fell into a call, else nothing was tried"
 
 
+@BOTH
 @pytest.mark.timeout(600)
-async def test_twenty_kills_lose_nothing_and_pay_nothing_twice(
+async def test_thirty_kills_lose_nothing_and_pay_nothing_twice(
     ground: Any, seer: Any, upstream_delay_s: float, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hold(await crash(ground, seer, kills=20, seed=random.SystemRandom().randrange(1 << 30), call_s=upstream_delay_s, capsys=capsys))
+    hold(await crash(ground, seer, kills=30, seed=random.SystemRandom().randrange(1 << 30), call_s=upstream_delay_s, capsys=capsys))
 
 
+@BOTH
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
-async def test_two_hundred_kills(ground: Any, seer: Any, upstream_delay_s: float, capsys: pytest.CaptureFixture[str]) -> None:
-    hold(await crash(ground, seer, kills=200, seed=random.SystemRandom().randrange(1 << 30), call_s=upstream_delay_s, capsys=capsys))
+@pytest.mark.timeout(4 * 3600)
+async def test_a_thousand_kills(ground: Any, seer: Any, upstream_delay_s: float, capsys: pytest.CaptureFixture[str]) -> None:
+    hold(
+        await crash(
+            ground,
+            seer,
+            kills=int(os.environ.get("CRASH_KILLS", "1000")),
+            seed=random.SystemRandom().randrange(1 << 30),
+            call_s=upstream_delay_s,
+            capsys=capsys,
+        )
+    )

@@ -16,8 +16,10 @@ from perdure.messages.message import State
 from perdure.worker.supervisor import Supervisor
 
 RECOVERED_S = 2.0
+BOTH = pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 
 
+@BOTH
 async def test_a_killed_workers_messages_run_again_within_two_seconds(ground: Any, seer: Any, capsys: pytest.CaptureFixture[str]) -> None:
     first = ground.worker("--slots", "20")
     await seer.until(lambda: living(seer, 1), what=f"the first worker lives: {ground.said()}")
@@ -35,6 +37,7 @@ async def test_a_killed_workers_messages_run_again_within_two_seconds(ground: An
     second.kill()
 
 
+@BOTH
 async def test_the_only_worker_of_a_supervisor_is_replaced_and_goes_on(ground: Any, seer: Any, capsys: pytest.CaptureFixture[str]) -> None:
     supervisor, stop = Supervisor(ground.command("worker", "--slots", "20"), processes=1, environ=ground.environ), asyncio.Event()
     running = asyncio.create_task(supervisor.run(stop))
