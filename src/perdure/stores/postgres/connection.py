@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -77,18 +78,18 @@ class Address(msgspec.Struct, frozen=True):
         return "".join(f"SELECT set_config('{name}', '{value}', true);" for name, value in self.settings.items())
 
 
-async def connect(address: Address, *, role: str = "", answer_s: float = _ANSWER_S) -> Connection:
+async def connect(address: Address, *, role: str | None = None, answer_s: float = _ANSWER_S) -> Connection:
     """Open a connection.
 
     Args:
         address (Address): Where to.
-        role (str): What it is for, if it is no ordinary one; shown in `pg_stat_activity`.
+        role (str | None): What it is for, shown in `pg_stat_activity`; None for one of a pool, which gets a name that no other has.
         answer_s (float): How long a statement may take.
 
     Returns:
         Connection: To be used by one task at a time.
     """
-    given: dict[str, Any] = {"application_name": f"{address.application} {role}".rstrip()}
+    given: dict[str, Any] = {"application_name": f"{address.application} {role or secrets.token_hex(4)}"}
     if address.flags.sessions:
         given |= {**_LIMITS, **address.settings}
     connection = await asyncpg.connect(

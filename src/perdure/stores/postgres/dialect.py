@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 from perdure.stores.sql.statements import NAMES, Statement, read_all
 
-__all__ = ["Paging", "Text", "own", "paging_of", "text_of"]
+__all__ = ["OWN_NAMES", "Paging", "Text", "own", "paging_of", "text_of"]
 
 _OWN = read_all(Path(__file__).parent / "sql")
+OWN_NAMES = frozenset(_OWN)
 _MARK = re.compile(r"\?(\d*)")
 _READS = re.compile(r"^\s*(SELECT|WITH RECURSIVE)\b", re.IGNORECASE)
 _RETURNS = re.compile(r"\bRETURNING\b", re.IGNORECASE)

@@ -4,7 +4,7 @@ Theory of operation. The shared logic is plain functions. A call takes a connect
 REPEATABLE READ and runs its function in a greenlet (`bridge.py`). So it sees the database as of one moment, and
 if another transaction was quicker at something it writes, it is made again from the start. If the connection is
 lost before COMMIT was sent, nothing has happened, and it is made again on another one. If it is lost after that,
-the server is asked what became of the transaction, so that callers hear the truth. Events are told and waiters
+it is found out by a mark that the transaction leaves, so that callers hear the truth. Events are told and waiters
 woken after the commit.
 
 Whoever calls may be cancelled; the call itself is not. It ends in its own task, and its connection stays clean.
@@ -31,7 +31,7 @@ from perdure.stores.postgres.migrate import migrate
 from perdure.stores.postgres.news import News
 from perdure.stores.postgres.pool import Pool
 from perdure.stores.postgres.transaction import KeptNames, PostgresTransaction
-from perdure.stores.postgres.writing import Unsure, outcome_of, write_once
+from perdure.stores.postgres.writing import Unsure, is_committed, write_once
 
 __all__ = ["Engine"]
 
@@ -186,7 +186,9 @@ class Engine:
         while True:
             try:
                 return await attempt(until)
-            except PerdureError:
+            except PerdureError as error:
+                if type(error) is StoreError:  # the database is not to be reached
+                    self._out()
                 raise
             except FOREIGN as error:
                 if not (isinstance(error, CONFLICT) or is_lost(error)) or awake() + nap_s >= until:
@@ -212,7 +214,7 @@ class Engine:
     async def _is_committed(self, unsure: Unsure) -> bool:
         async def ask(until: float) -> bool:
             async with self.writing.take(until) as connection:
-                return await outcome_of(connection, unsure, until)
+                return await is_committed(connection, unsure, self.address)
 
         try:
             return bool(await self.again(ask))

@@ -7,9 +7,10 @@ put later by another process would else be tagged before it.
 
 from __future__ import annotations
 
+import secrets
 from collections import ChainMap, Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 from perdure.clock import Moment
 from perdure.messages.message import State
@@ -20,14 +21,19 @@ from perdure.stores.sql.names import Names, RouteRow
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["KeptNames", "PostgresTransaction"]
+__all__ = ["KeptNames", "Mark", "PostgresTransaction"]
 
 _DRAW, _WORKER, _TAKEN, _TAKE = own("number_draw"), own("worker_number"), own("taken_so_far"), own("taken_add")
 _ADD, _LOCK, _IN_TURN, _COUNT = own("change_add_many"), own("change_lock"), own("change_add_in_turn"), own("counting_add")
-_PAUSE_ALL, _ALL_PAUSED, _XID = own("pause_all"), statement("all_paused"), own("xid_if_any")
+_PAUSE_ALL, _ALL_PAUSED, _MARK, _FORGET = own("pause_all"), statement("all_paused"), own("mark_set"), own("mark_forget")
 _ALONE, _ALONE_OR_WAIT, _REACH, _READ = own("folded_lock"), own("folded_wait"), own("fold_reach"), own("fold_read")
 _SET, _TALLY, _COUNTED, _COUNTER = own("folded_set"), statement("tally_add"), own("counting_take"), statement("counter_add")
 _MOST_AT_ONCE = 512
+_MARKS_KEPT_S = 3600.0
+
+
+Mark: TypeAlias = tuple[Moment, int]
+"""What a transaction leaves to be known by."""
 
 
 class KeptNames(Names):
@@ -122,6 +128,7 @@ class PostgresTransaction(Transaction):
         for name, n in self.run(_COUNTED):
             counted[name] += n
         self.run_many(_COUNTER, list(counted.items()))
+        self.run(_FORGET, (self.now - _MARKS_KEPT_S,))
 
     def total(self, route: RouteRow, name: str) -> None:
         """Add one to a total of a queue."""
@@ -144,14 +151,17 @@ class PostgresTransaction(Transaction):
         if self._took:
             self.run(_TAKE, (self._took,))
 
-    def xid(self) -> str | None:
-        """Tell by which number the fate of this transaction can be asked for.
+    def mark(self) -> Mark:
+        """Leave a mark, by which can be asked whether this transaction was committed.
+
+        A transaction's number would not do: after a crash of the server it may be another's.
 
         Returns:
-            str | None: None if it has written nothing.
+            Mark: It.
         """
-        found: str | None = self.run(_XID).get if self._flags.xids else None
-        return found
+        mark = (self.now, secrets.randbits(62))
+        self.run(_MARK, mark)
+        return mark
 
     @property
     def moved(self) -> bool:

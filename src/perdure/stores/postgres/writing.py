@@ -2,38 +2,35 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-import asyncpg
-
-from perdure.clock import Clock, awake
+from perdure.clock import Clock
 from perdure.errors.base import StoreError
 from perdure.stores.postgres.border import FOREIGN, is_lost
 from perdure.stores.postgres.bridge import Runner, drive
 from perdure.stores.postgres.connection import Address, Connection
 from perdure.stores.postgres.dialect import own, text_of
-from perdure.stores.postgres.transaction import KeptNames, PostgresTransaction
+from perdure.stores.postgres.transaction import KeptNames, Mark, PostgresTransaction
 
-__all__ = ["Unsure", "outcome_of", "write_once"]
+__all__ = ["Unsure", "is_committed", "write_once"]
 
-_STATUS = text_of(own("xid_status")).text
-_LOOK_S = 0.05
+_CLAIM, _END = text_of(own("mark_claim")).text, text_of(own("backend_end")).text
 
 
 class Unsure(Exception):
     """COMMIT was sent and its answer lost.
 
     Args:
-        xid (str): The transaction's number.
-        result (Any): What the call returns, if it was committed.
+        mark (Mark): What the transaction has left, if it was committed.
+        session (tuple[int, str]): The server's process that had it, and a name that only this one had.
+        result (Any): What the call returns then.
         events (Sequence[tuple[str, dict[str, Any]]]): What is to be told then.
     """
 
-    def __init__(self, xid: str, result: Any, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        super().__init__(xid)
-        self.xid, self.result, self.events = xid, result, events
+    def __init__(self, mark: Mark, session: tuple[int, str], result: Any, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        super().__init__(mark)
+        self.mark, self.session, self.result, self.events = mark, session, result, events
 
 
 class Home(Protocol):
@@ -81,8 +78,13 @@ async def write_once(connection: Connection, make: Callable[[PostgresTransaction
             await connection.execute("ROLLBACK")
             raise
         failure = error
-    xid = await drive(_finish, transaction)
-    await _commit(connection, Unsure(xid or "", result, transaction.events))
+    await drive(transaction.flush)
+    if runner.wrote:
+        mark = await drive(transaction.mark)
+        session = (connection.get_server_pid(), connection.get_settings().application_name)
+        await _commit(connection, Unsure(mark, session, result, transaction.events))
+    else:
+        await connection.execute("ROLLBACK")
     names.keep()
     home.committed(0 if transaction.moved else -1, transaction.events)
     if failure is not None:
@@ -90,36 +92,22 @@ async def write_once(connection: Connection, make: Callable[[PostgresTransaction
     return result
 
 
-async def outcome_of(connection: Connection, unsure: Unsure, until: float) -> bool:
-    """Ask what became of a transaction.
+async def is_committed(connection: Connection, unsure: Unsure, address: Address) -> bool:
+    """Ask what became of a transaction, and settle that for good if it is still open.
 
     Args:
         connection (Connection): Another one than it was on.
         unsure (Unsure): The transaction.
-        until (float): Wait for its end no longer than this, by `awake()`.
+        address (Address): Of the database.
 
     Returns:
         bool: Whether it was committed.
-
-    Raises:
-        StoreError: Nobody can say.
     """
-    while unsure.xid:
-        try:
-            status = await connection.fetchval(_STATUS, unsure.xid)
-        except asyncpg.InvalidParameterValueError:  # this server has not come so far: another one's, which had not heard of it
-            return False
-        if status != "in progress":
-            return bool(status == "committed")
-        if awake() >= until:
-            break
-        await asyncio.sleep(_LOOK_S)
-    raise StoreError("the outcome of the commit is not known")
-
-
-def _finish(transaction: PostgresTransaction) -> str | None:
-    transaction.flush()
-    return transaction.xid()
+    async with connection.transaction():
+        if address.preamble:
+            await connection.execute(address.preamble)
+        await connection.fetch(_END, *unsure.session)
+        return await connection.fetchval(_CLAIM, *unsure.mark) is None
 
 
 async def _commit(connection: Connection, unsure: Unsure) -> None:

@@ -15,12 +15,6 @@ SELECT max(nextval('taken')) FROM generate_series(1, ?);
 -- name: pause_all
 UPDATE origin SET all_paused = ?;
 
--- name: xid_if_any
-SELECT pg_current_xact_id_if_assigned()::text;
-
--- name: xid_status
-SELECT pg_xact_status(?::text::xid8);
-
 -- name: base_raise
 -- A database restored elsewhere has changes whose transactions this server never numbered so high.
 UPDATE origin
@@ -28,3 +22,20 @@ UPDATE origin
   FROM (SELECT greatest((SELECT max(seq) FROM change), (SELECT seq FROM folded)) AS seq) newest,
        (SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint AS now) xid
  WHERE newest.seq >> 20 >= xid.now + base;
+
+-- name: mark_set
+INSERT INTO mark (at, nonce) VALUES (?, ?);
+
+-- name: mark_claim
+-- Waits for a transaction that has set the same mark and is still open. Nothing comes back if it is committed;
+-- else it never will be, for the mark is ours now.
+INSERT INTO mark (at, nonce) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING nonce;
+
+-- name: mark_forget
+DELETE FROM mark WHERE at < ?;
+
+-- name: backend_end
+-- The session of a connection that was lost, should it not have noticed yet; never another that has its number now.
+SELECT pg_terminate_backend(pid)
+  FROM pg_stat_get_activity(?1) AS session
+ WHERE application_name = ?2;
