@@ -14,9 +14,11 @@ from typing import Any, TypeVar
 from greenlet import getcurrent, greenlet
 
 from perdure.stores.postgres.connection import Connection
-from perdure.stores.postgres.dialect import Paging, paging_of, text_of
+from perdure.stores.postgres.dialect import Paging, own, paging_of, text_of
 
 __all__ = ["Rows", "Runner", "drive"]
+
+_REACH = text_of(own("change_reach")).text
 
 T = TypeVar("T")
 
@@ -124,6 +126,8 @@ class Runner:
         if paging is not None:
             return self._pages(paging, given)
         said = text_of(statement)
+        if said.reaches:
+            given = (*given, wait_for(self._connection.fetchval(_REACH)))
         rows = [tuple(row) for row in wait_for(self._connection.fetch(said.text, *given))]
         self.wrote = self.wrote or not (said.reads or (said.returns and not rows))
         return Rows(rows)

@@ -20,7 +20,7 @@ __all__ = ["OWN_NAMES", "Paging", "Text", "own", "paging_of", "text_of"]
 
 _OWN = read_all(Path(__file__).parent / "sql")
 OWN_NAMES = frozenset(_OWN)
-_MARK = re.compile(r"\?(\d*)")
+_MARK, _REACH = re.compile(r"\?(\d*)"), "?reach"
 _READS = re.compile(r"^\s*(SELECT|WITH RECURSIVE)\b", re.IGNORECASE)
 _RETURNS = re.compile(r"\bRETURNING\b", re.IGNORECASE)
 _WORDS = (
@@ -48,6 +48,8 @@ class Text(NamedTuple):
     """It changes nothing."""
     returns: bool
     """Each row that it changes is returned."""
+    reaches: bool = False
+    """Its last parameter is the number below which no change appears any more."""
 
 
 class Paging(NamedTuple):
@@ -105,7 +107,10 @@ def text_of(statement: str) -> Text:
     """
     name = getattr(statement, "name", "")
     text = str(_OWN[name]) if name in _OWN else _translated(statement)
-    return Text(_numbered(text), _READS.match(text) is not None, _RETURNS.search(text) is not None)
+    reaches = _REACH in text
+    if reaches:
+        text = text.replace(_REACH, f"?{max((int(mark) for mark in _MARK.findall(text) if mark), default=0) + 1}::bigint")
+    return Text(_numbered(text), _READS.match(text) is not None, _RETURNS.search(text) is not None, reaches)
 
 
 @cache

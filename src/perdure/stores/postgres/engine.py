@@ -155,7 +155,8 @@ class Engine:
         Returns:
             asyncio.Future[T]: Its result.
         """
-        return self._begin(self._read(fn, given))
+        isolation = "READ COMMITTED" if getattr(fn, "sees_latest", False) else "REPEATABLE READ"
+        return self._begin(self._read(fn, given, isolation))
 
     def committed(self, newest: int, events: Sequence[tuple[str, dict[str, Any]]] = ()) -> None:
         """Hear of a commit of this process: tell its events, wake who waits here, ring for the others.
@@ -225,10 +226,10 @@ class Engine:
                 hint="Look at what is there before you repeat it; a `dedup_key` makes repeating a put harmless.",
             ) from error
 
-    async def _read(self, fn: Callable[..., Any], given: tuple[Any, ...]) -> Any:
+    async def _read(self, fn: Callable[..., Any], given: tuple[Any, ...], isolation: str) -> Any:
         async def attempt(until: float) -> Any:
             async with self.reading.take(until) as connection:
-                await connection.execute(f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;{self.address.preamble}")
+                await connection.execute(f"BEGIN ISOLATION LEVEL {isolation} READ ONLY;{self.address.preamble}")
                 try:
                     return await drive(fn, Runner(connection).run, *given)
                 finally:

@@ -25,7 +25,7 @@ from perdure.stores.sql.statements import statement
 
 __all__ = ["INBOX", "News"]
 
-_NEWEST, _RING = text_of(statement("sequence_last_change")).text, text_of(own("ring")).text
+_NEWEST, _REACH, _RING = (text_of(one).text for one in (statement("sequence_last_change"), own("change_reach"), own("ring")))
 _RING_EVERY_S = 0.02
 _LOOK_S, _LOOK_DEAF_S = 1.0, 0.4
 _LOOKS, _HELD_BACK_S = 3, 0.005
@@ -65,12 +65,9 @@ class News:
         Args:
             connection (Connection): Any.
         """
-        if preamble := self._address.preamble:
-            await connection.execute(f"BEGIN;{preamble}")
-            self.newest = await connection.fetchval(_NEWEST)
-            await connection.execute("COMMIT")
-        else:
-            self.newest = await connection.fetchval(_NEWEST)
+        await connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;{self._address.preamble}")
+        self.newest = await connection.fetchval(_NEWEST, await connection.fetchval(_REACH))
+        await connection.execute("COMMIT")
 
     async def changed(self, after: int, timeout_s: float) -> int:
         """Wait for a change.

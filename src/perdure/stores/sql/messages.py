@@ -21,6 +21,7 @@ from perdure.stores.sql import lease as leasing
 from perdure.stores.sql import put as putting
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.transaction import sees_latest
 
 __all__ = ["SqlMessages"]
 
@@ -188,10 +189,12 @@ def _called_off(run: Run, worker: WorkerId) -> list[MessageId]:
     return [MessageId(one) for (one,) in run(_CALLED_OFF, (worker,))]
 
 
+@sees_latest
 def _one(run: Run, sql: str) -> int:
     return int(run(sql).get)
 
 
+@sees_latest
 def _changes(run: Run, after: int, limit: int, tenant: str | None) -> list[Change]:
     return [
         Change(seq=seq, id=message, tenant=whose, queue=queue, agent=agent, state=State(state), at=at)

@@ -46,7 +46,7 @@ async def test_a_connection_cut_before_the_commit_is_as_if_nothing_had_been(shak
     cut = Once(chaos.cut)
 
     def put_and_be_cut(tx: PostgresTransaction, new: list[NewMessage]) -> Any:
-        receipts = putting.put(tx, new)
+        receipts = putting.put(tx, new, None)
         cut()
         return receipts
 
@@ -60,7 +60,7 @@ async def test_a_lost_answer_to_a_commit_that_happened_is_found_out(shaken: Post
     def put_and_be_unsure(tx: PostgresTransaction, new: list[NewMessage]) -> Any:
         calls.append(1)
         _just_before_commit(tx, Once(chaos.lose_answer))
-        return putting.put(tx, new)
+        return putting.put(tx, new, None)
 
     [receipt] = await engine_of(shaken).write(put_and_be_unsure, [message()])
 
@@ -74,7 +74,7 @@ async def test_a_commit_that_never_arrived_is_made_again(shaken: PostgresStore, 
     def put_and_be_cut_late(tx: PostgresTransaction, new: list[NewMessage]) -> Any:
         calls.append(1)
         _just_before_commit(tx, cut)
-        return putting.put(tx, new)
+        return putting.put(tx, new, None)
 
     await engine_of(shaken).write(put_and_be_cut_late, [message()])
     assert (await how_many(shaken), len(calls)) == (1, 2)
@@ -83,7 +83,7 @@ async def test_a_commit_that_never_arrived_is_made_again(shaken: PostgresStore, 
 async def test_events_of_a_commit_are_told_once_although_its_answer_was_lost(shaken: PostgresStore, chaos: Chaos, told: list[str]) -> None:
     def put_and_be_unsure(tx: PostgresTransaction, new: list[NewMessage]) -> Any:
         _just_before_commit(tx, Once(chaos.lose_answer))
-        return putting.put(tx, new)
+        return putting.put(tx, new, None)
 
     await engine_of(shaken).write(put_and_be_unsure, [message()])
     assert told == ["message.put"]
@@ -120,7 +120,7 @@ async def test_a_restart_in_the_middle_of_everything_loses_nothing(private_postg
         async def go_on() -> int:
             n = 0
             while going:
-                await put(store)
+                await engine_of(store).write(putting.put, [message()], None)
                 n += 1
             return n
 
@@ -216,7 +216,7 @@ async def test_a_refused_call_leaves_nothing_but_its_count(store: PostgresStore)
         raise Conflict("no")
 
     def write_and_refuse(tx: PostgresTransaction) -> None:
-        putting.put(tx, [message()])
+        putting.put(tx, [message()], None)
         tx.count("refused_stale", 10)
         raise Conflict("no")
 
@@ -229,7 +229,7 @@ async def test_a_refused_call_leaves_nothing_but_its_count(store: PostgresStore)
 
 async def test_names_of_a_transaction_taken_back_are_forgotten(store: PostgresStore) -> None:
     def write_and_refuse(tx: PostgresTransaction) -> None:
-        putting.put(tx, [message(queue="new", tenant="new")])
+        putting.put(tx, [message(queue="new", tenant="new")], None)
         raise Conflict("no")
 
     with pytest.raises(Conflict):

@@ -26,10 +26,35 @@ SELECT setval('taken', 0);
 CREATE FUNCTION change_seq() RETURNS bigint LANGUAGE sql STABLE AS
     'SELECT (pg_current_xact_id()::text::bigint + (SELECT base FROM origin)) << 20';
 
--- Below it no change can appear any more, as the running statement sees things: all transactions of ours with
--- a lower number have ended. Those of others never write here; that they are others' is known while they run,
--- so one of the snapshot that has ended since counts as ours. `perdure.horizon` may say to do without
--- `pg_stat_activity` (`snapshot`), or that changes are numbered in the order of their commits (`none`).
+-- Below it no change can appear any more to a statement that begins after this one: all transactions of ours
+-- with a lower number have ended. Those of others never write here, and do not count however long they last.
+-- `perdure.horizon` may say to do without `pg_stat_activity` (`snapshot`), or that changes are numbered in the
+-- order of their commits (`none`).
+CREATE FUNCTION change_reach() RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    how     text := coalesce(current_setting('perdure.horizon', true), '');
+    newest  bigint := pg_snapshot_xmax(pg_current_snapshot())::text::bigint;
+    oldest  bigint;
+BEGIN
+    IF how = 'none' THEN
+        RETURN 9223372036854775807;
+    END IF;
+    IF how = 'snapshot' THEN
+        oldest := pg_snapshot_xmin(pg_current_snapshot())::text::bigint;
+    ELSE
+        -- Half of a transaction's number is told; what it lacks is that of the newest, or one less.
+        SELECT min(CASE WHEN whole > newest + 2147483648 THEN whole - 4294967296 ELSE whole END) INTO oldest
+          FROM (SELECT newest & ~4294967295::bigint | session.backend_xid::text::bigint AS whole
+                  FROM pg_stat_get_activity(NULL) AS session
+                 WHERE session.datid = (SELECT oid FROM pg_database WHERE datname = current_database())
+                   AND session.backend_xid IS NOT NULL
+                   AND starts_with(session.application_name, 'perdure ' || current_schema())) AS running;
+    END IF;
+    RETURN (least(newest, oldest) + (SELECT base FROM origin)) << 20;
+END $$;
+
+-- The same for whoever sees the store as of one moment, the running statement too. That a transaction of that
+-- moment is somebody else's is known while it runs, so one that has ended since counts as ours.
 CREATE FUNCTION change_horizon() RETURNS bigint LANGUAGE plpgsql STABLE AS $$
 DECLARE
     how     text := coalesce(current_setting('perdure.horizon', true), '');

@@ -20,14 +20,15 @@ SELECT one FROM origin FOR UPDATE;
 -- name: counting_add
 INSERT INTO counting (name, n) SELECT name, n FROM unnest(?1::text[], ?2::bigint[]) AS new (name, n);
 
--- name: change_newest_of_mine
-SELECT max(seq) FROM change WHERE seq > ? AND seq < ?;
+-- name: change_reach
+-- Asked for on its own, before the statement that reads changes below it begins.
+SELECT change_reach();
 
 -- name: sequence_last_change
 -- What was forgotten was folded before.
 SELECT greatest(
     (SELECT seq FROM folded),
-    (SELECT seq FROM change WHERE seq < (SELECT change_horizon()) AND id IS NOT NULL ORDER BY seq DESC LIMIT 1));
+    (SELECT seq FROM change WHERE seq < ?reach AND id IS NOT NULL ORDER BY seq DESC LIMIT 1));
 
 -- name: change_list
 SELECT c.seq, c.id, t.name, r.queue, r.agent, c.state, c.at
@@ -35,7 +36,7 @@ SELECT c.seq, c.id, t.name, r.queue, r.agent, c.state, c.at
   JOIN message m ON m.id = c.id
   JOIN route r ON r.id = m.route
   JOIN tenant t ON t.id = m.tenant
- WHERE c.seq > ?1 AND c.seq < (SELECT change_horizon()) AND (?2::text IS NULL OR t.name = ?2::text)
+ WHERE c.seq > ?1 AND c.seq < ?reach AND (?2::text IS NULL OR t.name = ?2::text)
  ORDER BY c.seq
  LIMIT ?3;
 
