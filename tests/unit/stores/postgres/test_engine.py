@@ -90,25 +90,25 @@ async def test_events_of_a_commit_are_told_once_although_its_answer_was_lost(sha
 
 
 async def test_sessions_ended_by_an_operator_are_replaced(store: PostgresStore, database: asyncpg.Connection) -> None:
-    await put(store)
+    await _puts(store)
     assert await database.fetchval(KILL) > 0
-    await put(store)
+    await _puts(store)
     assert await how_many(store) == 2
 
 
 async def test_a_server_out_of_reach_is_an_error_that_may_be_repeated(chaos: Chaos, clock: FakeClock) -> None:
     async with PostgresStore(chaos.url, clock=clock, pool=2, wait_s=0.2) as store:
-        await put(store)
+        await _puts(store)
         await chaos.refuse()
         with pytest.raises(StoreError) as caught:
-            await put(store)
+            await _puts(store)
         assert caught.value.retryable
         with pytest.raises(StoreError):
             await store.check()
         assert engine_of(store).outage_at == clock.now()
 
         await chaos.heal()
-        await put(store)
+        await _puts(store)
         assert await how_many(store) == 2
 
 
@@ -120,7 +120,7 @@ async def test_a_restart_in_the_middle_of_everything_loses_nothing(private_postg
         async def go_on() -> int:
             n = 0
             while going:
-                await engine_of(store).write(putting.put, [message()], None)
+                await _puts(store)
                 n += 1
             return n
 
@@ -256,6 +256,11 @@ def _just_before_commit(tx: PostgresTransaction, deed: Any) -> None:
         return left
 
     tx.mark = mark_and_do  # type: ignore[method-assign]
+
+
+async def _puts(store: PostgresStore) -> None:
+    """By the way that all calls can take."""
+    await engine_of(store).write(putting.put, [message()], None)
 
 
 async def _somebody_waits(database: asyncpg.Connection) -> bool:
