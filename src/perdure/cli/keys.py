@@ -20,6 +20,7 @@ from perdure.clock import iso, now
 from perdure.config.settings import Settings
 from perdure.errors.base import Conflict
 from perdure.security.access import OPERATOR, PROGRAM_SCOPES, scope_problems
+from perdure.security.audit import Actor
 from perdure.security.keys import Key, digest, make_key
 
 app: typer.Typer = new_app("API keys: create, list, revoke.", several=True)
@@ -120,7 +121,7 @@ async def _make(settings: Settings, wanted: _Wanted, file: Path | None, *, said:
         )
         if file is not None:
             _write(secret, file, said=said is not None)
-        await store.keys.add(key, digest(secret))
+        await store.keys.add(key, digest(secret), by=Actor("cli"))
     return key, secret, file
 
 

@@ -19,10 +19,12 @@ from perdure.messages.ids import write
 from perdure.messages.message import Message, MessageId, State, View
 from perdure.security.audit import Actor
 
-__all__ = ["BITE", "Bite", "DeadFilter", "DeadLetters", "Edit", "Edited", "Pace", "edited", "not_dead", "read_pace", "write_pace"]
+__all__ = ["BITE", "SHOWN", "Bite", "DeadFilter", "DeadLetters", "Edit", "Edited", "Pace", "edited", "not_dead", "read_pace", "write_pace"]
 
 BITE = 200
 """Messages in one transaction, if nobody says otherwise; at most 1,000."""
+SHOWN = 5
+"""How many of them a bite shows."""
 
 
 class DeadFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,13 +163,14 @@ class DeadLetters(Protocol):
         """
         ...
 
-    async def look(self, filter: DeadFilter, *, limit: int = 10_000, cursor: str | None = None) -> Bite:
+    async def look(self, filter: DeadFilter, *, limit: int = 10_000, cursor: str | None = None, shown: int = SHOWN) -> Bite:
         """Count the letters that fit, and show some.
 
         Args:
             filter (DeadFilter): Which.
             limit (int): Count no further than this at once.
             cursor (str | None): Of the bite before.
+            shown (int): So many of them are its sample.
 
         Returns:
             Bite: Those put last first.

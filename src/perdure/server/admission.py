@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import msgspec
 
 from perdure.agents.chat import chat
-from perdure.clock import FIRST_MOMENT, LAST_MOMENT, Moment
+from perdure.clock import Moment
 from perdure.config.settings import QueueSettings
 from perdure.errors.base import Forbidden, InputTooLarge, InvalidInput, UnknownAgent
 from perdure.messages.message import NewMessage
@@ -25,6 +24,7 @@ from perdure.security.access import OPERATOR
 from perdure.security.keys import Key
 from perdure.security.validator import Validator
 from perdure.server.asks import PutMessage
+from perdure.server.moments import moment_of
 from perdure.server.parts import ServerParts
 from perdure.wire.requests import read_chat_request
 
@@ -152,11 +152,11 @@ class Completion:
             queue=ask.queue or (card.queue if card else "default"),
             tenant=tenant,
             priority=ask.priority,
-            due_at=now + ask.delay_s if ask.delay_s else _moment("due_at", ask.due_at),
+            due_at=now + ask.delay_s if ask.delay_s else moment_of("due_at", ask.due_at),
             dedup_key=ask.dedup_key,
             attempts=ask.attempts or (card.attempts if card else None) or defaults.attempts,
             timeout_s=ask.timeout_s or (card.timeout_s if card else None) or defaults.timeout_s,
-            deadline=_moment("deadline", ask.deadline),
+            deadline=moment_of("deadline", ask.deadline),
             max_wait_s=ask.max_wait_s or defaults.max_wait_s,
             version=ask.version,
             lane=self._lane(ask, card),
@@ -223,13 +223,3 @@ def _written(body: Any) -> bytes:
         return msgspec.json.encode(body)
     except (msgspec.MsgspecError, OverflowError, ValueError) as error:
         raise InvalidInput(f"body: it cannot be kept as JSON: {error}", problems=[f"body: {error}"]) from error
-
-
-def _moment(name: str, when: datetime | None) -> Moment | None:
-    if when is None:
-        return None
-    moment = when.timestamp()
-    if not FIRST_MOMENT <= moment <= LAST_MOMENT:
-        problem = f"{name}: {when} is no moment we can tell"
-        raise InvalidInput(problem, problems=[problem], hint="Name a year between 1970 and 9999.")
-    return moment

@@ -54,8 +54,6 @@ LATER = {
     "callback_url": "webhooks",
     "webhook": "webhooks",
     "webhook_url": "webhooks",
-    "schedule": "schedules",
-    "cron": "schedules",
     "parent": "child messages",
     "signal": "signals",
 }

@@ -17,6 +17,7 @@ from perdure.errors.base import NotFound
 from perdure.messages import ids
 from perdure.messages.message import MessageId
 from perdure.security.access import tenant_of
+from perdure.security.audit import Actor
 from perdure.security.keys import Key
 from perdure.server.answer import Answer, Streamed
 from perdure.server.core import Core
@@ -43,6 +44,11 @@ class Call:
     def tenant(self) -> str | None:
         """Whose messages this caller sees; None for all."""
         return tenant_of(self.key.tenant)
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts, for the audit log."""
+        return Actor(self.key.id, self.request_id)
 
     @property
     def message_id(self) -> MessageId:
@@ -94,6 +100,8 @@ class Door:
     query: type | None = None
     bodies: tuple[type, ...] = ()
     """One type, or one and the type of the same in bulk, which has the field `messages`."""
+    optional: bool = False
+    """Whether nothing may be said at all; the body is then None."""
     raw: bool = False
     """Whether the handler checks the decoded body itself; `bodies` then only documents it."""
     answers: Mapping[int, Any] = field(default_factory=dict)

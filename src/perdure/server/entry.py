@@ -79,7 +79,7 @@ class Doors:
         call = Call(self._core, key, trace.request_id, headers, scope.get("path_params", {}), receive)
         call.query = read_query(scope.get("query_string", b""), door.query)
         body = await read_body(headers, receive, limit=self._core.settings.max_body_bytes)
-        if door.bodies:
+        if door.bodies and (body.strip() or not door.optional):
             check_media_type(headers)
             data = parse_json(body, max_depth=self._core.settings.max_depth)
             call.body = data if door.raw else shaped(data, door.bodies)

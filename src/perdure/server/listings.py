@@ -13,6 +13,7 @@ from perdure.messages.registry import AgentCard, WorkerStatus
 from perdure.messages.store import Change, QueueStatus
 from perdure.security.keys import Key
 from perdure.server.answers import Time
+from perdure.server.reports import PauseJson
 
 T = TypeVar("T")
 
@@ -75,6 +76,8 @@ class QueueJson(msgspec.Struct, kw_only=True):
     counts: dict[str, int]
     totals: dict[str, int]
     oldest_ready_at: Time | None
+    pause: PauseJson | None
+    """Who paused it, when, and why."""
 
     @classmethod
     def of(cls, queue: QueueStatus) -> QueueJson:
@@ -92,6 +95,7 @@ class QueueJson(msgspec.Struct, kw_only=True):
             counts=dict(queue.counts),
             totals=dict(queue.totals),
             oldest_ready_at=iso(queue.oldest_ready_at),
+            pause=PauseJson.of(queue.pause),
         )
 
 
@@ -100,6 +104,7 @@ class PausedJson(msgspec.Struct, kw_only=True):
 
     object: Literal["pause"] = "pause"
     paused: bool
+    pause: PauseJson | None
 
 
 class KeyJson(msgspec.Struct, kw_only=True):

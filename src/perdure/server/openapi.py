@@ -126,7 +126,10 @@ def _operation(door: Door, schema_of: dict[str, Any]) -> dict[str, Any]:
         "responses": _responses(door, schema_of),
     }
     if door.bodies:
-        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": _one_of(door.bodies, schema_of)}}}
+        described["requestBody"] = {
+            "required": not door.optional,
+            "content": {"application/json": {"schema": _one_of(door.bodies, schema_of)}},
+        }
     return described
 
 

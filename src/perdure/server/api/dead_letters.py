@@ -7,10 +7,12 @@ from perdure.messages.message import State
 from perdure.messages.store import Filter
 from perdure.server.answer import Answer, json_answer
 from perdure.server.answers import AttemptJson, DeadLetterJson, MessageJson
+from perdure.server.api.edits import edit_of
 from perdure.server.api.messages import page_of
 from perdure.server.asks import DeadLettersQuery
 from perdure.server.door import Call, Door
 from perdure.server.listings import PageOf
+from perdure.server.orders import EditLetter
 
 _PART = "Dead letters"
 
@@ -51,15 +53,19 @@ async def show(call: Call) -> Answer:
 
 
 async def revive(call: Call) -> Answer:
-    """Give a dead letter another life.
+    """Give a dead letter another life, perhaps with changes.
 
     Args:
-        call (Call): For the message in its path.
+        call (Call): For the message in its path, perhaps with an `EditLetter`.
 
     Returns:
         Answer: 200 with the message as it is now.
     """
-    return json_answer(MessageJson.of(await call.core.store.messages.revive(call.message_id, tenant=call.tenant)))
+    messages, change = call.core.store.messages, None
+    if call.body is not None:
+        view = await messages.get(call.message_id, tenant=call.tenant)
+        change = await edit_of(call, view.message, call.body, call.body.body)
+    return json_answer(MessageJson.of(await messages.revive(call.message_id, tenant=call.tenant, edit=change, by=call.actor)))
 
 
 DOORS = (
@@ -72,7 +78,8 @@ DOORS = (
         "dead-letters:read", answers={200: DeadLetterJson}, refusals=(404,),
     ),
     Door(
-        "POST", "/api/v1/dead-letters/{id}/revive", revive, "revive", "Give a dead letter another life, its journal kept.", _PART,
-        "dead-letters:write", answers={200: MessageJson}, refusals=(404, 409),
+        "POST", "/api/v1/dead-letters/{id}/revive", revive, "revive",
+        "Give a dead letter another life, its journal kept; what a body says is changed first.", _PART, "dead-letters:write",
+        bodies=(EditLetter,), optional=True, answers={200: MessageJson}, refusals=(404, 409),
     ),
 )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from perdure.server.api import agents, changes, dead_letters, keys, messages, queues, runs, steps, workers
+from perdure.server.api import agents, audit, bulk, changes, dead_letters, edits, keys, messages, queues, runs, schedules, steps, workers
 from perdure.server.door import Door
 
 DOORS: tuple[Door, ...] = (
@@ -10,10 +10,14 @@ DOORS: tuple[Door, ...] = (
     *steps.DOORS,
     *runs.DOORS,
     *dead_letters.DOORS,
+    *edits.DOORS,
+    *bulk.DOORS,
+    *schedules.DOORS,
     *queues.DOORS,
     *agents.DOORS,
     *workers.DOORS,
     *keys.DOORS,
+    *audit.DOORS,
     *changes.DOORS,
 )
 

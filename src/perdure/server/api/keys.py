@@ -47,7 +47,7 @@ async def make(call: Call) -> Answer:
     if expires_at is not None and expires_at <= now:
         raise InvalidInput("expires_at: that moment has passed", problems=["expires_at: that moment has passed"])
     key, secret = make_key(ask.name, tenant=tenant, scopes=ask.scopes, now=now, expires_at=expires_at)
-    await call.core.store.keys.add(key, digest(secret))
+    await call.core.store.keys.add(key, digest(secret), by=call.actor)
     call.core.gate.forget()
     return json_answer(NewKeyJson.of(key, key=secret), 201)
 
@@ -64,7 +64,7 @@ async def revoke(call: Call) -> Answer:
     wanted = call.path["id"]
     if wanted not in [key.id for key in await _visible(call)]:
         raise NotFound(f"there is no key {wanted[:40]!r}", hint="Your keys are at GET /api/v1/keys.")
-    revoked = await call.core.store.keys.revoke(wanted)
+    revoked = await call.core.store.keys.revoke(wanted, by=call.actor)
     call.core.gate.forget()
     return json_answer(KeyJson.of(revoked))
 

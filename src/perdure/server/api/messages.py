@@ -106,7 +106,7 @@ async def cancel(call: Call) -> Answer:
     Returns:
         Answer: 200 with the message as it is now.
     """
-    return json_answer(MessageJson.of(await call.core.store.messages.cancel(call.message_id, tenant=call.tenant)))
+    return json_answer(MessageJson.of(await call.core.store.messages.cancel(call.message_id, tenant=call.tenant, by=call.actor)))
 
 
 async def attempts(call: Call) -> Answer:

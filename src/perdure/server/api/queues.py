@@ -8,6 +8,8 @@ from perdure.errors.base import NotFound
 from perdure.server.answer import Answer, json_answer
 from perdure.server.door import Call, Door
 from perdure.server.listings import Listing, PausedJson, QueueJson
+from perdure.server.orders import PauseAsk
+from perdure.server.reports import PauseJson
 
 _PART = "Queues"
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,127}")
@@ -37,7 +39,7 @@ async def pause(call: Call) -> Answer:
         Answer: 200 with the queue as it is now.
     """
     name = _name(call)
-    await call.core.store.messages.pause(name)
+    await call.core.store.messages.pause(name, why=_why(call), by=call.actor)
     return await _shown(call, name)
 
 
@@ -53,7 +55,7 @@ async def resume(call: Call) -> Answer:
     name = _name(call)
     if name not in [queue.name for queue in await call.core.store.messages.queues()]:
         raise _unknown(name)
-    await call.core.store.messages.resume(name)
+    await call.core.store.messages.resume(name, by=call.actor)
     return await _shown(call, name)
 
 
@@ -66,8 +68,20 @@ async def pause_all(call: Call) -> Answer:
     Returns:
         Answer: 200.
     """
-    await call.core.store.messages.pause(None)
-    return json_answer(PausedJson(paused=await call.core.store.messages.paused()))
+    await call.core.store.messages.pause(None, why=_why(call), by=call.actor)
+    return json_answer(await _everything(call))
+
+
+async def show_pause(call: Call) -> Answer:
+    """Tell whether everything is paused.
+
+    Args:
+        call (Call): From an operator.
+
+    Returns:
+        Answer: 200.
+    """
+    return json_answer(await _everything(call))
 
 
 async def resume_all(call: Call) -> Answer:
@@ -79,8 +93,18 @@ async def resume_all(call: Call) -> Answer:
     Returns:
         Answer: 200.
     """
-    await call.core.store.messages.resume(None)
-    return json_answer(PausedJson(paused=await call.core.store.messages.paused()))
+    await call.core.store.messages.resume(None, by=call.actor)
+    return json_answer(await _everything(call))
+
+
+async def _everything(call: Call) -> PausedJson:
+    messages = call.core.store.messages
+    return PausedJson(paused=await messages.paused(), pause=PauseJson.of(await messages.pause_of_all()))
+
+
+def _why(call: Call) -> str | None:
+    ask: PauseAsk | None = call.body
+    return None if ask is None else ask.why
 
 
 def _name(call: Call) -> str:
@@ -93,7 +117,7 @@ def _name(call: Call) -> str:
 async def _shown(call: Call, name: str) -> Answer:
     found = [queue for queue in await call.core.store.messages.queues() if queue.name == name]
     if not found:  # a resumed queue that never had a message is nothing any more
-        return json_answer(QueueJson(name=name, paused=False, counts={}, totals={}, oldest_ready_at=None))
+        return json_answer(QueueJson(name=name, paused=False, counts={}, totals={}, oldest_ready_at=None, pause=None))
     return json_answer(QueueJson.of(found[0]))
 
 
@@ -108,15 +132,19 @@ DOORS = (
     ),
     Door(
         "POST", "/api/v1/queues/{name}/pause", pause, "pause_queue", "Stop leasing from a queue; what runs goes on.", _PART,
-        "queues:write", operator=True, answers={200: QueueJson}, refusals=(404,),
+        "queues:write", operator=True, bodies=(PauseAsk,), optional=True, answers={200: QueueJson}, refusals=(404,),
     ),
     Door(
         "POST", "/api/v1/queues/{name}/resume", resume, "resume_queue", "Lift a queue's pause.", _PART,
         "queues:write", operator=True, answers={200: QueueJson}, refusals=(404,),
     ),
     Door(
+        "GET", "/api/v1/pause", show_pause, "get_pause", "Tell whether everything is paused, by whom and why.", _PART, "queues:read",
+        operator=True, answers={200: PausedJson},
+    ),
+    Door(
         "POST", "/api/v1/pause", pause_all, "pause_all", "Stop all leasing at once.", _PART, "queues:write", operator=True,
-        answers={200: PausedJson},
+        bodies=(PauseAsk,), optional=True, answers={200: PausedJson},
     ),
     Door(
         "POST", "/api/v1/resume", resume_all, "resume_all", "Lift the pause of everything; paused queues stay paused.", _PART,

@@ -23,7 +23,7 @@ async def pause(visit: Visit) -> Answer:
     Returns:
         Answer: Back to where they were.
     """
-    await visit.core.store.messages.pause(await _queue(visit))
+    await visit.core.store.messages.pause(await _queue(visit), by=visit.actor)
     return _back(visit)
 
 
@@ -36,7 +36,7 @@ async def resume(visit: Visit) -> Answer:
     Returns:
         Answer: Back to where they were.
     """
-    await visit.core.store.messages.resume(await _queue(visit))
+    await visit.core.store.messages.resume(await _queue(visit), by=visit.actor)
     return _back(visit)
 
 
@@ -49,7 +49,7 @@ async def pause_all(visit: Visit) -> Answer:
     Returns:
         Answer: Back to where they were.
     """
-    await visit.core.store.messages.pause(None)
+    await visit.core.store.messages.pause(None, by=visit.actor)
     return _back(visit)
 
 
@@ -62,7 +62,7 @@ async def resume_all(visit: Visit) -> Answer:
     Returns:
         Answer: Back to where they were.
     """
-    await visit.core.store.messages.resume(None)
+    await visit.core.store.messages.resume(None, by=visit.actor)
     return _back(visit)
 
 
@@ -75,7 +75,7 @@ async def cancel(visit: Visit) -> Answer:
     Returns:
         Answer: Back to its page.
     """
-    await visit.core.store.messages.cancel(ids.read(visit.path["id"]), tenant=visit.tenant)
+    await visit.core.store.messages.cancel(ids.read(visit.path["id"]), tenant=visit.tenant, by=visit.actor)
     return _back(visit)
 
 
@@ -88,7 +88,7 @@ async def revive(visit: Visit) -> Answer:
     Returns:
         Answer: Back to its page.
     """
-    await visit.core.store.messages.revive(ids.read(visit.path["id"]), tenant=visit.tenant)
+    await visit.core.store.messages.revive(ids.read(visit.path["id"]), tenant=visit.tenant, by=visit.actor)
     return _back(visit)
 
 

@@ -50,7 +50,7 @@ async def overview(visit: Visit) -> Answer:
 async def _whole(visit: Visit) -> Mapping[str, Any]:
     """What concerns all tenants: for operators alone."""
     if not visit.may("queues:read"):
-        return {"queues": None, "counts": None, "paused": False, "workers": None, "slots": 0}
+        return {"queues": None, "counts": None, "paused": False, "pause": None, "workers": None, "slots": 0}
     messages = visit.core.store.messages
     queues = await messages.queues()
     living = [worker for worker in await visit.core.store.workers.workers() if worker.alive] if visit.may("workers:read") else []
@@ -58,6 +58,7 @@ async def _whole(visit: Visit) -> Mapping[str, Any]:
         "queues": queues,
         "counts": _summed(queues),
         "paused": await messages.paused(),
+        "pause": await messages.pause_of_all(),
         "workers": len(living) if visit.may("workers:read") else None,
         "slots": sum(worker.card.slots for worker in living),
     }

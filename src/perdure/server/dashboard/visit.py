@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from perdure.errors.base import Forbidden, InvalidInput, Malformed, PerdureError, Unauthenticated, WrongMethod
 from perdure.security.access import OPERATOR, allows, tenant_of
+from perdure.security.audit import Actor
 from perdure.security.keys import Key
 from perdure.server.answer import Answer, Streamed
 from perdure.server.auth import check_access
@@ -43,6 +44,12 @@ class Visit:
     receive: Receive
     address: str
     """Path and query, to come back to."""
+    request_id: str = ""
+
+    @property
+    def actor(self) -> Actor:
+        """Who acts, for the audit log."""
+        return Actor(self.key.id, self.request_id or None)
 
     @property
     def tenant(self) -> str | None:
@@ -133,9 +140,10 @@ class Page:
         else:
             await read_body(headers, receive, limit=1024)
         check_access(key, scope=self._scope or None, operator=self._scope.startswith("queues:"))
+        request_id = trace_of(scope).request_id
         query = dict(parse_qsl(scope["query_string"].decode("latin-1")[:2000], max_num_fields=20))
         return await self._handle(
-            Visit(self._core, self._renderer, session, key, scope.get("path_params", {}), query, form, receive, _address(scope))
+            Visit(self._core, self._renderer, session, key, scope.get("path_params", {}), query, form, receive, _address(scope), request_id)
         )
 
     def _sorry(self, error: PerdureError, request_id: str) -> Answer:

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from perdure.clock import iso
 from perdure.messages.dead import beyond_revival
-from perdure.messages.dead_letters import BITE, Bite, DeadFilter, DeadLetters, Edit, Edited, Pace, edited, not_dead, read_pace, write_pace
+from perdure.messages.dead_letters import (
+    BITE,
+    SHOWN,
+    Bite,
+    DeadFilter,
+    DeadLetters,
+    Edit,
+    Edited,
+    Pace,
+    edited,
+    not_dead,
+    read_pace,
+    write_pace,
+)
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, Move, State, View, Wait
 from perdure.security.audit import Actor
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.rows import Row
 from perdure.stores.inmemory.views import view
-
-_SAMPLE = 5
 
 __all__ = ["InMemoryDeadLetters", "change", "dead", "first_body", "revive"]
 
@@ -47,11 +58,11 @@ class InMemoryDeadLetters(DeadLetters):
             self._contents.note_deed(by, "dead-letter.discard", write(id), agent=row.message.agent, queue=row.message.queue)
             self._discard(row)
 
-    async def look(self, filter: DeadFilter, *, limit: int = 10_000, cursor: str | None = None) -> Bite:
+    async def look(self, filter: DeadFilter, *, limit: int = 10_000, cursor: str | None = None, shown: int = SHOWN) -> Bite:
         """Count the letters that fit, and show some."""
         with self._contents.open():
             rows, rest = self._find(filter, limit, read_pace(cursor, None, 0.0)[0])
-            return Bite(done=len(rows), sample=_sample(rows), cursor=None if rest is None else str(rest))
+            return Bite(done=len(rows), sample=_sample(rows, shown), cursor=None if rest is None else str(rest))
 
     async def revive(
         self, filter: DeadFilter, *, per_s: float | None = None, limit: int = BITE, cursor: str | None = None, by: Actor | None = None
@@ -187,5 +198,5 @@ def _fits(row: Row, filter: DeadFilter) -> bool:
     )
 
 
-def _sample(rows: list[Row]) -> list[MessageId]:
-    return [row.message.id for row in rows[:_SAMPLE]]
+def _sample(rows: list[Row], shown: int = SHOWN) -> list[MessageId]:
+    return [row.message.id for row in rows[:shown]]

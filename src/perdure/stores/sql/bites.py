@@ -10,7 +10,7 @@ import msgspec
 
 from perdure.clock import Moment, iso
 from perdure.errors.base import ErrorFacts
-from perdure.messages.dead_letters import BITE, Bite, DeadFilter, DeadLetters, Edit, Edited, Pace, read_pace, write_pace
+from perdure.messages.dead_letters import BITE, SHOWN, Bite, DeadFilter, DeadLetters, Edit, Edited, Pace, read_pace, write_pace
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, State, View
 from perdure.messages.store import Filter
@@ -26,7 +26,6 @@ __all__ = ["SqlDeadLetters"]
 
 _LOOK = statement("letter_look")
 _LOOKED_AT = 10_000
-_SAMPLE = 5
 _decode_error = msgspec.json.Decoder(ErrorFacts).decode
 
 
@@ -58,11 +57,11 @@ class SqlDeadLetters(DeadLetters):
         """Forget a dead letter with all it owns."""
         await self._engine.write(letters.discard, id, tenant, by)
 
-    async def look(self, filter: DeadFilter, *, limit: int = 10_000, cursor: str | None = None) -> Bite:
+    async def look(self, filter: DeadFilter, *, limit: int = 10_000, cursor: str | None = None, shown: int = SHOWN) -> Bite:
         """Count the letters that fit, and show some."""
         below, _ = read_pace(cursor, None, 0.0)
         found = await self._engine.read(_find, filter, limit, below)
-        return Bite(done=len(found.ids), sample=_sample(found.ids), cursor=None if found.below is None else str(found.below))
+        return Bite(done=len(found.ids), sample=_sample(found.ids, shown), cursor=None if found.below is None else str(found.below))
 
     async def revive(
         self, filter: DeadFilter, *, per_s: float | None = None, limit: int = BITE, cursor: str | None = None, by: Actor | None = None
@@ -148,5 +147,5 @@ def _bite(found: _Found, done: Sequence[int], cursor: str | None, due_at: Moment
     return Bite(done=len(done), refused=len(found.ids) - len(done), sample=_sample(done), due_at=due_at, cursor=cursor)
 
 
-def _sample(ids: Sequence[int]) -> list[MessageId]:
-    return [MessageId(one) for one in ids[:_SAMPLE]]
+def _sample(ids: Sequence[int], shown: int = SHOWN) -> list[MessageId]:
+    return [MessageId(one) for one in ids[:shown]]

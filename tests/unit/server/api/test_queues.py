@@ -28,15 +28,16 @@ async def test_a_queue_can_be_paused_before_its_first_message(served):
         "counts": {},
         "totals": {},
         "oldest_ready_at": None,
+        "pause": None,
     }
 
 
 async def test_the_pause_of_everything_stops_all_and_leaves_paused_queues_paused(served):
     sent = await served.put(queue="mail")
     await served.post("/api/v1/queues/mail/pause")
-    assert (await served.post("/api/v1/pause")).json == {"object": "pause", "paused": True}
+    assert (await served.post("/api/v1/pause")).json["paused"] is True
     assert (await served.get(f"/api/v1/messages/{sent}")).json["blocked_by"] == "all-paused"
-    assert (await served.post("/api/v1/resume")).json == {"object": "pause", "paused": False}
+    assert (await served.post("/api/v1/resume")).json == {"object": "pause", "paused": False, "pause": None}
     assert (await served.get(f"/api/v1/messages/{sent}")).json["blocked_by"] == "queue-paused"
 
 
