@@ -26,14 +26,14 @@ async def deeds(served: Any, **query: str) -> list[Any]:
 
 async def test_a_dead_letter_is_edited_and_what_it_was_is_shown(served: Any) -> None:
     number = await died(served)
-    id = write(number)
+    letter_id = write(number)
 
-    answer = await served.call("PATCH", f"/api/v1/dead-letters/{id}", {"body": {"ticket": "b"}, "priority": 1, "deadline": None})
+    answer = await served.call("PATCH", f"/api/v1/dead-letters/{letter_id}", {"body": {"ticket": "b"}, "priority": 1, "deadline": None})
 
     assert (answer.status, answer.json["state"], answer.json["body"], answer.json["priority"]) == (200, "dead", {"ticket": "b"}, 1)
-    [edit] = (await served.get(f"/api/v1/dead-letters/{id}/edits")).json["data"]
+    [edit] = (await served.get(f"/api/v1/dead-letters/{letter_id}/edits")).json["data"]
     assert (edit["body_before"], edit["before"]) == ({"ticket": "a"}, {"priority": 5, "deadline": None, "lane": None})
-    [deed] = await deeds(served, target=id)
+    [deed] = await deeds(served, target=letter_id)
     assert (deed["action"], deed["who"], deed["request_id"]) == ("dead-letter.edit", edit["who"], answer.headers["x-request-id"])
 
 
@@ -62,9 +62,9 @@ async def test_a_letter_is_revived_with_changes_or_without_a_word(served: Any) -
 
 async def test_a_discarded_letter_is_gone(served: Any) -> None:
     [number] = await dead(served.store, tenant="default")
-    id = write(number)
-    assert (await served.call("DELETE", f"/api/v1/dead-letters/{id}")).json == {"object": "discarded", "id": id}
-    assert (await served.call("DELETE", f"/api/v1/dead-letters/{id}")).status == 404
+    letter_id = write(number)
+    assert (await served.call("DELETE", f"/api/v1/dead-letters/{letter_id}")).json == {"object": "discarded", "id": letter_id}
+    assert (await served.call("DELETE", f"/api/v1/dead-letters/{letter_id}")).status == 404
     assert (await served.call("DELETE", f"/api/v1/dead-letters/{await served.put()}")).status == 409
 
 
@@ -77,7 +77,7 @@ async def test_many_are_counted_revived_and_discarded_by_filter(served: Any) -> 
     assert (revived.json["done"], revived.json["refused"]) == (2, 0)
     rest = {"filter": {"code": "a"}, "per_s": 1, "cursor": revived.json["next_cursor"]}
     assert (await served.post("/api/v1/dead-letters/revive", rest)).json["next_cursor"] is None
-    assert [(await served.get(f"/api/v1/messages/{id}")).json["state"] for id in ids[:3]] == ["later", "later", "ready"]
+    assert [(await served.get(f"/api/v1/messages/{one}")).json["state"] for one in ids[:3]] == ["later", "later", "ready"]
     assert (await served.post("/api/v1/dead-letters/discard", {"filter": {}})).json["done"] == 2
     assert [deed["action"] for deed in await deeds(served)] == ["dead-letters.discard", "dead-letters.revive", "dead-letters.revive"]
 
