@@ -1,11 +1,15 @@
 -- name: done_many
 -- The token is the fence: of a lease that was taken away nothing matches, and nothing is written for it.
-WITH held AS MATERIALIZED (
-    DELETE FROM lease l
-     USING unnest($2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) WITH ORDINALITY
+WITH found AS MATERIALIZED (
+    SELECT l.ctid AS at, g.*
+      FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) WITH ORDINALITY
         AS g (id, token, code_version, usage, result, n)
-     WHERE l.id = g.id AND l.token = g.token
-    RETURNING l.id, l.route, l.tenant, l.attempt, l.started_at, g.code_version, g.usage, g.result, g.n, (SELECT change_seq()) + g.n AS seq
+     CROSS JOIN LATERAL (SELECT l.ctid FROM lease l WHERE l.id = g.id AND l.token = g.token OFFSET 0) l
+), held AS MATERIALIZED (
+    DELETE FROM lease l
+     USING found f
+     WHERE l.ctid = f.at
+    RETURNING l.id, l.route, l.tenant, l.attempt, l.started_at, f.code_version, f.usage, f.result, f.n, (SELECT change_seq()) + f.n AS seq
 ), ended AS (
     INSERT INTO outcome (id, state, route, tenant, used, started_at, ended_at, code_version, usage, result)
     SELECT id, 'done', route, tenant, attempt, started_at, $1, code_version, usage, result FROM held

@@ -6,12 +6,11 @@
 WITH open AS MATERIALIZED (
     SELECT r.id, g.n
       FROM unnest($1::bigint[]) WITH ORDINALITY AS g (id, n)
-      JOIN route r ON r.id = g.id
-      LEFT JOIN queue q ON q.name = r.queue
-      LEFT JOIN lane l ON l.name = r.lane
-     WHERE q.paused IS DISTINCT FROM 1 AND (l.closed_until IS NULL OR l.closed_until <= $2)
+     CROSS JOIN LATERAL (SELECT * FROM route r WHERE r.id = g.id OFFSET 0) r
+     WHERE NOT EXISTS (SELECT 1 FROM queue q WHERE q.name = r.queue AND q.paused = 1 OFFSET 0)
+       AND NOT EXISTS (SELECT 1 FROM lane l WHERE l.name = r.lane AND l.closed_until > $2 OFFSET 0)
        AND (SELECT all_paused FROM origin) = 0
-       AND ($7 OR EXISTS (SELECT 1 FROM ready y WHERE y.route = r.id))
+       AND ($7 OR (SELECT true FROM ready y WHERE y.route = r.id ORDER BY y.id LIMIT 1))
 ), urgent AS MATERIALIZED (
     SELECT h.*
       FROM generate_series(0, 9) AS p (priority)
@@ -52,9 +51,12 @@ WITH alive AS MATERIALIZED (
 ), early AS MATERIALIZED (
     SELECT y.ctid AS at, y.priority, y.tag, y.id, y.route, y.tenant
       FROM unnest($4::bigint[], $5::integer[], $6::bigint[], $7::bigint[]) AS g (route, priority, tag, id)
-      JOIN ready y ON y.route = g.route AND y.priority = g.priority AND y.tag = g.tag AND y.id = g.id
+     CROSS JOIN LATERAL (
+        SELECT r.ctid, r.*
+          FROM ready r
+         WHERE r.route = g.route AND r.priority = g.priority AND r.tag = g.tag AND r.id = g.id
+           FOR UPDATE SKIP LOCKED) y
      WHERE EXISTS (SELECT 1 FROM alive)
-       FOR UPDATE OF y SKIP LOCKED
 ), urgent AS MATERIALIZED (
     SELECT y.*
       FROM unnest($8::bigint[], $9::integer[], $10::bigint[], $11::bigint[]) AS g (route, priority, first, n)
@@ -70,7 +72,7 @@ WITH alive AS MATERIALIZED (
     SELECT h.*, row_number() OVER () AS n, coalesce(p.used, 0) + 1 AS attempt, coalesce(p.crashes, 0) AS crashes,
            p.started_at, p.waiting_since, p.id IS NOT NULL AS begun
       FROM (SELECT * FROM early UNION ALL SELECT * FROM urgent) h
-      LEFT JOIN progress p ON p.id = h.id
+      LEFT JOIN LATERAL (SELECT * FROM progress p WHERE p.id = h.id OFFSET 0) p ON true
 ), gone AS (
     DELETE FROM ready r USING head h WHERE r.ctid = h.at
 ), leased AS (
@@ -84,7 +86,8 @@ SELECT (SELECT change_seq()) + h.n, CASE WHEN h.n = 1 THEN setval('taken', (SELE
        $3 + h.n, h.attempt, h.crashes, h.waiting_since, h.begun, h.tag, h.id, h.route, h.tenant,
        m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s, m.parent, m.grp, m.dedup_key, m.metadata,
        m.body
-  FROM head h JOIN message m ON m.id = h.id;
+  FROM head h
+ CROSS JOIN LATERAL (SELECT * FROM message m WHERE m.id = h.id OFFSET 0) m;
 
 -- name: sweep
 -- Who lies below the floors: what was put by a transaction that took long to commit.

@@ -7,8 +7,7 @@ WITH held AS MATERIALIZED (
                   $11::integer[], $12::double precision[], $13::smallint[], $14::text[], $15::bytea[], $16::bytea[])
       WITH ORDINALITY
         AS g (message, token, number, scope, kind, name, fingerprint, n, state, attempt, until, idempotent, tool_version, result, request, at)
-      JOIN lease l ON l.id = g.message AND l.token = g.token AND l.called_off IS NULL
-       FOR SHARE OF l
+     CROSS JOIN LATERAL (SELECT 1 FROM lease l WHERE l.id = g.message AND l.token = g.token AND l.called_off IS NULL FOR SHARE) l
 ), begun AS (
     INSERT INTO step (id, message, number, scope, kind, name, fingerprint, n, tries, state, attempt, ambiguous, began_at, ended_at,
                       until, idempotent, diverged, tool_version, result)
@@ -18,21 +17,21 @@ WITH held AS MATERIALIZED (
     ON CONFLICT (message, number) DO NOTHING
     RETURNING id
 ), mine AS MATERIALIZED (
-    SELECT id, at, request FROM held WHERE id IN (SELECT id FROM begun)
+    SELECT id, at, request FROM held WHERE (id IN (SELECT id FROM begun)) IS TRUE
 ), asked AS (
     INSERT INTO request (step, data) SELECT id, request FROM mine WHERE request IS NOT NULL
 ), talked AS (
     INSERT INTO said (message, hash, before, data)
     SELECT g.message, g.hash, g.before, g.data
       FROM unnest($17::bigint[], $18::bigint[], $19::bytea[], $20::bytea[], $21::bytea[]) AS g (at, message, hash, before, data)
-     WHERE g.at IN (SELECT at FROM mine)
+     WHERE (g.at IN (SELECT at FROM mine)) IS TRUE
      ORDER BY g.message, g.hash
     ON CONFLICT DO NOTHING
 ), remembered AS (
     INSERT INTO memory (tenant, space, key, value)
     SELECT g.tenant, g.space, g.key, g.value
       FROM unnest($22::bigint[], $23::text[], $24::text[], $25::text[], $26::bytea[]) AS g (at, tenant, space, key, value)
-     WHERE g.at IN (SELECT at FROM mine)
+     WHERE (g.at IN (SELECT at FROM mine)) IS TRUE
      ORDER BY g.tenant, g.space, g.key
     ON CONFLICT (tenant, space, key) DO UPDATE SET value = excluded.value
 )
@@ -41,16 +40,19 @@ SELECT at FROM mine;
 -- name: end_steps
 -- Steps under way whose outcome is known now, and that had used nothing before.
 WITH held AS MATERIALIZED (
-    SELECT g.*
+    SELECT s.ctid AS place, g.*
       FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::bytea[], $7::bytea[], $8::bytea[], $9::bigint[], $10::bigint[],
                   $11::bigint[])
       WITH ORDINALITY AS g (message, token, number, state, usage, error, result, calls, input_tokens, output_tokens, at)
-      JOIN lease l ON l.id = g.message AND l.token = g.token
-       FOR SHARE OF l
+     CROSS JOIN LATERAL (SELECT 1 FROM lease l WHERE l.id = g.message AND l.token = g.token FOR SHARE) l
+     CROSS JOIN LATERAL (
+        SELECT s.ctid FROM step s
+         WHERE s.message = g.message AND s.number = g.number AND s.state = 'intent' AND s.usage IS NULL
+        OFFSET 0) s
 ), ended AS (
     UPDATE step s SET state = h.state, ended_at = $1, usage = h.usage, error = h.error, result = h.result
       FROM held h
-     WHERE s.message = h.message AND s.number = h.number AND s.state = 'intent' AND s.usage IS NULL
+     WHERE s.ctid = h.place
     RETURNING h.at, h.calls, h.input_tokens, h.output_tokens
 ), counted AS (
     INSERT INTO counting (name, n)
