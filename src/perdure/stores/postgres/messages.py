@@ -14,12 +14,15 @@ from perdure.messages.store import Ended
 from perdure.resources.usage import Usage
 from perdure.stores.postgres.endings import Endings
 from perdure.stores.postgres.engine import Engine
+from perdure.stores.postgres.hot import ask, hot
 from perdure.stores.postgres.interned import Interned
 from perdure.stores.postgres.leasing import Leasing
 from perdure.stores.postgres.putting import Putting
 from perdure.stores.postgres.received import ReceivedMessages
 
 __all__ = ["PostgresMessages"]
+
+_MARKS = hot("route_marks")
 
 
 class PostgresMessages(ReceivedMessages):
@@ -33,6 +36,7 @@ class PostgresMessages(ReceivedMessages):
         super().__init__(engine)
         self._ground = engine
         self._hot: tuple[Putting, Leasing, Endings] | None = None
+        self._seen: tuple[object, builtins.list[Route]] = (None, [])
 
     def open(self) -> None:
         """Begin to gather calls; once the engine is open."""
@@ -49,6 +53,13 @@ class PostgresMessages(ReceivedMessages):
         """Accept messages: all of them, or none."""
         parts = self._parts()
         return await (parts[0].put(messages) if group is None else super().put(messages, group=group))
+
+    async def routes(self) -> builtins.list[Route]:
+        """List every route there is, with what stands against it; one look, if nothing has changed."""
+        [mark] = await ask(self._ground, _MARKS)
+        if self._seen[0] != mark:
+            self._seen = (mark, await super().routes())
+        return self._seen[1]
 
     async def lease(self, routes: Sequence[Route], *, limit: int, worker: WorkerId) -> builtins.list[Lease]:
         """Take the most urgent ready messages of some routes."""

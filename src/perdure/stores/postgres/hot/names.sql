@@ -25,3 +25,13 @@ INSERT INTO tenant (name) VALUES ($1) ON CONFLICT DO NOTHING;
 
 -- name: know_tenant_by_id
 SELECT id, name FROM tenant WHERE id = ANY ($1::bigint[]);
+
+-- name: route_marks
+-- All that can change about routes: as long as this is the same, what was read of them before is true.
+SELECT (SELECT max(id) FROM route),
+       (SELECT all_paused FROM origin),
+       (SELECT array_agg(name ORDER BY name) FROM queue WHERE paused = 1),
+       (SELECT array_agg(name ORDER BY name) FROM lane),
+       (SELECT array_agg(closed_until ORDER BY name) FROM lane),
+       (SELECT array_agg(r.id ORDER BY r.id) FROM route r
+         WHERE r.quarantine = 1 AND (SELECT true FROM ready y WHERE y.route = r.id ORDER BY y.id LIMIT 1));
