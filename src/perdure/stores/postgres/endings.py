@@ -15,7 +15,7 @@ from perdure.stores.postgres.hot import Event, Ground, ask, each_apart, hot, wri
 from perdure.stores.postgres.text import to_kept
 from perdure.stores.sql import finish as shared
 
-__all__ = ["Endings"]
+__all__ = ["Endings", "belongs_to_nobody", "used_by"]
 
 _DONE, _USAGES = hot("done_many"), hot("usages_of")
 _MOST_CALLS, _MOST_BYTES, _ROW_BYTES = 1000, 4 * 1024 * 1024, 256
@@ -43,7 +43,7 @@ class Endings:
         Returns:
             list[LeaseLost | None]: For each why it was refused; None where it is done.
         """
-        plain = [one for one in ended if _is_plain(one.lease)]
+        plain = [one for one in ended if belongs_to_nobody(one.lease)]
         size_bytes = sum(len(one.result) for one in plain) + _ROW_BYTES * len(plain)
         finished = await self._dones.add(plain, size_bytes=size_bytes) if plain else set()
         rest = [one for one in ended if id(one) not in finished]
@@ -66,7 +66,7 @@ class Endings:
     async def _end_well(self, calls: Sequence[Sequence[Ended]]) -> list[set[int] | BaseException]:
         now = self._ground.clock.now()
         ended = sorted((one for call in calls for one in call), key=_by_id)
-        used = await self._used_by([one.lease.message.id for one in ended if one.usage is None])
+        used = await used_by(self._ground, [one.lease.message.id for one in ended if one.usage is None])
         rows = [
             (
                 one.lease.message.id,
@@ -84,23 +84,39 @@ class Endings:
         done = {id(one) for one in finished}
         return [done] * len(calls)
 
-    async def _used_by(self, ids: list[int]) -> dict[int, bytes]:
-        """Add up what runs used, as their journals say. Nobody else writes there while they are held."""
-        if not ids:
-            return {}
-        sums: dict[int, Usage] = {}
-        for message, text, again in await ask(self._ground, _USAGES, ids):
-            usage = (_decode_usage(text) if text else Usage()) + Usage(paid_again=again)
-            sums[message] = sums[message] + usage if message in sums else usage
-        return {message: _encode(usage) for message, usage in sums.items()}
+
+async def used_by(ground: Ground, messages: Sequence[int]) -> dict[int, bytes]:
+    """Add up what runs used, as their journals say. Nobody else writes there while they are held.
+
+    Args:
+        ground (Ground): The engine.
+        messages (Sequence[int]): Whose.
+
+    Returns:
+        dict[int, bytes]: JSON, of those that used anything.
+    """
+    if not messages:
+        return {}
+    sums: dict[int, Usage] = {}
+    for message, text, again in await ask(ground, _USAGES, messages):
+        usage = (_decode_usage(text) if text else Usage()) + Usage(paid_again=again)
+        sums[message] = sums[message] + usage if message in sums else usage
+    return {message: _encode(usage) for message, usage in sums.items()}
 
 
 def _by_id(ended: Ended) -> int:
     return ended.lease.message.id
 
 
-def _is_plain(lease: Lease) -> bool:
-    """Tell whether nobody else is to be told of its end."""
+def belongs_to_nobody(lease: Lease) -> bool:
+    """Tell whether no other message has to hear of one's end.
+
+    Args:
+        lease (Lease): The right to it.
+
+    Returns:
+        bool: True for nearly all.
+    """
     message = lease.message
     return message.session is None and message.parent is None and message.group is None
 

@@ -6,9 +6,10 @@ import asyncio
 import builtins
 from collections.abc import Sequence
 
-from perdure.errors.base import LeaseLost, StoreClosed
+from perdure.clock import Moment
+from perdure.errors.base import ErrorFacts, LeaseLost, StoreClosed
 from perdure.messages.groups import NewGroup
-from perdure.messages.message import GroupId, Lease, NewMessage, Receipt, WorkerId
+from perdure.messages.message import GroupId, Lease, NewMessage, Receipt, Wait, WorkerId
 from perdure.messages.routes import Route
 from perdure.messages.store import Ended
 from perdure.resources.usage import Usage
@@ -19,6 +20,7 @@ from perdure.stores.postgres.interned import Interned
 from perdure.stores.postgres.leasing import Leasing
 from perdure.stores.postgres.putting import Putting
 from perdure.stores.postgres.received import ReceivedMessages
+from perdure.stores.postgres.setbacks import Setbacks
 
 __all__ = ["PostgresMessages"]
 
@@ -35,13 +37,13 @@ class PostgresMessages(ReceivedMessages):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self._ground = engine
-        self._hot: tuple[Putting, Leasing, Endings] | None = None
+        self._hot: tuple[Putting, Leasing, Endings, Setbacks] | None = None
         self._seen: tuple[object, builtins.list[Route]] = (None, [])
 
     def open(self) -> None:
         """Begin to gather calls; once the engine is open."""
         names = Interned(self._ground)
-        self._hot = (Putting(self._ground, names), Leasing(self._ground, names), Endings(self._ground))
+        self._hot = (Putting(self._ground, names), Leasing(self._ground, names), Endings(self._ground), Setbacks(self._ground))
 
     async def close(self) -> None:
         """Write what was accepted, then end; before the engine is closed."""
@@ -80,7 +82,24 @@ class PostgresMessages(ReceivedMessages):
         """End many messages well, in one commit."""
         return await self._parts()[2].done(ended)
 
-    def _parts(self) -> tuple[Putting, Leasing, Endings]:
+    async def retry(self, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None = None, usage: Usage | None = None) -> None:
+        """Use up this attempt and try again at a moment."""
+        if not await self._parts()[3].retry(lease, error, at=at, step=step, usage=usage):
+            await super().retry(lease, error, at=at, step=step, usage=usage)
+
+    async def bury(
+        self, lease: Lease, error: ErrorFacts, *, step: int | None = None, usage: Usage | None = None, uses_attempt: bool = True
+    ) -> None:
+        """Give a message up."""
+        if not await self._parts()[3].bury(lease, error, step=step, usage=usage, uses_attempt=uses_attempt):
+            await super().bury(lease, error, step=step, usage=usage, uses_attempt=uses_attempt)
+
+    async def park(self, lease: Lease, wait: Wait) -> None:
+        """Let a message wait without a worker, no attempt used."""
+        if not await self._parts()[3].park(lease, wait):
+            await super().park(lease, wait)
+
+    def _parts(self) -> tuple[Putting, Leasing, Endings, Setbacks]:
         if self._hot is None:
             raise StoreClosed("the store is closed", hint="Use it inside its `async with` block.")
         return self._hot
