@@ -22,6 +22,7 @@ from perdure.providers.local import LocalProvider
 from perdure.providers.models import Models
 from perdure.providers.protocol import ChatProvider
 from perdure.providers.qwen import QwenProvider
+from perdure.stores.postgres.flags import flags_without
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.sqlite.upkeep import SqliteUpkeep
 from perdure.stores.store import Store
@@ -76,7 +77,7 @@ def open_upkeep(settings: Settings) -> Upkeep:
     if isinstance(address, str):
         with _extra("postgres", "asyncpg", "greenlet"):
             from perdure.stores.postgres.upkeep import PostgresUpkeep  # late: it imports asyncpg
-        return PostgresUpkeep(address, schema=settings.store.schema_name)
+        return PostgresUpkeep(address, schema=settings.store.schema_name, flags=flags_without(settings.store.without))
     return SqliteUpkeep(address, run_dir=settings.data / "run")
 
 
@@ -182,7 +183,8 @@ def _in_postgres(url: str, settings: Settings, clock: Clock | None) -> Store:
         from perdure.stores.postgres.store import PostgresStore  # late: it imports asyncpg
     _make_folder(settings.data)
     wanted = settings.store
-    return PostgresStore(url, clock=clock, wait_s=wanted.wait_s, pool=wanted.pool, schema=wanted.schema_name)
+    flags = flags_without(wanted.without)
+    return PostgresStore(url, clock=clock, wait_s=wanted.wait_s, pool=wanted.pool, schema=wanted.schema_name, flags=flags)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from perdure.providers.generic import GenericProvider
 from perdure.providers.local import LocalProvider
 from perdure.providers.qwen import QwenProvider
 from perdure.stores.inmemory import InMemoryStore
+from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing.upstream import Upstream
 
@@ -68,6 +69,15 @@ async def test_the_store_is_in_the_database_that_the_address_names(tmp_path: Pat
     connection = await asyncpg.connect(postgres_url)
     assert await connection.fetchval("SELECT to_regclass('other.message') IS NOT NULL")
     await connection.close()
+
+
+async def test_the_store_does_without_what_its_database_cannot_do(tmp_path: Path, postgres_url: str) -> None:
+    wanted = settings(data=tmp_path, store={"url": postgres_url, "without": ["sessions"], "pool": 3})
+    async with open_store(wanted) as store:
+        assert isinstance(store, PostgresStore)
+        flags = store._engine.address.flags
+        assert (flags.sessions, flags.listen, flags.advisory, flags.skip_locked) == (False, False, False, True)
+        await store.check()
 
 
 @pytest.mark.parametrize("url", ["mysql://ann:secret@localhost/perdure", "sqlite:///", "perdure.db", "postgresql://"])

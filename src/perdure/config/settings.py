@@ -30,6 +30,10 @@ __all__ = [
 _DAY_S = 24 * 3600.0
 
 
+Ability: TypeAlias = Literal["skip_locked", "multi_cte", "advisory", "listen", "xids", "activity", "sessions"]
+"""Of a database that speaks PostgreSQL's language: `stores/postgres/flags.py` says what each is."""
+
+
 class _Part(BaseModel):
     model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
 
@@ -56,6 +60,9 @@ class StoreSettings(_Part):
         default="perdure", pattern=r"^[a-z_][a-z0-9_]{0,39}$", description="PostgreSQL: the schema that holds the tables."
     )
     pool: int = Field(default=12, ge=2, le=200, description="PostgreSQL: at most so many connections of one process.")
+    without: list[Ability] = Field(
+        default=[], description="PostgreSQL: what the database, or a pooler before it, cannot do; `sessions` behind a transaction pooler."
+    )
 
 
 class ServerSettings(_Part):

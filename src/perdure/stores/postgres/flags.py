@@ -6,9 +6,11 @@ only slower; the kits run so too.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-__all__ = ["ALL_OFF", "Flags"]
+__all__ = ["ALL_OFF", "Flags", "flags_without"]
 
 
 class Flags(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,3 +34,20 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
 
 ALL_OFF = Flags(skip_locked=False, multi_cte=False, advisory=False, listen=False, xids=False, activity=False, sessions=False)
 """Less than any database we know of."""
+_NEED_SESSIONS = ("listen", "advisory")
+"""A listener and a lock belong to a session, so they go with it."""
+
+
+def flags_without(missing: Iterable[str]) -> Flags:
+    """Say what a database can do that lacks something.
+
+    Args:
+        missing (Iterable[str]): Names of flags.
+
+    Returns:
+        Flags: All the others.
+    """
+    lacks = set(missing)
+    if "sessions" in lacks:
+        lacks.update(_NEED_SESSIONS)
+    return Flags(**dict.fromkeys(lacks, False))
