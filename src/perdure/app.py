@@ -239,6 +239,7 @@ def _provider(name: str, row: ProviderSettings, settings: Settings) -> ChatProvi
         native_tools=row.native_tools,
         headers=row.headers,
         models=row.models,
+        background=row.background,
     )
 
 

@@ -131,7 +131,7 @@ class Asking:
     async def _one_try(self, target: Target, here: OpenCall) -> ChatAnswer | None:
         body = {key: value for key, value in self._body.items() if key not in _NOT_SENT and value is not None} | {"model": target.model}
         provider = target.provider
-        resumable = provider if isinstance(provider, ResumableProvider) and provider.resumes(target.model) else None
+        resumable = provider if isinstance(provider, ResumableProvider) and provider.resumes(body) else None
         begun: str | ChatAnswer
         try:
             if resumable is None:

@@ -123,6 +123,10 @@ class ProviderSettings(_Part):
     timeout_s: float = Field(default=600.0, gt=0)
     native_tools: bool = Field(default=True, description="False: tool calls are asked for as constrained JSON.")
     headers: dict[str, str] = {}
+    background: bool = Field(
+        default=False,
+        description="For `generic`: calls go on at the provider (`/responses`); after a crash their answers are fetched, not paid again.",
+    )
     enable_thinking: bool | None = Field(default=None, description="For `qwen`: whether models think, for requests that do not say.")
     thinking_budget: int | None = Field(default=None, ge=1, description="For `qwen`: at most so many tokens of thought.")
 

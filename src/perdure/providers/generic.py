@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any
 from perdure.clock import now
 from perdure.errors.base import ModelNotFound, ProviderError
 from perdure.providers.address import checked_key, checked_url
+from perdure.providers.background import Background
 from perdure.providers.catalog import row_of
 from perdure.providers.emulated_calls import Offer, plain_messages
 from perdure.providers.errors import Whence, judge
 from perdure.providers.progress import Progress
-from perdure.providers.protocol import ChatAnswer
+from perdure.providers.protocol import ChatAnswer, ResumableProvider
 from perdure.providers.reading import as_answer, read_models, read_whole
 from perdure.providers.rule import Rule
 from perdure.providers.simple import SimpleDoor
 from perdure.resources.usage import Usage
 from perdure.wire.answers import chunks_of
 from perdure.wire.errors import read_error
+from perdure.wire.responses import can_be_said
 from perdure.wire.usage import usage_of
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ _CHAT = "/chat/completions"
 _CHECK_S = 20.0
 
 
-class GenericProvider(SimpleDoor):
+class GenericProvider(SimpleDoor, ResumableProvider):
     """Answers chats by any OpenAI-compatible server; both doors.
 
     Args:
@@ -51,6 +53,8 @@ class GenericProvider(SimpleDoor):
         dialect (str | None): Whose error rules go first; None: by the host name.
         rules (Sequence[Rule]): The user's own error rules, before all others.
         repeat_tools (bool): False: emulated tools are offered once per user message.
+        background (bool): Whether calls go on in the background (`/responses`), where a request can be said there: after a
+            crash their answers are fetched instead of paid for again.
     """
 
     _streams_upstream = False
@@ -68,6 +72,7 @@ class GenericProvider(SimpleDoor):
         dialect: str | None = None,
         rules: Sequence[Rule] = (),
         repeat_tools: bool = True,
+        background: bool = False,
     ) -> None:
         super().__init__(name, models)
         row = row_of(base_url)
@@ -79,6 +84,7 @@ class GenericProvider(SimpleDoor):
         self._opening = threading.Lock()
         self._include_usage = row is None or row.include_usage
         self._rules, self._repeat_tools = tuple(rules), repeat_tools
+        self.background: Background | None = self._upstairs() if background else None
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, base_url={self._base_url!r})"
@@ -133,6 +139,22 @@ class GenericProvider(SimpleDoor):
                 yield chunk
             call.answered(usage)
 
+    def resumes(self, body: Mapping[str, Any]) -> bool:
+        """Tell whether a call has a handle: where calls go on in the background and the request can be said there."""
+        return self.background is not None and not self._emulates(body) and can_be_said(body)
+
+    async def begin(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> str:
+        """Have a chat begun in the background, one try."""
+        assert self.background is not None
+        with self.tally.call(body.get("model")) as call:
+            handle = await self.background.begin(self._prepared(dict(body)), timeout_s or self.timeout_s)
+            call.answered(Usage())
+            return handle
+
+    async def resume(self, handle: str, *, timeout_s: float | None = None) -> ChatAnswer | ProviderError | None:
+        """Wait for the answer of a call that was begun."""
+        return await (self.background or self._upstairs()).answer(handle, timeout_s or self.timeout_s)
+
     async def models(self) -> list[str]:
         """List what it can answer with.
 
@@ -174,6 +196,9 @@ class GenericProvider(SimpleDoor):
 
                 self._opened = Door(self.name, self._base_url, self._api_key, self._headers)
             return self._opened
+
+    def _upstairs(self) -> Background:
+        return Background(self.name, lambda: self._door, self._whence, self._judged)
 
     async def _answer(self, body: Mapping[str, Any], timeout_s: float) -> ChatAnswer:
         """With tools emulated where the server has none."""

@@ -89,11 +89,11 @@ class ChatAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class ResumableProvider(Protocol):
     """A `ChatProvider` some of whose calls go on without us, and can be asked for their answer later."""
 
-    def resumes(self, model: str) -> bool:
-        """Tell whether calls of a model have handles.
+    def resumes(self, body: Mapping[str, Any]) -> bool:
+        """Tell whether a call has a handle.
 
         Args:
-            model (str): As the provider spells it.
+            body (Mapping[str, Any]): As for `chat`.
 
         Returns:
             bool: False: `chat` is all there is.

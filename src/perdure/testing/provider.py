@@ -81,11 +81,11 @@ class FakeProvider(SimpleDoor):
             call.answered(answer.usage)
             return answer
 
-    def resumes(self, model: str) -> bool:  # noqa: ARG002 - the contract's
+    def resumes(self, body: Mapping[str, Any]) -> bool:  # noqa: ARG002 - the contract's
         """Tell whether calls have handles.
 
         Args:
-            model (str): Any.
+            body (Mapping[str, Any]): Any.
 
         Returns:
             bool: As it was made.

@@ -18,7 +18,7 @@ import json
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, TypeAlias
 
@@ -26,12 +26,14 @@ import msgspec
 from aiohttp import web
 
 from perdure.clock import now
+from perdure.testing.behind import BackgroundCalls
 from perdure.testing.calls import CallLog, Seen, read_log
 from perdure.testing.faults import Fault, commit
 from perdure.testing.replies import as_message, default_reply, prompt_digest, tag_of, words
 from perdure.wire.answers import chunks_of, completion
 from perdure.wire.sse import DONE, encode_event
 
+Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Reply: TypeAlias = Callable[[dict[str, Any]], "str | Mapping[str, Any]"]
 
 __all__ = ["Fault", "Reply", "Seen", "Upstream", "main", "read_log"]
@@ -66,6 +68,8 @@ class Upstream:
         self.models: tuple[str, ...] = models
         self.models_status: int = 200
         self.requests: list[Seen] = []
+        self.background: BackgroundCalls = BackgroundCalls(self._begun)
+        """Its calls that go on by themselves, on `/v1/responses`."""
         self._log = CallLog(log)
         self._faults: deque[Fault] = deque()
         self._lock = threading.Lock()
@@ -122,6 +126,8 @@ class Upstream:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/responses", self._behind(self.background.begin))
+        app.router.add_get("/v1/responses/{handle}", self._behind(self.background.look))
         app.router.add_post("/script", self._take_script)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True)
         await runner.setup()
@@ -159,6 +165,15 @@ class Upstream:
         response = await _send(request, body, answer)
         self._log.answered(seen)
         return response
+
+    def _behind(self, answer: Handler) -> Handler:
+        async def let_in(request: web.Request) -> web.StreamResponse:
+            return await answer(request) if self._let_in(request) else _refuse()
+
+        return let_in
+
+    def _begun(self, request: web.Request, body: dict[str, Any]) -> dict[str, Any]:
+        return self._answer(body, self._note(request, body).n)
 
     def _note(self, request: web.Request, body: dict[str, Any]) -> Seen:
         with self._lock:
