@@ -18,7 +18,7 @@ from perdure.messages.store import MessageStore
 
 __all__ = ["Duties", "rounds"]
 
-REAP_S = 0.5
+REAP_S = 0.25
 TEND_S = 0.25
 _SOONEST_S = 0.01
 _TROUBLE_S = 5.0

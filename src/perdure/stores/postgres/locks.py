@@ -24,8 +24,8 @@ from perdure.stores.sql.statements import Run
 __all__ = ["WorkerLocks"]
 
 _HOLD, _RELEASE, _KNOWN, _FORGET = (text_of(own(f"lock_{verb}")).text for verb in ("hold", "release", "known", "forget"))
-_IS_FREE = own("lock_is_free")
-_SURE_AFTER_S, _FORGOTTEN_AFTER_S = 0.7, 5.0
+_FREE = own("locks_free")
+_SURE_AFTER_S, _FORGOTTEN_AFTER_S = 0.35, 5.0
 _ANSWER_S = 10.0
 _TROUBLE_S = 0.1
 _log = logging.getLogger("perdure.stores")
@@ -45,6 +45,8 @@ class WorkerLocks(Locks):
         self._using = asyncio.Lock()
         self._keeping: asyncio.Task[None] | None = None
         self._found_free: dict[WorkerId, tuple[float, float]] = {}
+        self._free: set[WorkerId] = set()
+        self._looked_with: Run | None = None
 
     async def hold(self, worker: WorkerId) -> None:
         """Hold a worker's lock for as long as this process lives."""
@@ -73,10 +75,12 @@ class WorkerLocks(Locks):
         """Tell whether a worker's process is certainly gone."""
         if not self._address.flags.advisory or worker in self._held:
             return False
-        now = awake()
-        if not run(_IS_FREE, (worker, self._key(worker))).get:
+        if self._looked_with is not run:  # all at once, the first time one is asked for
+            self._free, self._looked_with = {one for one, free in run(_FREE, (self._key(WorkerId(0)),)) if free}, run
+        if worker not in self._free:
             self._found_free.pop(worker, None)
             return False
+        now = awake()
         first, last = self._found_free.get(worker, (now, now))
         if now - last > _FORGOTTEN_AFTER_S:  # nobody has looked meanwhile: that is no proof
             first = now

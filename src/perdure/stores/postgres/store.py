@@ -42,7 +42,7 @@ class PostgresStore:
         pool (int): At most so many connections of this process for reading and writing; two or three more are
             for news, locks and each worker's heartbeat.
         schema (str): Where the tables are; made when it is not there.
-        flags (Flags): What the database can do.
+        flags (Flags | None): What the database can do; None is all that PostgreSQL can.
     """
 
     def __init__(

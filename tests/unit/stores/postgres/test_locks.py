@@ -26,8 +26,8 @@ CUT = """
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The second look may follow the first at once, and the server has run long enough."""
     monkeypatch.setattr(locks, "_SURE_AFTER_S", 0.0)
-    without_grace = str(locks._IS_FREE).replace("'10 seconds'", "'0 seconds'")
-    monkeypatch.setattr(locks, "_IS_FREE", Statement("lock_is_free_now", without_grace))
+    without_grace = str(locks._FREE).replace("'10 seconds'", "'0 seconds'")
+    monkeypatch.setattr(locks, "_FREE", Statement("locks_free_now", without_grace))
 
 
 async def test_the_dead_are_known_by_their_lock(store: PostgresStore, second: PostgresStore) -> None:

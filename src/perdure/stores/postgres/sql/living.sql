@@ -19,11 +19,11 @@ INSERT INTO worker_lock (worker) VALUES (?) ON CONFLICT DO NOTHING;
 -- name: lock_forget
 DELETE FROM worker_lock WHERE worker = ?;
 
--- name: lock_is_free
+-- name: locks_free
 -- Just after its start a server has no locks at all: whoever had one is given time to take it again.
-SELECT CASE WHEN clock_timestamp() - pg_postmaster_start_time() > interval '10 seconds' THEN pg_try_advisory_xact_lock_shared(?2) END
+SELECT worker, pg_try_advisory_xact_lock_shared(?1::bigint | worker)
   FROM worker_lock
- WHERE worker = ?1;
+ WHERE clock_timestamp() - pg_postmaster_start_time() > interval '10 seconds';
 
 -- name: ring
 -- Only if somebody listens.
