@@ -64,6 +64,7 @@ class Engine:
         self._calls: set[asyncio.Task[Any]] = set()
         self._asking: asyncio.Task[None] | None = None
         self._open: tuple[Pool, Pool, News] | None = None
+        self._closing = False
 
     @property
     def clock(self) -> Clock:
@@ -92,25 +93,31 @@ class Engine:
         await migrate(self.address)
         reading = max(1, self._pool // 3)
         self._open = (Pool(self.address, max(1, self._pool - reading)), Pool(self.address, reading), News(self.address))
-        with border():
-            async with self.reading.take() as connection:
-                if self._own_clock is not None:
-                    await self._own_clock.ask(connection)
-                await self.news.begin(connection)
+        self._closing = False
+        try:
+            with border():
+                async with self.reading.take() as connection:
+                    if self._own_clock is not None:
+                        await self._own_clock.ask(connection)
+                    await self.news.begin(connection)
+        except BaseException:
+            await self.close()
+            raise
         if self._own_clock is not None:
             self._asking = asyncio.create_task(self._ask_again_and_again(self._own_clock))
 
     async def close(self) -> None:
         """Close it: what was accepted is on disk."""
-        parts, self._open = self._open, None
-        if parts is None:
+        if self._open is None or self._closing:
             return
+        self._closing = True
         if self._asking is not None:
             self._asking.cancel()
             await asyncio.gather(self._asking, return_exceptions=True)
         if self._calls:
             await asyncio.wait(self._calls, timeout=_PATIENCE_AT_CLOSE_S)
-        writing, reading, news = parts
+        writing, reading, news = self._open
+        self._open = None
         await news.close()
         await self.locks.close()
         await writing.close()
@@ -239,9 +246,9 @@ class Engine:
         return await self.again(attempt)
 
     def _begin(self, call: Any) -> asyncio.Future[Any]:
-        if self._open is None:
+        if self._open is None or self._closing:
             call.close()
-        self._parts()
+            raise _closed()
         task = asyncio.get_running_loop().create_task(call)
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
@@ -261,8 +268,12 @@ class Engine:
 
     def _parts(self) -> tuple[Pool, Pool, News]:
         if self._open is None:
-            raise StoreClosed("the store is closed", hint="Use it inside its `async with` block.")
+            raise _closed()
         return self._open
+
+
+def _closed() -> StoreClosed:
+    return StoreClosed("the store is closed", hint="Use it inside its `async with` block.")
 
 
 def _never(*_: Any) -> Any:

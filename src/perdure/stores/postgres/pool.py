@@ -36,6 +36,8 @@ class Pool:
         self._taken: set[Connection] = set()
         self._room = asyncio.Semaphore(most)
         self._closed = False
+        self._trouble: BaseException | None = None
+        """Why no connection could be opened lately: then those who wait in line wait for that."""
 
     @asynccontextmanager
     async def take(self, until: float | None = None) -> AsyncIterator[Connection]:
@@ -78,6 +80,8 @@ class Pool:
             async with asyncio.timeout(max(0.0, until - awake())):
                 await self._room.acquire()
         except TimeoutError:
+            if self._trouble is not None:
+                raise translate(self._trouble) from self._trouble
             raise StoreBusy(
                 f"all {self.most} connections to the database were in use for too long", hint="Raise `store.pool`, or ask for less at once."
             ) from None
@@ -90,10 +94,14 @@ class Pool:
                 if not connection.is_closed():
                     return connection
             try:
-                return await connect(self._address)
+                connection = await connect(self._address)
             except FOREIGN as error:
+                self._trouble = error
                 if not (is_lost(error) or getattr(error, "sqlstate", None) == _FULL) or awake() + nap_s >= until:
                     raise translate(error) from error
+            else:
+                self._trouble = None
+                return connection
             await asyncio.sleep(nap_s * (0.5 + chance()))
             nap_s = min(2 * nap_s, _LONGEST_NAP_S)
         raise StoreClosed("the store is closed", hint="Use it inside its `async with` block.")
