@@ -7,7 +7,8 @@ so a lost notification costs half a second and no more.
 
 What is told to waiters is the number below which nothing can appear any more (`change_horizon`). A change of
 a transaction that began before another's and commits after it is thus never passed over; while one is known
-to be held back like that, the ear looks again every few milliseconds.
+to be held back like that, the ear looks again every few milliseconds. Who waits is woken all the same, without
+a newer number: a worker can lease what has been put.
 """
 
 from __future__ import annotations
@@ -21,11 +22,10 @@ from perdure.errors.base import PerdureError
 from perdure.stores.postgres.border import FOREIGN
 from perdure.stores.postgres.connection import Address, Connection, connect, farewell
 from perdure.stores.postgres.dialect import own, text_of
-from perdure.stores.sql.statements import statement
 
 __all__ = ["INBOX", "News"]
 
-_NEWEST, _REACH, _RING = (text_of(one).text for one in (statement("sequence_last_change"), own("change_reach"), own("ring")))
+_NEWEST, _REACH, _RING = (text_of(own(name)).text for name in ("news_look", "change_reach", "ring"))
 _RING_EVERY_S = 0.02
 _LOOK_S, _LOOK_DEAF_S = 1.0, 0.4
 _LOOKS, _HELD_BACK_S = 3, 0.005
@@ -48,6 +48,7 @@ class News:
         self._address = address
         self.newest: int = 0
         """Below it nothing appears any more."""
+        self._topmost = 0
         self._waiting: dict[asyncio.Future[None], int] = {}
         self._stir = asyncio.Event()
         self._to_ring = False
@@ -66,7 +67,7 @@ class News:
             connection (Connection): Any.
         """
         await connection.execute(f"BEGIN ISOLATION LEVEL READ COMMITTED READ ONLY;{self._address.preamble}")
-        self.newest = await connection.fetchval(_NEWEST, await connection.fetchval(_REACH))
+        [(self.newest, self._topmost)] = await connection.fetch(_NEWEST, await connection.fetchval(_REACH))
         await connection.execute("COMMIT")
 
     async def changed(self, after: int, timeout_s: float) -> int:
@@ -88,10 +89,10 @@ class News:
             async with asyncio.timeout(timeout_s):
                 await waiter
         except TimeoutError:
-            return max(self.newest, after)
+            pass
         finally:
             del self._waiting[waiter]
-        return self.newest
+        return max(self.newest, after)
 
     def committed(self) -> None:
         """Hear that this process has committed a change."""
@@ -175,12 +176,12 @@ class News:
         self._stir.set()
 
     async def _look(self, connection: Connection) -> None:
-        before = self.newest
+        before, topmost = self.newest, self._topmost
         self._to_look -= 1
         await self.begin(connection)
         self.newest = max(self.newest, before)
         for waiter, after in self._waiting.items():
-            if self.newest > after and not waiter.done():
+            if (self.newest > after or self._topmost > topmost) and not waiter.done():
                 waiter.set_result(None)
         if self.newest > before:
             self._to_look = 0

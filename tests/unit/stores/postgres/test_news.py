@@ -94,6 +94,22 @@ async def test_a_change_that_commits_late_is_not_passed_over(store: PostgresStor
         await slow.close()
 
 
+async def test_who_waits_for_work_is_woken_while_a_change_is_held_back(
+    only_rung: None, store: PostgresStore, postgres_url: str, database: asyncpg.Connection
+) -> None:
+    slow = await asyncpg.connect(postgres_url, server_settings={"application_name": "perdure perdure slow"})
+    try:
+        async with slow.transaction():
+            await slow.execute("SELECT pg_current_xact_id()")
+            seen = await store.messages.last_change()
+            waiting = asyncio.create_task(store.messages.changed(seen, timeout_s=600))
+            await heard(database, 1)
+            await put(store)
+            assert await waiting == seen
+    finally:
+        await slow.close()
+
+
 async def test_a_strangers_long_transaction_holds_up_nobody(store: PostgresStore, database: asyncpg.Connection) -> None:
     seen = await store.messages.last_change()
     async with database.transaction():

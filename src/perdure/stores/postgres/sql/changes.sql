@@ -30,6 +30,13 @@ SELECT greatest(
     (SELECT seq FROM folded),
     (SELECT seq FROM change WHERE seq < ?reach AND id IS NOT NULL ORDER BY seq DESC LIMIT 1));
 
+-- name: news_look
+-- The same, and the newest of all, which may still be held back.
+SELECT greatest(
+           (SELECT seq FROM folded),
+           (SELECT seq FROM change WHERE seq < ?reach AND id IS NOT NULL ORDER BY seq DESC LIMIT 1)),
+       coalesce((SELECT seq FROM change ORDER BY seq DESC LIMIT 1), 0);
+
 -- name: change_list
 SELECT c.seq, c.id, t.name, r.queue, r.agent, c.state, c.at
   FROM change c
