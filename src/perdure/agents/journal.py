@@ -105,6 +105,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """Its arguments as JSON, to show; None where capture forbids."""
     idempotent: bool = False
     tool_version: str | None = None
+    """Which code it runs: the tool's, else the agent's."""
     until: Moment | None = None
     """For a sleep or a wait: when it ends."""
     signal: str | None = None

@@ -74,7 +74,7 @@ async def perform(agent: Agent, lease: Lease, parts: RunParts) -> Ending:
     newest = max((step.format for step in recorded), default=FORMAT)
     if newest > FORMAT:
         return Parked(wait=for_newer(newest, now=parts.clock.now(), dice=chance()))
-    steps = Steps(lease, recorded, parts, agent.limits, capture=agent.capture)
+    steps = Steps(lease, recorded, parts, agent.limits, capture=agent.capture, code_version=agent.version)
     ending = await _Attempt(agent, steps).ending()
     await steps.count_saved()
     return ending

@@ -9,6 +9,7 @@ the agent sees what came of it. How the kinds differ is told in `asking.py` (LLM
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -33,6 +34,9 @@ from perdure.tools.plain import dump, fingerprint, plain
 
 __all__ = ["Steps"]
 
+_log = logging.getLogger("perdure.agents")
+_CODE = frozenset({StepKind.LLM, StepKind.STEP})
+"""Calls that are the agent's own code: its version is theirs."""
 _TWINS = frozenset({StepKind.LLM, StepKind.TOOL, StepKind.STEP})
 _WITHDRAWN = ErrorFacts(code="call-withdrawn", category=Category.INTERNAL, message="the agent gave the call up before it was sent")
 
@@ -46,9 +50,19 @@ class Steps:
         parts (RunParts): The world.
         limits (Limits): What the run may use.
         capture (Capture): What is kept to show of what its calls ask.
+        code_version (str | None): Of the agent.
     """
 
-    def __init__(self, lease: Lease, recorded: Iterable[Step], parts: RunParts, limits: Limits, *, capture: Capture = "full") -> None:
+    def __init__(
+        self,
+        lease: Lease,
+        recorded: Iterable[Step],
+        parts: RunParts,
+        limits: Limits,
+        *,
+        capture: Capture = "full",
+        code_version: str | None = None,
+    ) -> None:
         recorded = list(recorded)
         self.lease = lease
         self.parts = parts
@@ -59,7 +73,9 @@ class Steps:
         """The agent has ended: what fails now was never seen by it."""
         self._commits = Commits(lease, parts, self.open)
         self._capture: Capture = capture
+        self._code_version = code_version
         self._replay = Replay(recorded)
+        self._warned: set[tuple[str, StepKind, str]] = set()
         self._flying: defaultdict[tuple[str, StepKind, str, str], int] = defaultdict(int)
         message = lease.message
         self._facts = {"message": message.id, "agent": message.agent, "queue": message.queue, "tenant": message.tenant}
@@ -82,7 +98,7 @@ class Steps:
             arguments (Any): What makes it this call and no other.
             show (Any): What to show of it; None shows the arguments.
             idempotent (bool): Whether it may be run twice.
-            tool_version (str | None): Which code it would run.
+            tool_version (str | None): Which code it would run; None is the agent's own.
 
         Returns:
             Call: Ready to be opened.
@@ -95,7 +111,8 @@ class Steps:
         request = self._captured(arguments if show is None else show, what)
         key, found = self._replay.take(SCOPE.get(), kind, name, digest)
         number = found.number if found else 0
-        return Call(key, found, request, idempotent, tool_version, number=number, again=ambiguous(found))
+        version = tool_version or (self._code_version if kind in _CODE else None)
+        return Call(key, found, request, idempotent, version, number=number, again=ambiguous(found))
 
     @asynccontextmanager
     async def opened(self, call: Call) -> AsyncIterator[OpenCall]:
@@ -112,7 +129,7 @@ class Steps:
         self._flying[same] += 1
         try:
             if self._flying[same] > 1 and call.key.kind in _TWINS:
-                self.tell("twin", call)
+                self._warn_of_twins(call)
             if self.open.cut and self.open.unknown is not None:
                 await here.wait(self.open.unknown)
             yield here
@@ -353,6 +370,17 @@ class Steps:
         """
         key = call.key
         tell(f"step.{what}", **self._facts, step=call.number, kind=key.kind.value, name=key.name, scope=key.scope, **facts)
+
+    def _warn_of_twins(self, call: Call) -> None:
+        self.tell("twin", call)
+        place = (call.key.scope, call.key.kind, call.key.name)
+        if place not in self._warned:
+            self._warned.add(place)
+            _log.warning(
+                "%s makes equal calls %r at once: if it runs again, their answers could be exchanged. Give each branch a `run.scope`.",
+                ids.write(self.lease.message.id),
+                call.key.name,
+            )
 
     def _captured(self, shown: Any, what: str) -> bytes | None:
         if self._capture == "none":
