@@ -3,14 +3,15 @@
 Theory of operation: a message itself never changes; where it *is* does. It is in exactly one of eight
 places, three of which are ends, and the only ways from one to another are the rows of `MOVES`. Stores
 look moves up here (`after`) instead of deciding; the diagram in `docs/architecture.md` is drawn from
-this table. What makes a move happen is decided elsewhere (`retry.py`, the worker, a person).
+this table. What makes a move happen is decided elsewhere (`retry.py`, the worker, a person). Whoever
+would be ready while its session, queue, agent, tenant or key has no room is held instead (`HELD_INSTEAD`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import NewType
+from typing import Literal, NewType, TypeAlias
 
 import msgspec
 
@@ -23,6 +24,9 @@ MessageId = NewType("MessageId", int)
 WorkerId = NewType("WorkerId", int)
 GroupId = NewType("GroupId", int)
 """Messages that were put to be told of together; written `grp_…` outside."""
+
+OnDead: TypeAlias = Literal["continue", "block"]
+"""What a session does when a message of it is given up: go on, or stand until somebody has decided."""
 
 URGENT, NORMAL, IDLE = 0, 5, 9
 DEFAULT_MAX_WAIT_S = 7 * 24 * 3600.0
@@ -49,7 +53,9 @@ class Move(StrEnum):
 
     LEASE = "lease"  # a worker takes it
     DUE = "due"  # its moment has come
-    ADMIT = "admit"  # its session, tenant, key or queue has room again
+    ADMIT = "admit"  # its session, queue, agent, tenant or key has room again
+    HOLD = "hold"  # a limit came, or its route was blocked while it had a place under one
+    DEFER = "defer"  # its turn in the session has come, its moment has not
     WAKE = "wake"  # the event or the decision it waited for is there
     FINISH = "finish"  # its agent returned
     RETRY = "retry"  # it failed and will be tried again
@@ -66,6 +72,8 @@ _CANNOT: Mapping[Move, str] = {
     Move.LEASE: "be leased",
     Move.DUE: "become due",
     Move.ADMIT: "be admitted",
+    Move.HOLD: "be held",
+    Move.DEFER: "be put off",
     Move.WAKE: "be woken",
     Move.FINISH: "be finished",
     Move.RETRY: "be tried again",
@@ -82,9 +90,9 @@ _CANNOT: Mapping[Move, str] = {
 BIRTHS = frozenset({State.READY, State.LATER, State.HELD, State.WAITING})
 
 MOVES: Mapping[State, Mapping[Move, State]] = {
-    State.READY: {Move.LEASE: State.LEASED, Move.BURY: State.DEAD, Move.CANCEL: State.CANCELLED},
+    State.READY: {Move.LEASE: State.LEASED, Move.HOLD: State.HELD, Move.BURY: State.DEAD, Move.CANCEL: State.CANCELLED},
     State.LATER: {Move.DUE: State.READY, Move.BURY: State.DEAD, Move.CANCEL: State.CANCELLED},
-    State.HELD: {Move.ADMIT: State.READY, Move.BURY: State.DEAD, Move.CANCEL: State.CANCELLED},
+    State.HELD: {Move.ADMIT: State.READY, Move.DEFER: State.LATER, Move.BURY: State.DEAD, Move.CANCEL: State.CANCELLED},
     State.WAITING: {
         Move.WAKE: State.READY,
         Move.DUE: State.READY,
@@ -105,13 +113,17 @@ MOVES: Mapping[State, Mapping[Move, State]] = {
     State.CANCELLED: {},
 }
 
+HELD_INSTEAD = frozenset({Move.DUE, Move.WAKE, Move.RELEASE, Move.REVIVE, Move.RECALL})
+"""Moves after which a message is held instead where there is no room for it, or it is not its turn."""
 
-def after(state: State, move: Move) -> State:
+
+def after(state: State, move: Move, *, held: bool = False) -> State:
     """Look up where a move leads.
 
     Args:
         state (State): Where the message is.
         move (Move): What happens to it.
+        held (bool): Whether there is no room for it to be ready.
 
     Returns:
         State: Where it is then.
@@ -120,7 +132,8 @@ def after(state: State, move: Move) -> State:
         Conflict: The move is not possible from there.
     """
     try:
-        return MOVES[state][move]
+        new = MOVES[state][move]
+        return State.HELD if held and move in HELD_INSTEAD else new
     except KeyError:
         raise Conflict(
             f"a message that is {state.value!r} cannot {_CANNOT[move]}",
@@ -131,8 +144,8 @@ def after(state: State, move: Move) -> State:
 class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     """What somebody wants done, already validated: ready to be put.
 
-    `body` is JSON as UTF-8 bytes. Durations are seconds. `due_at` None means at once. `session` must
-    be None until sessions are built.
+    `body` is JSON as UTF-8 bytes. Durations are seconds. `due_at` None means at once. Messages of one
+    `session` of a tenant run one at a time, in the order of putting.
     """
 
     agent: str
@@ -150,6 +163,12 @@ class NewMessage(msgspec.Struct, frozen=True, kw_only=True):
     """The code version this message insists on; None runs on any."""
     lane: str | None = None
     session: str | None = None
+    on_dead: OnDead = "continue"
+    """What its session does if this message is given up."""
+    key: str | None = None
+    """For limits of scope `key`: so many of each key of a queue run at once."""
+    cost: int = 1
+    """How much of its tenant's share it takes, 1 or more."""
     parent: MessageId | None = None
     metadata: Mapping[str, str] = {}
 
@@ -180,6 +199,9 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     version: str | None = None
     lane: str | None = None
     session: str | None = None
+    on_dead: OnDead = "continue"
+    key: str | None = None
+    cost: int = 1
     parent: MessageId | None = None
     """Whose run sent it; told when it ends."""
     group: GroupId | None = None
@@ -256,7 +278,12 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     crashes: int = 0
     wait: Wait | None = None
     blocked_by: str | None = None
-    """Why a ready message does not start: `no-worker`, `queue-paused`, `all-paused`, `lane-closed`, `quarantine`."""
+    """Why a ready message does not start: `no-worker`, `queue-paused`, `all-paused`, `lane-closed`, `quarantine`; told of
+    one held by a limit, too."""
+    held_by: str | None = None
+    """What holds a held message: `session 'x'`, `limit tenant 'a' (2 at once)`."""
+    position: int | None = None
+    """How many of its session come before a held one, the one at the head included; None where that is too many to count."""
     worker: WorkerId | None = None
     cancelling: bool = False
     """It was called off while it runs; its worker brings it to an end."""

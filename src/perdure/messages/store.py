@@ -18,6 +18,7 @@ from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts, LeaseLost
 from perdure.messages.dead_letters import Edit
 from perdure.messages.groups import Group, Members, NewGroup
+from perdure.messages.limits import Limit, LimitStatus, Scope
 from perdure.messages.message import Attempt, GroupId, Lease, MessageId, NewMessage, Receipt, State, View, Wait, WorkerId
 from perdure.messages.routes import Route
 from perdure.resources.usage import Usage
@@ -35,6 +36,7 @@ class Filter(msgspec.Struct, frozen=True, kw_only=True):
     agent: str | None = None
     code: str | None = None
     """Error code, for dead letters."""
+    session: str | None = None
 
 
 class Page(msgspec.Struct, frozen=True):
@@ -74,6 +76,7 @@ class QueueStatus(msgspec.Struct, frozen=True, kw_only=True):
     totals: Mapping[str, int]
     """Since the store began: `put`, `done`, `dead`, `cancelled`, `retried`, `crashed`, `revived`."""
     oldest_ready_at: Moment | None = None
+    """Since when the one lies ready that waits longest, as far as the heads of its routes show."""
     pause: Pause | None = None
     """Who paused it, if it is paused."""
 
@@ -104,8 +107,9 @@ class MessageStore(Protocol):
     A message is in one place at a time (`MOVES`). A method that takes a lease is refused with
     `LeaseLost` when that lease is no longer held; nothing of the call is then written.
 
-    Ids and tags come from one sequence that only grows: a message's tag is its id, and whenever it
-    becomes ready again it draws a new one. Attempts are used up by `done`, `retry` and `bury`; what a
+    Ids and tokens come from one sequence that only grows. Which of two ready messages of one priority comes
+    first, their tags say (`order.py`): tenants take turns. A message is held while the line of its session
+    or a limit (`limits.py`) leaves it no room. Attempts are used up by `done`, `retry` and `bury`; what a
     message has used so far, plus one, is the number of the attempt under way.
 
     When a message ends, its usage is what the call says, and where that says nothing the sum over the
@@ -115,11 +119,11 @@ class MessageStore(Protocol):
     awaited child, the end of a group's last member. A `park` looks in its own transaction whether that is there
     already, and then leaves the message ready. So no wake-up is lost, and nobody looks for what may have come.
 
-    After its commit a store tells `message.put`, `leased`, `done`, `retried`, `dead`, `parked`, `released`,
-    `woken`, `signalled`, `cancelling`, `cancelled` and `revived` with the facts `message`, `agent`, `queue`, `tenant`,
-    `attempt` and `code` (of the error, or None); `leased` also `worker` and `waited_s`, `done` also `took_s`, `parked`
-    also `why`, `signalled` also `name`; and `worker.died` (`worker`, `host`) and `worker.reaped` (`worker`, `released`,
-    `quarantined`, `buried`, `cancelled`).
+    After its commit a store tells `message.put`, `leased`, `done`, `retried`, `dead`, `parked`, `released`, `held`,
+    `admitted`, `woken`, `signalled`, `cancelling`, `cancelled` and `revived` with the facts `message`, `agent`, `queue`,
+    `tenant`, `attempt` and `code` (of the error, or None); `leased` also `worker` and `waited_s`, `done` also `took_s`,
+    `parked` also `why`, `signalled` also `name`; and `worker.died` (`worker`, `host`) and `worker.reaped` (`worker`,
+    `released`, `quarantined`, `buried`, `cancelled`).
 
     Raises:
         StoreBusy: From any method: the database stayed locked longer than the store waits.
@@ -143,7 +147,8 @@ class MessageStore(Protocol):
             DedupConflict: A `dedup_key` came with another body or agent; nothing was put.
             NotFound: There is no such group (of this tenant).
             Conflict: The group is closed.
-            NotYetBuilt: One of them names a session; nothing was put.
+            InvalidInput: A message goes into a session that one of its ancestors is in, which would wait for it for
+                ever, or a group's join names a session.
         """
         ...
 
@@ -261,7 +266,7 @@ class MessageStore(Protocol):
         ...
 
     async def release(self, lease: Lease) -> None:
-        """Give a message back, ready at once, no attempt and no crash counted (orderly stop).
+        """Give a message back, ready at once (or held, if its route is blocked), no attempt and no crash counted (orderly stop).
 
         Args:
             lease (Lease): The right to it.
@@ -377,7 +382,8 @@ class MessageStore(Protocol):
     async def revive(self, id: MessageId, *, tenant: str | None = None, edit: Edit | None = None, by: Actor | None = None) -> View:
         """Give a dead letter another life with all its attempts, its journal and its log kept.
 
-        Its crashes are forgotten with its error; what it needs of a worker is as at first.
+        Its crashes are forgotten with its error; what it needs of a worker is as at first. It joins its session at
+        the end, unless that stands because of it (`on_dead` is `block`): then it goes on from the head.
 
         Args:
             id (MessageId): Which.
@@ -386,7 +392,7 @@ class MessageStore(Protocol):
             by (Actor | None): Who does it, for the audit log.
 
         Returns:
-            View: As it is now: ready.
+            View: As it is now: ready, or held.
 
         Raises:
             NotFound: No such message (of this tenant).
@@ -489,15 +495,52 @@ class MessageStore(Protocol):
         """
         ...
 
-    async def tend(self) -> Tended:
-        """Do what time demands: deadlines, waits that took too long, due messages, old changes.
+    async def set_limit(self, limit: Limit) -> LimitStatus:
+        """Let only so many messages of a queue, agent, tenant or key be ready or leased at once.
 
-        In this order, for messages nobody holds: a passed deadline makes a dead letter
+        What is ready beyond a new limit is held, those put last; of a large backlog tending does the rest. What
+        already counts under it when it is lowered runs out. When it is raised, held ones are admitted, by
+        priority and tag.
+
+        Args:
+            limit (Limit): In place of the one of its scope and name, if there is one.
+
+        Returns:
+            LimitStatus: As it stands now.
+        """
+        ...
+
+    async def drop_limit(self, scope: Scope, name: str) -> bool:
+        """Lift a limit; what it held is admitted, of a large backlog by and by.
+
+        Args:
+            scope (Scope): Of what kind.
+            name (str): Of whom.
+
+        Returns:
+            bool: Whether there was one.
+        """
+        ...
+
+    async def limits(self) -> Sequence[LimitStatus]:
+        """List the limits, by scope and name.
+
+        Returns:
+            Sequence[LimitStatus]: With kept numbers.
+        """
+        ...
+
+    async def tend(self) -> Tended:
+        """Do what time demands: deadlines, waits that took too long, due messages, limits, old changes.
+
+        First, a message that is ready under a limit while its route is blocked (but not for want of a quarantine
+        process) is held, so that others have its place, and those held are admitted whose route is open again.
+        Then in this order, for messages nobody holds: a passed deadline makes a dead letter
         `deadline-passed`; a wait without a stated end longer than `max_wait_s` one with the account's
         own error, or `waited-too-long`; a ready message on a blocked route (`View.blocked_by`) likewise,
         counted from when the block was first seen by this method or the message became ready,
-        whichever was later; what is due becomes ready, the earliest due first. None of this uses an
-        attempt.
+        whichever was later; and one held since so long; what is due becomes ready, the earliest due first. None of
+        this uses an attempt.
 
         Any living worker may call it at any moment; costs one look when there is nothing to do. At
         most 1,000 messages of a kind move per call.

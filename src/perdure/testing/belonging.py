@@ -294,9 +294,9 @@ class BelongingKit(Kit, standard=True):
         _, [first, second], join = await _together(store, 2)
         await _ends(store, clock, first, "buried")
         await store.messages.revive(first)
-        await _ends(store, clock, second, "done")
-        assert await state(store, join) is State.WAITING
         await _ends(store, clock, first, "done")
+        assert await state(store, join) is State.WAITING
+        await _ends(store, clock, second, "done")
         assert await state(store, join) is State.READY
 
     async def test_an_open_group_takes_more_until_it_is_closed(self, store: Store, clock: FakeClock) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from perdure.testing.belonging import BelongingKit
 from perdure.testing.calling_off import CallingOffKit
 from perdure.testing.ending import EndingKit
+from perdure.testing.flowing import FlowKit
 from perdure.testing.leasing import LeasingKit
+from perdure.testing.limiting import LimitKit
 from perdure.testing.looking import LookingKit
 from perdure.testing.putting import PuttingKit
 from perdure.testing.telling import TellingKit
@@ -16,7 +18,18 @@ __all__ = ["MessageStoreKit"]
 
 
 class MessageStoreKit(
-    PuttingKit, LeasingKit, EndingKit, TendingKit, LookingKit, TellingKit, WaitingKit, BelongingKit, CallingOffKit, standard=True
+    PuttingKit,
+    LeasingKit,
+    EndingKit,
+    TendingKit,
+    LookingKit,
+    TellingKit,
+    WaitingKit,
+    BelongingKit,
+    CallingOffKit,
+    FlowKit,
+    LimitKit,
+    standard=True,
 ):
     """Subclass it, give a `store` fixture made with the `clock` fixture, and your message store is proved.
 

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 import pytest
 
-from perdure.errors.base import DedupConflict, NotYetBuilt
+from perdure.errors.base import DedupConflict
 from perdure.messages.message import Receipt, State, Wait
 from perdure.messages.store import Filter
 from perdure.stores.store import Store
@@ -142,10 +142,6 @@ class PuttingKit(Kit, standard=True):
         answers = await asyncio.gather(*puts, return_exceptions=True)
         assert [isinstance(answer, DedupConflict) for answer in answers] == [n == 7 for n in range(20)]
         assert len((await store.messages.list(Filter(), limit=100)).views) == 20
-
-    async def test_sessions_are_refused_by_name(self, store: Store) -> None:
-        with pytest.raises(NotYetBuilt):
-            await put(store, session="talk")
 
     async def test_a_running_message_keeps_its_key(self, store: Store) -> None:
         lease = await runs(store, dedup_key="k")

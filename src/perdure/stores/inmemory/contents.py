@@ -22,13 +22,15 @@ from perdure.errors.base import LeaseLost, NotFound, StoreClosed
 from perdure.events import tell
 from perdure.messages.dead_letters import Edited
 from perdure.messages.ids import write
-from perdure.messages.message import ENDS, Lease, MessageId, Move, State, Wait, WorkerId, after
+from perdure.messages.limits import GateName
+from perdure.messages.message import ENDS, HELD_INSTEAD, Lease, MessageId, Move, State, Wait, WorkerId, after
 from perdure.messages.registry import AgentCard
 from perdure.messages.schedules import Schedule
 from perdure.messages.store import Change, Pause
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor, Deed, details_text
 from perdure.security.keys import Key
+from perdure.stores.inmemory.flow import Flow, delay
 from perdure.stores.inmemory.kin import Kin
 from perdure.stores.inmemory.rows import RouteKey, RouteRow, Row, WorkerRow
 
@@ -42,6 +44,8 @@ _TOLD = {
     Move.ASK: "message.parked",
     Move.RELEASE: "message.released",
     Move.WAKE: "message.woken",
+    Move.HOLD: "message.held",
+    Move.ADMIT: "message.admitted",
     Move.BURY: "message.dead",
     Move.CANCEL: "message.cancelled",
     Move.REVIVE: "message.revived",
@@ -63,6 +67,7 @@ class Contents:
         self.kin = Kin(self.rows, self.move, clock)
         self.dedup: dict[tuple[str, str], MessageId] = {}
         self.routes: dict[RouteKey, RouteRow] = {}
+        self.flow = Flow(self.rows, self.routes)
         self.lanes: dict[str, tuple[Moment, str]] = {}
         self.paused_queues: set[str] = set()
         self.all_paused = False
@@ -106,7 +111,7 @@ class Contents:
             tell(name, **facts)
 
     def number(self) -> int:
-        """Draw the next of the one growing sequence that ids and tags come from.
+        """Draw the next of the one growing sequence that ids come from.
 
         Returns:
             int: Larger than any before, and later times give larger ones.
@@ -163,20 +168,74 @@ class Contents:
             usage (Usage | None): What it used, if it ends; None for the sum over its steps.
             **told (Any): Further facts of the event.
         """
-        row.state = after(row.state, move)
+        now = self.clock.now()
+        had, row.gates = (row.gates, ()) if move is not Move.LEASE else ((), row.gates)
+        row.state = self._target(row, move, had, now)
         row.wait = wait
         if row.state is not State.LEASED:
             row.worker, row.called_off = None, False
-        if row.state is State.READY:
-            row.tag, row.ready_since = self.number(), self.clock.now()
-        row.ended_at = self.clock.now() if row.state in ENDS else None
+        if row.state is not State.HELD:
+            row.held_under = None
+        elif move is Move.RECALL and wait is not None:
+            row.wait = delay(wait.until)
+        row.ended_at = now if row.state in ENDS else None
         if row.state in ENDS:
             row.usage = usage or _used(self.steps.get(row.message.id, {}).values())
         if move is Move.WAKE:
             row.waiting_since = None
         self.note(row, _TOLD.get(move), **told)
+        self.admit(gate for gate in had if gate not in row.gates)
         if row.state in ENDS:
             self.kin.ended(row)
+            self._turn_of(self.flow.left(row), now)
+
+    def admit(self, gates: Iterable[GateName]) -> None:
+        """Let those in who wait for some counts.
+
+        Args:
+            gates (Iterable[GateName]): Which may have room.
+        """
+        for gate in sorted(set(gates)):
+            while (row := self.flow.first_held(gate)) is not None:
+                row.state, row.ready_since, row.wait = after(row.state, Move.ADMIT), self.clock.now(), None
+                self.note(row, _TOLD[Move.ADMIT])
+
+    def hold(self, row: Row, gate: GateName) -> set[GateName]:
+        """Hold a message that is ready under a limit.
+
+        Args:
+            row (Row): The message.
+            gate (GateName): The count that has no room for it.
+
+        Returns:
+            set[GateName]: The counts it was in.
+        """
+        had = set(row.gates)
+        row.state, row.gates, row.held_under, row.held_since = after(row.state, Move.HOLD), (), gate, self.clock.now()
+        self.note(row, _TOLD[Move.HOLD])
+        return had
+
+    def _target(self, row: Row, move: Move, had: tuple[GateName, ...], now: Moment) -> State:
+        target = after(row.state, move)
+        if move not in HELD_INSTEAD:
+            return target
+        if not self.flow.join(row, now):
+            return after(row.state, move, held=True)
+        if target is not State.READY:
+            return target
+        return after(row.state, move, held=self.flow.enter(row, now, had=had) is State.HELD)
+
+    def _turn_of(self, row: Row | None, now: Moment) -> None:
+        if row is None:
+            return
+        if self.flow.put_off(row, now):
+            row.state = after(row.state, Move.DEFER)
+            self.note(row, None)
+            return
+        row.wait = None
+        if self.flow.enter(row, now) is State.READY:
+            row.state = after(row.state, Move.ADMIT)
+            self.note(row, _TOLD[Move.ADMIT])
 
     def note(self, row: Row, event: str | None, **told: Any) -> None:
         """Write a row's state into the change sequence and ring for who waits for it.
@@ -263,6 +322,7 @@ class Contents:
         self.steps.pop(put.id, None)
         self.edits.pop(put.id, None)
         self.kin.forget(row)
+        self._turn_of(self.flow.left(row, gone=True), self.clock.now())
         if put.dedup_key is not None:
             self.dedup.pop((put.tenant, put.dedup_key), None)
         self.changes[:] = [change for change in self.changes if change.id != put.id]

@@ -11,12 +11,13 @@ import msgspec
 
 from perdure.agents.journal import StepState
 from perdure.clock import Moment
-from perdure.errors.base import Conflict, DedupConflict, ErrorFacts, NotYetBuilt
+from perdure.errors.base import Conflict, DedupConflict, ErrorFacts
 from perdure.messages.children import MOST_SIGNALS
 from perdure.messages.dead import beyond_revival
 from perdure.messages.dead_letters import Edit, edited
 from perdure.messages.groups import Group, Members, NewGroup, refuse_closed, wait_for_group
 from perdure.messages.ids import write
+from perdure.messages.limits import Limit, LimitStatus, Scope
 from perdure.messages.message import (
     ENDS,
     Attempt,
@@ -33,19 +34,19 @@ from perdure.messages.message import (
     WorkerId,
     after,
 )
+from perdure.messages.order import EVERY, in_ancestors_session, join_in_session
 from perdure.messages.routes import Route
 from perdure.messages.store import Change, Filter, MessageStore, Page, Pause, QueueStatus, Tended
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor
 from perdure.stores.inmemory import groups, letters, queues, tending
+from perdure.stores.inmemory import limits as limiting
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.ending import call_off, cancel, release
-from perdure.stores.inmemory.rows import GroupRow, Row, SignalRow
+from perdure.stores.inmemory.flow import delay
+from perdure.stores.inmemory.rows import GroupRow, RouteRow, Row, SignalRow
 from perdure.stores.inmemory.views import page, view
 from perdure.stores.inmemory.workers import living
-
-_EVERY = 16
-"""Every so many leases the message put earliest comes first, whatever its priority."""
 
 __all__ = ["InMemoryMessages"]
 
@@ -248,6 +249,21 @@ class InMemoryMessages(MessageStore):
             standing, reason = self.contents.lanes.get(lane, (until, why))
             self.contents.lanes[lane] = (until, why) if until > standing else (standing, reason)
 
+    async def set_limit(self, limit: Limit) -> LimitStatus:
+        """Let only so many run at once."""
+        with self.contents.open():
+            return limiting.set_limit(self.contents, limit)
+
+    async def drop_limit(self, scope: Scope, name: str) -> bool:
+        """Lift a limit."""
+        with self.contents.open():
+            return limiting.drop_limit(self.contents, scope, name)
+
+    async def limits(self) -> builtins.list[LimitStatus]:
+        """List the limits, by scope and name."""
+        with self.contents.open():
+            return limiting.limits(self.contents)
+
     async def tend(self) -> Tended:
         """Do what time demands."""
         with self.contents.open() as now:
@@ -284,12 +300,13 @@ class InMemoryMessages(MessageStore):
         with self.contents.open():
             return dict(+self.contents.counters)
 
-    def accept(self, messages: Sequence[NewMessage], *, group: GroupId | None = None) -> builtins.list[Receipt]:
+    def accept(self, messages: Sequence[NewMessage], *, group: GroupId | None = None, waits: Wait | None = None) -> builtins.list[Receipt]:
         """Accept messages inside a call: all of them, or none.
 
         Args:
             messages (Sequence[NewMessage]): Which.
             group (GroupId | None): Into which.
+            waits (Wait | None): As what it is born waiting, if it is.
 
         Returns:
             builtins.list[Receipt]: One for each.
@@ -297,14 +314,14 @@ class InMemoryMessages(MessageStore):
         now, born, dedup = self.contents.clock.now(), builtins.list[Row](), dict[tuple[str, str], Row]()
         receipts = [self._accept(new, now, born, dedup, group) for new in messages]
         for row in born:
-            self.contents.rows[row.message.id] = row
-            self.contents.note(row, "message.put")
-            self.contents.total(row, "put")
+            self._lay_down(row, now, waits)
         self.contents.dedup.update({key: row.message.id for key, row in dedup.items()})
         return receipts
 
     def _begin_group(self, messages: Sequence[NewMessage], new: NewGroup, tenant: str) -> builtins.list[Receipt]:
         """All or none: the members first, since any of them may be refused; their join is born waiting."""
+        if new.then is not None and new.then.session is not None:
+            raise join_in_session(new.then.session)
         number = GroupId(self.contents.number())
         them = [*messages, *([] if new.then is None else [new.then])]
         checked = builtins.list[Row]()
@@ -313,11 +330,9 @@ class InMemoryMessages(MessageStore):
             self._accept(one, self.contents.clock.now(), checked, dedup, None)
         group = self.contents.kin.groups[number] = GroupRow(new.name, tenant, new.open, self.contents.clock.now())
         if new.then is not None:
-            [join] = self.accept([new.then], group=number)
+            [join] = self.accept([new.then], group=number, waits=wait_for_group(number))
             if not join.duplicate:
-                row = self.contents.rows[join.id]
-                group.then, row.state, row.wait, row.waiting_since = join.id, State.WAITING, wait_for_group(number), group.created_at
-                self.contents.changes[-1] = msgspec.structs.replace(self.contents.changes[-1], state=State.WAITING)
+                group.then = join.id
         return self._add_to(number, messages)
 
     def _add_to(self, id: GroupId, messages: Sequence[NewMessage]) -> builtins.list[Receipt]:
@@ -344,7 +359,7 @@ class InMemoryMessages(MessageStore):
         self, new: NewMessage, now: Moment, born: builtins.list[Row], dedup: dict[tuple[str, str], Row], group: GroupId | None
     ) -> Receipt:
         if new.session is not None:
-            raise NotYetBuilt("sessions are not built yet", hint="Put the message without `session`.")
+            self._refuse_ancestors(new.session, new.parent)
         key = None if new.dedup_key is None else (new.tenant, new.dedup_key)
         known = None if key is None else dedup.get(key) or self.contents.rows.get(self.contents.dedup.get(key, MessageId(-1)))
         if known is not None:
@@ -360,16 +375,36 @@ class InMemoryMessages(MessageStore):
     def _born(self, new: NewMessage, now: Moment, group: GroupId | None) -> Row:
         fields = {name: getattr(new, name) for name in NewMessage.__struct_fields__ if name != "due_at"}
         message = Message(id=MessageId(self.contents.number()), created_at=now, group=group, **fields)
-        if new.due_at is None or new.due_at <= now:
-            return Row(message, State.READY, tag=message.id, ready_since=now)
-        return Row(message, State.LATER, tag=message.id, ready_since=now, wait=Wait(why="delay", until=new.due_at))
+        wait = delay(new.due_at if new.due_at is not None and new.due_at > now else None)
+        return Row(message, State.LATER, tag=0, ready_since=now, urgency=message.priority, wait=wait)
+
+    def _lay_down(self, row: Row, now: Moment, waits: Wait | None) -> None:
+        contents = self.contents
+        contents.routes.setdefault(row.route, RouteRow(id=len(contents.routes) + 1))
+        if waits is not None:
+            row.state, row.wait, row.waiting_since = State.WAITING, waits, now
+        elif not contents.flow.join(row, now):
+            row.state = State.HELD
+        elif row.wait is None:
+            row.state = contents.flow.enter(row, now, again=False)
+        contents.rows[row.message.id] = row
+        contents.note(row, "message.put")
+        contents.total(row, "put")
+
+    def _refuse_ancestors(self, session: str, parent: MessageId | None) -> None:
+        while parent is not None:
+            above = self.contents.row(parent).message
+            if above.session == session:
+                raise in_ancestors_session(session)
+            parent = above.parent
 
     def _take(self, ready: builtins.list[Row], worker: WorkerId, now: Moment) -> Lease:
         self.contents.taken += 1
-        if self.contents.taken % _EVERY == 0:
+        if self.contents.taken % EVERY == 0:
             row = min(ready, key=lambda row: row.message.id)
         else:
-            row = min(ready, key=lambda row: (row.message.priority, row.tag))
+            row = min(ready, key=lambda row: (row.urgency, row.tag, row.message.id))
+            self.contents.flow.leased(row)
         ready.remove(row)
         self.contents.move(row, Move.LEASE, worker=worker, waited_s=now - row.message.created_at)
         row.token += 1

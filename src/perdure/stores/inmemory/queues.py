@@ -34,7 +34,7 @@ def route_of(contents: Contents, key: RouteKey) -> Route:
         quarantine=quarantine,
         paused=contents.all_paused or queue in contents.paused_queues,
         lane_closed_until=contents.lanes[lane][0] if lane in contents.lanes else None,
-        occupied=quarantine and any(row.state is State.READY and row.route == key for row in contents.rows.values()),
+        occupied=quarantine and any(row.state in (State.READY, State.HELD) and row.route == key for row in contents.rows.values()),
     )
 
 

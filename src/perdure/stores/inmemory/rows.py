@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts
 from perdure.messages.dead import QUARANTINE_AT
+from perdure.messages.limits import GateName
 from perdure.messages.message import Attempt, Message, MessageId, State, Wait, WorkerId
 from perdure.messages.registry import WorkerCard
 from perdure.resources.usage import Usage
@@ -44,7 +45,7 @@ class GroupRow:
     """Members that are not kept any more, by how they ended."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Row:
     """A message and all that changes about it."""
 
@@ -52,6 +53,13 @@ class Row:
     state: State
     tag: int
     ready_since: Moment
+    urgency: int
+    """With which priority it lies ready: its own, or its session's."""
+    gates: tuple[GateName, ...] = ()
+    """The counts it is in while it is ready or leased."""
+    held_under: GateName | None = None
+    """The count that had no room; None of one that is held by its session."""
+    held_since: Moment = 0.0
     wait: Wait | None = None
     waiting_since: Moment | None = None
     used: int = 0
@@ -76,6 +84,11 @@ class Row:
     depth: int = 0
     """Senders behind it."""
     signals: list[SignalRow] = field(default_factory=list)
+
+    @property
+    def line(self) -> tuple[str, str] | None:
+        """Tenant and session."""
+        return None if self.message.session is None else (self.message.tenant, self.message.session)
 
     @property
     def route(self) -> RouteKey:

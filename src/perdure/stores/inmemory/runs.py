@@ -62,7 +62,7 @@ class InMemoryRuns(Runs):
     async def bring(self, run: Brought, *, by: Actor | None = None) -> View:
         """Put a message that comes with its journal."""
         with self.contents.open() as now:
-            row = await self._put(run.message)
+            row = await self._put(msgspec.structs.replace(run.message, session=None))  # its line is elsewhere
             self.contents.steps[row.message.id] = {
                 step.number: msgspec.structs.replace(
                     step, request=_whole(run.record, step.number) or step.request, origin=MessageId(IMPORTED), handle=None
@@ -87,7 +87,12 @@ class InMemoryRuns(Runs):
     def _count_results(self, row: Row) -> None:
         row.results_at_crash = sum(step.state is StepState.DONE for step in self.contents.steps[row.message.id].values())
 
+    def _leave(self, row: Row) -> None:
+        had, row.gates, row.held_under, row.state = row.gates, (), None, State.LATER
+        self.contents.admit(had)
+
     def _end(self, row: Row, ended: Ended, now: Moment) -> None:
+        self._leave(row)
         row.state, row.ended_at, row.used = ended.state, now, ended.attempts
         row.started_at, row.code_version, row.usage = ended.started_at, ended.code_version, ended.usage
         row.error, row.result = ended.error, ended.result
@@ -95,6 +100,7 @@ class InMemoryRuns(Runs):
         self.contents.total(row, ended.state.value)
 
     def _wait(self, row: Row, wait: Wait, now: Moment) -> None:
+        self._leave(row)
         row.state, row.wait = after(State.LEASED, wait.move), wait
         row.waiting_since = now if wait.is_endless else None
         self.contents.note(row, None)

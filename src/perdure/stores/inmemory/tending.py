@@ -7,15 +7,17 @@ import math
 from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts
 from perdure.messages.dead import deadline_passed, waited_too_long
+from perdure.messages.limits import GateName
 from perdure.messages.message import Move, State
 from perdure.messages.store import Tended
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.queues import obstacle
 from perdure.stores.inmemory.rows import Row
+from perdure.stores.inmemory.views import held_by
 
 _AT_ONCE = 1000
 _CHANGES_KEPT_S = 24 * 3600.0
-_PLACES = (State.READY, State.LATER, State.WAITING)
+_PLACES = (State.READY, State.LATER, State.WAITING, State.HELD)
 
 __all__ = ["tend"]
 
@@ -31,12 +33,15 @@ def tend(contents: Contents, now: Moment) -> Tended:
         Tended: What was done.
     """
     _see_blocks(contents, now)
+    _regard_limits(contents)
     contents.changes[:] = [change for change in contents.changes if now - change.at <= _CHANGES_KEPT_S]
     return Tended(
         expired=_expire(contents, now),
         gave_up=_give_up(contents, now),
         due=_make_ready(contents, now),
-        next_due_at=min((row.wait.until for row in contents.rows.values() if row.wait and row.wait.until is not None), default=None),
+        next_due_at=min(
+            (row.wait.until for row in contents.rows.values() if row.state is not State.HELD and row.wait and row.wait.until), default=None
+        ),
     )
 
 
@@ -46,6 +51,16 @@ def _see_blocks(contents: Contents, now: Moment) -> None:
             route.blocked_since = None
         elif route.blocked_since is None:
             route.blocked_since = now
+
+
+def _regard_limits(contents: Contents) -> None:
+    """What can start no longer makes room for others; what can start again may come in."""
+    stuck = [row for row in contents.rows.values() if row.state is State.READY and row.gates and contents.flow.is_blocked(row)]
+    freed: set[GateName] = set()
+    for row in stuck:
+        freed |= contents.hold(row, contents.flow.over(row)[0])
+    held = {row.held_under for row in contents.rows.values() if row.state is State.HELD}
+    contents.admit(freed | {gate for gate in held if gate is not None})
 
 
 def _expire(contents: Contents, now: Moment) -> int:
@@ -60,12 +75,18 @@ def _expire(contents: Contents, now: Moment) -> int:
 def _give_up(contents: Contents, now: Moment) -> int:
     tired = [row for row in contents.rows.values() if _waits_since(contents, row, now) + row.message.max_wait_s <= now]
     for row in tired[:_AT_ONCE]:
-        _bury(contents, row, waited_too_long(row.message, wait=row.wait, blocked_by=obstacle(contents, row.route, now)))
+        _bury(
+            contents,
+            row,
+            waited_too_long(row.message, wait=row.wait, blocked_by=held_by(contents, row) or obstacle(contents, row.route, now)),
+        )
     return len(tired[:_AT_ONCE])
 
 
 def _waits_since(contents: Contents, row: Row, now: Moment) -> Moment:
     """Since when a message has waited without a stated end; now, if it does not."""
+    if row.state is State.HELD:
+        return row.held_since
     if row.state is State.READY:
         blocked = contents.routes[row.route].blocked_since
         return now if blocked is None else max(blocked, row.ready_since)

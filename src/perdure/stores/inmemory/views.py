@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from perdure.clock import Moment
 from perdure.errors.base import InvalidInput
+from perdure.messages.ids import write
+from perdure.messages.limits import held_by_limit, held_by_session
 from perdure.messages.message import State, View
 from perdure.messages.store import Filter, Page
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.queues import obstacle
 from perdure.stores.inmemory.rows import Row
 
-__all__ = ["page", "view"]
+_COUNTED = 1000  # so far a place in a line is told
+
+__all__ = ["held_by", "page", "view"]
 
 
 def view(contents: Contents, row: Row, now: Moment) -> View:
@@ -30,7 +34,9 @@ def view(contents: Contents, row: Row, now: Moment) -> View:
         attempt=row.used + (row.state is State.LEASED),
         crashes=row.crashes,
         wait=row.wait,
-        blocked_by=obstacle(contents, row.route, now) if row.state is State.READY else None,
+        blocked_by=obstacle(contents, row.route, now) if row.state is State.READY or row.held_under is not None else None,
+        held_by=held_by(contents, row),
+        position=_position(contents, row),
         worker=row.worker,
         cancelling=row.called_off,
         started_at=row.started_at,
@@ -45,6 +51,32 @@ def view(contents: Contents, row: Row, now: Moment) -> View:
         forked_step=row.origin_step,
         imported=row.origin == 0,
     )
+
+
+def held_by(contents: Contents, row: Row) -> str | None:
+    """Say what holds a message.
+
+    Args:
+        contents (Contents): What the store keeps.
+        row (Row): The message.
+
+    Returns:
+        str | None: None if it is not held.
+    """
+    if row.state is not State.HELD:
+        return None
+    if row.held_under is not None:
+        return held_by_limit(row.held_under, contents.flow.limits.get(row.held_under[:2]))
+    assert row.line is not None
+    head = contents.flow.lines[row.line][0]
+    return held_by_session(row.line[1], write(head.message.id) if head.state is State.DEAD else None)
+
+
+def _position(contents: Contents, row: Row) -> int | None:
+    if row.state is not State.HELD or row.line is None or row.held_under is not None:
+        return None
+    position = contents.flow.lines[row.line].index(row)
+    return position if position <= _COUNTED else None
 
 
 def page(contents: Contents, filter: Filter, limit: int, cursor: str | None, now: Moment) -> Page:
@@ -79,5 +111,6 @@ def _fits(row: Row, filter: Filter) -> bool:
         and filter.state in (None, row.state)
         and filter.queue in (None, row.message.queue)
         and filter.agent in (None, row.message.agent)
+        and filter.session in (None, row.message.session)
         and (filter.code is None or (row.state is State.DEAD and row.error is not None and row.error.code == filter.code))
     )

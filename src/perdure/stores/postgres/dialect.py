@@ -33,6 +33,7 @@ _WORDS = (
 _PAGE = 64
 _BY_ID = {
     *("list_all", "list_ready", "list_ready_of", "list_later", "list_later_of", "list_waiting", "list_waiting_of"),
+    *("list_held", "list_held_of", "list_session"),
     *("list_leased", "list_ended", "list_ended_of", "list_dead_code", "list_dead_code_of"),
 }
 """Read downwards from the id that is their last parameter; the id is their first column."""

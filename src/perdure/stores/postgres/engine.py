@@ -30,6 +30,7 @@ from perdure.stores.postgres.locks import WorkerLocks
 from perdure.stores.postgres.migrate import migrate
 from perdure.stores.postgres.news import News
 from perdure.stores.postgres.pool import Pool
+from perdure.stores.postgres.tagging import TagBook
 from perdure.stores.postgres.transaction import KeptNames, PostgresTransaction
 from perdure.stores.postgres.writing import Unsure, is_committed, write_once
 
@@ -63,7 +64,7 @@ class Engine:
         """Routes and tenants that are committed."""
         self._calls: set[asyncio.Task[Any]] = set()
         self._asking: asyncio.Task[None] | None = None
-        self._open: tuple[Pool, Pool, News] | None = None
+        self._open: tuple[Pool, Pool, News, TagBook] | None = None
         self._closing = False
 
     @property
@@ -84,6 +85,11 @@ class Engine:
         return self._parts()[1]
 
     @property
+    def book(self) -> TagBook:
+        """Draws tags."""
+        return self._parts()[3]
+
+    @property
     def news(self) -> News:
         """What has changed."""
         return self._parts()[2]
@@ -92,7 +98,12 @@ class Engine:
         """Open the database, creating or upgrading what is there."""
         await migrate(self.address)
         reading = max(1, self._pool // 3)
-        self._open = (Pool(self.address, max(1, self._pool - reading)), Pool(self.address, reading), News(self.address))
+        self._open = (
+            Pool(self.address, max(1, self._pool - reading)),
+            Pool(self.address, reading),
+            News(self.address),
+            TagBook(Pool(self.address, 1)),
+        )
         self._closing = False
         try:
             with border():
@@ -116,8 +127,9 @@ class Engine:
             await asyncio.gather(self._asking, return_exceptions=True)
         if self._calls:
             await asyncio.wait(self._calls, timeout=_PATIENCE_AT_CLOSE_S)
-        writing, reading, news = self._open
+        writing, reading, news, book = self._open
         self._open = None
+        await book.close()
         await news.close()
         await self.locks.close()
         await writing.close()
@@ -266,7 +278,7 @@ class Engine:
     def _out(self) -> None:
         self.outage_at = self.clock.now()
 
-    def _parts(self) -> tuple[Pool, Pool, News]:
+    def _parts(self) -> tuple[Pool, Pool, News, TagBook]:
         if self._open is None:
             raise _closed()
         return self._open

@@ -55,6 +55,30 @@ class Pool(Protocol):
         ...
 
 
+class Book(Protocol):
+    """Draws the tags of a process."""
+
+    async def draw(self, wishes: Sequence[tuple[tuple[int, int, int, int], int]]) -> list[int]:
+        """Draw tags.
+
+        Args:
+            wishes (Sequence[tuple[tuple[int, int, int, int], int]]): A line and a cost for each.
+
+        Returns:
+            list[int]: One for each.
+        """
+        ...
+
+    def leased(self, priority: int, tag: int) -> None:
+        """Note that a message was leased in order.
+
+        Args:
+            priority (int): Its priority.
+            tag (int): Its tag.
+        """
+        ...
+
+
 class Ground(Protocol):
     """What hot calls need of the engine."""
 
@@ -71,6 +95,11 @@ class Ground(Protocol):
     @property
     def clock(self) -> Clock:
         """The store's only source of time."""
+        ...
+
+    @property
+    def book(self) -> Book:
+        """Draws tags."""
         ...
 
     async def again(self, attempt: Callable[[float], Any]) -> Any:

@@ -35,7 +35,7 @@ __all__ = ["Leasing"]
 
 _LOOK, _TAKE, _SWEEP, _STRAYS = hot("look"), hot("take"), hot("sweep"), hot("strays")
 _TAKE_BACK = statement("lease_take_back")
-_TRIES = 3
+_TRIES, _LIES_AT = 3, 26  # where a row says with which priority it lay ready
 _FEW = 16
 """So many routes are looked at without asking first which of them are empty."""
 _STRAY_S = (0.0, 1.0, 5.0, 20.0)
@@ -116,15 +116,19 @@ class Leasing:
             return []
         await self._names.learn((row[9] for row in rows), (row[10] for row in rows))
         at = {head.id: place for place, head in enumerate(chosen.order)}
-        rows.sort(key=lambda row: (at.get(row[8], len(at)), row[11], row[7]))
+        rows.sort(key=lambda row: (at.get(row[8], len(at)), row[_LIES_AT], row[7]))
         leases = [self._lease(row, worker, now) for row in rows]
+        out_of_turn = {head.id for head in chosen.early}
+        for row in rows:
+            if row[8] not in out_of_turn:
+                self._ground.book.leased(row[_LIES_AT], row[7])
         self._ground.committed(max(row[0] for row in rows), [_leased(lease) for lease in leases])
         return leases
 
     def _lease(self, row: Any, worker: WorkerId, now: float) -> Lease:
         _, _, token, attempt, crashes, waiting_since, begun, _, number, route, tenant = row[:11]
         return Lease(
-            message=message_from(number, self._names.route_of[route][1:5], self._names.tenant_of[tenant], row[11:22]),
+            message=message_from(number, self._names.route_of[route][1:5], self._names.tenant_of[tenant], row[11:_LIES_AT]),
             token=token,
             worker=worker,
             attempt=attempt,

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts, LeaseLost, StoreClosed
 from perdure.messages.groups import NewGroup
+from perdure.messages.limits import Limit, LimitStatus, Scope
 from perdure.messages.message import GroupId, Lease, NewMessage, Receipt, Wait, WorkerId
 from perdure.messages.routes import Route
 from perdure.messages.store import Ended
@@ -18,6 +19,7 @@ from perdure.stores.postgres.engine import Engine
 from perdure.stores.postgres.hot import ask, hot
 from perdure.stores.postgres.interned import Interned
 from perdure.stores.postgres.leasing import Leasing
+from perdure.stores.postgres.limits import KnownLimits
 from perdure.stores.postgres.putting import Putting
 from perdure.stores.postgres.received import ReceivedMessages
 from perdure.stores.postgres.setbacks import Setbacks
@@ -37,13 +39,15 @@ class PostgresMessages(ReceivedMessages):
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
         self._ground = engine
+        self._limits = KnownLimits(engine)
         self._hot: tuple[Putting, Leasing, Endings, Setbacks] | None = None
         self._seen: tuple[object, builtins.list[Route]] = (None, [])
 
     def open(self) -> None:
         """Begin to gather calls; once the engine is open."""
         names = Interned(self._ground)
-        self._hot = (Putting(self._ground, names), Leasing(self._ground, names), Endings(self._ground), Setbacks(self._ground))
+        put = Putting(self._ground, names, self._limits)
+        self._hot = (put, Leasing(self._ground, names), Endings(self._ground), Setbacks(self._ground))
 
     async def close(self) -> None:
         """Write what was accepted, then end; before the engine is closed."""
@@ -81,6 +85,20 @@ class PostgresMessages(ReceivedMessages):
     async def done_many(self, ended: Sequence[Ended]) -> builtins.list[LeaseLost | None]:
         """End many messages well, in one commit."""
         return await self._parts()[2].done(ended)
+
+    async def set_limit(self, limit: Limit) -> LimitStatus:
+        """Let only so many run at once."""
+        try:
+            return await super().set_limit(limit)
+        finally:
+            self._limits.forget()
+
+    async def drop_limit(self, scope: Scope, name: str) -> bool:
+        """Lift a limit."""
+        try:
+            return await super().drop_limit(scope, name)
+        finally:
+            self._limits.forget()
 
     async def retry(self, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None = None, usage: Usage | None = None) -> None:
         """Use up this attempt and try again at a moment."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from perdure.messages.message import MessageId, NewMessage, Receipt
 from perdure.resources.batcher import Batcher
 from perdure.stores.postgres.hot import Event, Ground, each_apart, hot, write
 from perdure.stores.postgres.interned import Interned
+from perdure.stores.postgres.limits import KnownLimits
 from perdure.stores.postgres.text import to_kept
 from perdure.stores.sql import put as shared
 
@@ -29,10 +30,11 @@ class Putting:
     Args:
         ground (Ground): The engine.
         names (Interned): Routes and tenants.
+        limits (KnownLimits): Which there are.
     """
 
-    def __init__(self, ground: Ground, names: Interned) -> None:
-        self._ground, self._names = ground, names
+    def __init__(self, ground: Ground, names: Interned, limits: KnownLimits) -> None:
+        self._ground, self._names, self._limits = ground, names, limits
         self._batcher = Batcher(self._flush, most_items=_MOST_CALLS, most_bytes=_MOST_BYTES, flushes=2)
 
     async def put(self, messages: Sequence[NewMessage]) -> list[Receipt]:
@@ -45,7 +47,7 @@ class Putting:
             list[Receipt]: One for each.
         """
         size_bytes = shared.size_of(messages)
-        if not _is_plain(messages):
+        if not _is_plain(messages) or await self._limits.rule(messages):
             return await self._ground.write(shared.put, messages, None, size_bytes=size_bytes)
         receipts = await self._batcher.add(messages, size_bytes=size_bytes + _ROW_BYTES * len(messages))
         if receipts is None:  # its key is known: who had it first, and with what body, is read in peace
@@ -65,12 +67,13 @@ class Putting:
     async def _put(self, calls: Sequence[Sequence[NewMessage]]) -> list[list[Receipt] | BaseException | None]:
         now = self._ground.clock.now()
         await self._learn(calls, now)
-        rows, keyed = self._rows(calls)
+        rows, keyed = self._rows(calls, await self._tags(calls, now), now)
         columns = list(zip(*rows, strict=True))
         if keyed:
             found = await write(self._ground, _KEYED, now, *columns)
         else:
             found = await write(self._ground, _PLAIN, now, *columns[:-2])
+        self._limits.heard(found[0][2])
         receipts: list[list[Receipt] | BaseException | None] = []
         events: list[Event] = []
         at = 0
@@ -97,7 +100,18 @@ class Putting:
                 if new.tenant not in names.tenants:
                     await names.learn_tenant(new.tenant)
 
-    def _rows(self, calls: Sequence[Sequence[NewMessage]]) -> tuple[list[_Row], bool]:
+    async def _tags(self, calls: Sequence[Sequence[NewMessage]], now: float) -> Iterator[int]:
+        """One for each that lies ready at once."""
+        routes, tenants = self._names.routes, self._names.tenants
+        wishes = [
+            ((routes[new.queue, new.agent, new.version, new.lane, 0].id, tenants[new.tenant], new.priority, 0), new.cost)
+            for messages in calls
+            for new in messages
+            if not _is_delayed(new, now)
+        ]
+        return iter(await self._ground.book.draw(wishes) if wishes else ())
+
+    def _rows(self, calls: Sequence[Sequence[NewMessage]], tags: Iterator[int], now: float) -> tuple[list[_Row], bool]:
         routes, tenants = self._names.routes, self._names.tenants
         keyed = False
         rows: list[_Row] = []
@@ -116,6 +130,9 @@ class Putting:
                         new.due_at,
                         _encode(new.metadata) if new.metadata else None,
                         new.body,
+                        None if new.key is None else to_kept(new.key),
+                        new.cost,
+                        None if _is_delayed(new, now) else next(tags),
                         None if new.dedup_key is None else to_kept(new.dedup_key),
                         call,
                     )
@@ -131,6 +148,10 @@ def _is_plain(messages: Sequence[NewMessage]) -> bool:
             return False
         keys += new.dedup_key is not None
     return keys <= 1 and bool(messages)
+
+
+def _is_delayed(new: NewMessage, now: float) -> bool:
+    return new.due_at is not None and new.due_at > now
 
 
 def _born(id: int, new: NewMessage) -> Event:

@@ -17,8 +17,10 @@ from perdure.messages.message import State
 from perdure.stores.postgres.bridge import Runner
 from perdure.stores.postgres.dialect import own
 from perdure.stores.postgres.flags import Flags
-from perdure.stores.sql.names import Names, RouteRow
+from perdure.stores.postgres.tagging import PostgresTags, TagBook
+from perdure.stores.sql.names import CapRow, Names, RouteRow
 from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.tags import Tags
 from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["KeptNames", "Mark", "PostgresTransaction"]
@@ -28,6 +30,7 @@ _ADD, _LOCK, _IN_TURN, _COUNT = own("change_add_many"), own("change_lock"), own(
 _PAUSE_ALL, _ALL_PAUSED, _MARK, _FORGET = own("pause_all"), statement("all_paused"), own("mark_set"), own("mark_forget")
 _ALONE, _ALONE_OR_WAIT, _REACH, _READ = own("folded_lock"), own("folded_wait"), own("fold_reach"), own("fold_read")
 _SET, _TALLY, _COUNTED, _COUNTER = own("folded_set"), statement("tally_add"), own("counting_take"), statement("counter_add")
+_CAPS = own("caps_version")
 _MOST_AT_ONCE = 512
 _MARKS_KEPT_S = 3600.0
 
@@ -54,9 +57,17 @@ class KeptNames(Names):
             self._tenants = ChainMap({}, kept._tenants)
             self._tenant_names = ChainMap({}, kept._tenant_names)
 
+    def caps(self, version: int) -> dict[tuple[str, str], CapRow]:
+        """List the limits that stand."""
+        if self._kept is not None and self._kept._caps_version == version != self._caps_version:
+            self._caps, self._standing, self._caps_version = self._kept._caps, self._kept._standing, version
+        return super().caps(version)
+
     def keep(self) -> None:
         """Let the others know, now that it is committed."""
         if self._kept is not None:
+            if self._caps_version > self._kept._caps_version:
+                self._kept._caps, self._kept._standing, self._kept._caps_version = self._caps, self._standing, self._caps_version
             for name in ("_by_key", "_by_id", "_patience", "_tenants", "_tenant_names"):
                 new = getattr(self, name).maps[0]
                 if new:
@@ -71,9 +82,13 @@ class PostgresTransaction(Transaction):
         names (Names): Its routes and tenants.
         now (Moment): The store's time.
         flags (Flags): What may be used.
+        book (TagBook): Draws the tags.
     """
 
-    def __init__(self, runner: Runner, names: Names, now: Moment, flags: Flags) -> None:
+    settling_s = 10.0
+
+    def __init__(self, runner: Runner, names: Names, now: Moment, flags: Flags, book: TagBook) -> None:
+        self._book = book
         self._flags = flags
         self._numbers: Iterator[int] = iter(())
         self._next_block = 1
@@ -146,6 +161,7 @@ class PostgresTransaction(Transaction):
             if not self._flags.xids:
                 self.run(_LOCK)
             self.run(_ADD if self._flags.xids else _IN_TURN, (self.now, *map(list, zip(*rows, strict=True))))
+        self.gates.flush()
         if self._counts:
             self.run(_COUNT, (list(self._counts), list(self._counts.values())))
         if self._took:
@@ -170,3 +186,10 @@ class PostgresTransaction(Transaction):
 
     def _begin(self) -> tuple[int, int, int, int, int]:
         return (0, 0, 0, 0, 0)
+
+    def _tags(self) -> Tags:
+        return PostgresTags(self.run, self._book)
+
+    def _limits(self) -> int:
+        """The version of the limits, read when it is needed."""
+        return int(self.run(_CAPS).get)

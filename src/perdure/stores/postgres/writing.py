@@ -11,6 +11,7 @@ from perdure.stores.postgres.border import FOREIGN, is_lost
 from perdure.stores.postgres.bridge import Runner, drive
 from perdure.stores.postgres.connection import Address, Connection
 from perdure.stores.postgres.dialect import own, text_of
+from perdure.stores.postgres.tagging import TagBook
 from perdure.stores.postgres.transaction import KeptNames, Mark, PostgresTransaction
 
 __all__ = ["Unsure", "is_committed", "write_once"]
@@ -40,6 +41,11 @@ class Home(Protocol):
     names: KeptNames
 
     @property
+    def book(self) -> TagBook:
+        """Draws tags."""
+        ...
+
+    @property
     def clock(self) -> Clock:
         """The store's time."""
         ...
@@ -67,7 +73,7 @@ async def write_once(connection: Connection, make: Callable[[PostgresTransaction
     await connection.execute(f"BEGIN ISOLATION LEVEL {isolation};{home.address.preamble}")
     runner = Runner(connection)
     names = KeptNames(runner.run, home.names)
-    transaction = PostgresTransaction(runner, names, home.clock.now(), home.address.flags)
+    transaction = PostgresTransaction(runner, names, home.clock.now(), home.address.flags, home.book)
     result, failure = None, None
     try:
         result = await drive(make, transaction)

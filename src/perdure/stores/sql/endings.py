@@ -1,7 +1,7 @@
 """How a message ends, and who is told of it in the same transaction.
 
 Everything that ends a message comes by here: done, buried, cancelled, poison, a deadline, a decision. Its parent's
-run and its group hear of it before anybody else can see it, so that nobody waits for what has happened already.
+run, its group and its session hear of it before anybody else can see it, so that nobody waits for what has happened already.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ from perdure.errors.base import ErrorFacts
 from perdure.messages.message import Move, State
 from perdure.resources.usage import Usage
 from perdure.stores.sql import kin
-from perdure.stores.sql.places import Place, facts_of, leave
+from perdure.stores.sql.admission import leave
+from perdure.stores.sql.places import Place, facts_of
 from perdure.stores.sql.progress import progress_of, usage_of_steps, usage_text
+from perdure.stores.sql.sessions import leave_line
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 
@@ -53,6 +55,7 @@ def end(
     text = usage_of_steps(tx.run, place.id) if usage is None else usage_text(usage)
     tx.run(_OUTCOME, (*head, text, facts, result))
     kin.ended(tx, place, state)
+    leave_line(tx, place, state)
 
 
 def bury(tx: Transaction, place: Place, state: State, error: ErrorFacts) -> None:

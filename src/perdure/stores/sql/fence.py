@@ -29,6 +29,8 @@ class Held(NamedTuple):
     started_at: Moment
     called_off: Moment | None = None
     """Since when somebody wants it cancelled: then it becomes that, whatever its worker wants."""
+    gates: str | None = None
+    """The limits it counts under, as `admission` knows them."""
 
 
 def is_held(tx: Transaction, lease: Lease) -> bool:

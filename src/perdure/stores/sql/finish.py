@@ -11,10 +11,11 @@ from perdure.errors.base import ErrorFacts, LeaseLost
 from perdure.messages.message import Attempt, Lease, Move, State, Wait
 from perdure.messages.store import Ended
 from perdure.resources.usage import Usage
+from perdure.stores.sql.admission import enter_ready, give_back_slots
 from perdure.stores.sql.endings import end
 from perdure.stores.sql.fence import Held, is_held, take_back
 from perdure.stores.sql.mail import has_come
-from perdure.stores.sql.places import Place, enter_ready, enter_wait, facts_of
+from perdure.stores.sql.places import Place, enter_wait, facts_of
 from perdure.stores.sql.progress import keep_progress, progress_of, usage_text
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
@@ -39,6 +40,7 @@ def done(tx: Transaction, lease: Lease, result: bytes, *, usage: Usage | None, c
     facts = facts_of(tx, place, held.attempt)
     facts["took_s"] = tx.now - lease.leased_at
     state = tx.move(place.id, place.route, State.LEASED, Move.FINISH, facts)
+    give_back_slots(tx, held.gates)
     end(tx, place, state, used=held.attempt, started_at=held.started_at, usage=usage, result=result, code_version=code_version)
 
 
@@ -89,6 +91,7 @@ def retry(tx: Transaction, lease: Lease, error: ErrorFacts, *, at: Moment, step:
         before._replace(used=held.attempt, started_at=held.started_at, waiting_since=None, usage=usage_text(usage) or before.usage),
     )
     enter_wait(tx, place, Wait(why="backoff", until=at, step=step, error=error), None)
+    give_back_slots(tx, held.gates)
 
 
 def bury(tx: Transaction, lease: Lease, error: ErrorFacts, *, step: int | None, usage: Usage | None, uses_attempt: bool) -> None:
@@ -111,6 +114,7 @@ def bury(tx: Transaction, lease: Lease, error: ErrorFacts, *, step: int | None, 
         return
     state = tx.move(place.id, place.route, State.LEASED, Move.BURY, facts_of(tx, place, used, error))
     _failed(tx, lease, "bury", error, step)
+    give_back_slots(tx, held.gates)
     end(tx, place, state, used=used, started_at=held.started_at, usage=usage, error=error)
 
 
@@ -134,6 +138,7 @@ def park(tx: Transaction, lease: Lease, wait: Wait) -> None:
     since = (before.waiting_since or tx.now) if wait.is_endless else None
     keep_progress(tx, place.id, before._replace(started_at=held.started_at, waiting_since=since))
     enter_wait(tx, place, wait, since)
+    give_back_slots(tx, held.gates)
 
 
 def release(tx: Transaction, lease: Lease) -> None:
@@ -162,6 +167,8 @@ def give_back(tx: Transaction, leases: Sequence[Lease]) -> None:
 def release_held(tx: Transaction, place: Place, held: Held) -> None:
     """Let a message lie ready again whose lease has just been taken back, no crash counted; a called-off one ends.
 
+    It keeps its slots under limits.
+
     Args:
         tx (Transaction): What is being committed.
         place (Place): The message.
@@ -170,9 +177,10 @@ def release_held(tx: Transaction, place: Place, held: Held) -> None:
     if held.called_off is not None:
         cancel_held(tx, place, held, used=held.attempt - 1)
         return
-    tx.move(place.id, place.route, State.LEASED, Move.RELEASE, facts_of(tx, place, held.attempt - 1))
     keep_progress(tx, place.id, progress_of(tx.run, place.id)._replace(started_at=held.started_at))
-    enter_ready(tx, place, held.crashes)
+    state = enter_ready(tx, place, held.crashes, slots=held.gates)
+    facts = facts_of(tx, place, held.attempt - 1)
+    tx.move(place.id, place.route, State.LEASED, Move.RELEASE, facts, held=state is State.HELD)
 
 
 def cancel_held(tx: Transaction, place: Place, held: Held, *, used: int, usage: Usage | None = None) -> None:
@@ -186,6 +194,7 @@ def cancel_held(tx: Transaction, place: Place, held: Held, *, used: int, usage: 
         usage (Usage | None): All that its run used; None for the sum over its steps.
     """
     state = tx.move(place.id, place.route, State.LEASED, Move.CANCEL, facts_of(tx, place, used))
+    give_back_slots(tx, held.gates)
     end(tx, place, state, used=used, started_at=held.started_at, usage=usage)
 
 
@@ -203,7 +212,8 @@ def log_attempt(tx: Transaction, id: int, attempt: Attempt) -> None:
 def _place(tx: Transaction, lease: Lease, held: Held) -> Place:
     put = lease.message
     route = tx.names.route_by_id(held.route)
-    return Place(put.id, route, held.tenant, put.priority, put.deadline, put.max_wait_s, put.parent, put.group)
+    bounds = (put.deadline, put.max_wait_s, put.parent, put.group, put.session, put.on_dead, put.key, put.cost)
+    return Place(put.id, route, held.tenant, put.priority, *bounds)
 
 
 def _failed(tx: Transaction, lease: Lease, kind: str, error: ErrorFacts, step: int | None) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from perdure.messages.message import MessageId, Move, State, Wait
-from perdure.stores.sql.places import Place, become_ready, place_of, state_of
+from perdure.stores.sql.admission import become_ready
+from perdure.stores.sql.places import Place, place_of, state_of
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 

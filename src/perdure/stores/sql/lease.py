@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from heapq import merge
 from operator import itemgetter
-from typing import Any
+from typing import Any, Final
 
 from perdure.errors.base import WorkerFenced
 from perdure.messages.message import Lease, Move, State, WorkerId
+from perdure.messages.order import EVERY
 from perdure.messages.routes import Route
 from perdure.stores.sql.rows import message_from
 from perdure.stores.sql.statements import statement
@@ -25,10 +26,14 @@ __all__ = ["lease"]
 _URGENT, _EARLIEST, _LEAVE = statement("ready_most_urgent"), statement("ready_earliest"), statement("ready_take")
 _ALIVE, _MESSAGES, _LEASE = statement("worker_is_alive"), statement("messages_to_run"), statement("lease_add")
 _PAUSED, _CLOSED, _OCCUPIED = statement("queue_paused"), statement("lane_closed"), statement("ready_routes")
-_EVERY = 16
 _FEW = 8  # so many heads are read as fast as it is found out which there are
-_PRIORITY, _TAG, _ID, _ROUTE = 0, 1, 2, 3
-_Head = tuple[int, int, int, int]
+_PRIORITY: Final = 0
+_TAG: Final = 1
+_ID: Final = 2
+_ROUTE: Final = 3
+_GATES: Final = 4
+_PUT = 18  # so many columns say how it was put
+_Head = tuple[int, int, int, int, str | None]
 
 
 def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId) -> list[Lease]:
@@ -49,16 +54,17 @@ def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId
     if tx.run(_ALIVE, (worker,)).get is None:
         raise WorkerFenced(f"worker {worker} is not alive", hint="It must stop; whatever it still writes is refused.")
     heads = _choose(tx, _occupied(tx, [route.id for route in _open(tx, routes)]), limit)
+    tx.tags.left()
     tx.run_many(_LEAVE, [(head[_ROUTE], *head[:_ROUTE]) for head in heads])
     found = {row[0]: row for row in tx.run(_MESSAGES, (json.dumps([head[_ID] for head in heads]),))} if heads else {}
-    rows = [(found[head[_ID]], tx.number()) for head in heads]
-    tx.run_many(_LEASE, [_held(tx, row, token, worker) for row, token in rows])
-    return [_take(tx, row, token, worker) for row, token in rows]
+    rows = [(found[head[_ID]], tx.number(), head[_GATES]) for head in heads]
+    tx.run_many(_LEASE, [_held(tx, row, token, worker, gates) for row, token, gates in rows])
+    return [_take(tx, row, token, worker) for row, token, _ in rows]
 
 
-def _held(tx: Transaction, row: tuple[Any, ...], token: int, worker: WorkerId) -> tuple[Any, ...]:
-    used, crashes, started_at = row[14:17]
-    return row[0], token, worker, row[1], row[2], used + 1, crashes, tx.now, started_at or tx.now
+def _held(tx: Transaction, row: tuple[Any, ...], token: int, worker: WorkerId, gates: str | None) -> tuple[Any, ...]:
+    used, crashes, started_at = row[_PUT : _PUT + 3]
+    return row[0], token, worker, row[1], row[2], used + 1, crashes, tx.now, started_at or tx.now, gates
 
 
 def _open(tx: Transaction, routes: Sequence[Route]) -> list[Route]:
@@ -81,11 +87,11 @@ def _occupied(tx: Transaction, routes: list[int]) -> list[int]:
 def _choose(tx: Transaction, routes: list[int], limit: int) -> list[_Head]:
     chosen: dict[int, _Head] = {}
     with ExitStack() as cursors:
-        urgent = _merged(tx, cursors, _URGENT, routes, key=itemgetter(_PRIORITY, _TAG))
+        urgent = _merged(tx, cursors, _URGENT, routes, key=itemgetter(_PRIORITY, _TAG, _ID))
         earliest: Iterator[_Head] | None = None
         while len(chosen) < limit:
             stream = urgent
-            if tx.turn() % _EVERY == 0:
+            if tx.turn() % EVERY == 0:
                 earliest = earliest or _merged(tx, cursors, _EARLIEST, routes, key=itemgetter(_ID))
                 stream = earliest
             head = next((head for head in stream if head[_ID] not in chosen), None)
@@ -93,6 +99,8 @@ def _choose(tx: Transaction, routes: list[int], limit: int) -> list[_Head]:
                 break
             chosen[head[_ID]] = head
             tx.took()
+            if stream is urgent:
+                tx.tags.leased(head[_PRIORITY], head[_TAG])
     return list(chosen.values())
 
 
@@ -102,9 +110,9 @@ def _merged(tx: Transaction, cursors: ExitStack, sql: str, routes: list[int], *,
 
 
 def _take(tx: Transaction, row: tuple[Any, ...], token: int, worker: WorkerId) -> Lease:
-    used, crashes, _, waiting_since, begun = row[14:]
+    used, crashes, _, waiting_since, begun = row[_PUT:]
     route = tx.names.route_by_id(row[1])
-    message = message_from(row[0], route[1:5], tx.names.tenant_name(row[2]), row[3:14])
+    message = message_from(row[0], route[1:5], tx.names.tenant_name(row[2]), row[3:_PUT])
     facts = {
         "message": message.id,
         "agent": message.agent,

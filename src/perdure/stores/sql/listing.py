@@ -17,6 +17,7 @@ from perdure.clock import Moment
 from perdure.errors.base import InvalidInput
 from perdure.messages.message import MessageId, State
 from perdure.messages.store import Filter, Page
+from perdure.stores.sql.places import state_of
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.views import Viewer
 
@@ -25,12 +26,25 @@ __all__ = ["RANGES", "ids_of", "page"]
 RANGES = {
     name: statement(name)
     for name in (
-        *("list_all", "list_ready", "list_ready_of", "list_later", "list_later_of", "list_waiting", "list_waiting_of", "list_leased"),
+        *(
+            "list_all",
+            "list_session",
+            "list_held",
+            "list_held_of",
+            "list_ready",
+            "list_ready_of",
+            "list_later",
+            "list_later_of",
+            "list_waiting",
+            "list_waiting_of",
+            "list_leased",
+        ),
         *("list_ended", "list_ended_of", "list_dead_code", "list_dead_code_of"),
     )
 }
 """The ranges that are merged, by name; a test looks at the plan of each."""
 _ROUTES, _TENANT = statement("route_list"), statement("tenant_find")
+_FACTS = statement("message_facts")
 _NEWEST = 2**63 - 1
 
 
@@ -83,6 +97,8 @@ def ids_of(run: Run, filter: Filter, below: int, cursors: ExitStack) -> Iterator
     def ids(name: str, *given: Any) -> Iterator[int]:
         return (one for (one,) in cursors.enter_context(closing(run(RANGES[name], (*given, below)))))
 
+    if filter.session is not None:
+        return (one for one in ids("list_session", filter.session) if _fits(run, MessageId(one), filter))
     if filter == Filter():
         return ids("list_all")
     routes = [route for route, queue, agent, *_ in run(_ROUTES) if filter.queue in (None, queue) and filter.agent in (None, agent)]
@@ -96,14 +112,24 @@ def ids_of(run: Run, filter: Filter, below: int, cursors: ExitStack) -> Iterator
     return merge(*ranges, reverse=True)
 
 
+def _fits(run: Run, id: MessageId, filter: Filter) -> bool:
+    """For one of a session, which are few enough to be looked at."""
+    tenant, queue, agent, code = run(_FACTS, (id,)).fetchone()
+    return (
+        filter.tenant in (None, tenant)
+        and filter.queue in (None, queue)
+        and filter.agent in (None, agent)
+        and filter.code in (None, code)
+        and (filter.state is None or filter.state is state_of(run, id))
+    )
+
+
 def _states(filter: Filter) -> tuple[State, ...]:
     if filter.code is not None:
         return (State.DEAD,) if filter.state in (None, State.DEAD) else ()
-    if filter.state is State.HELD:
-        return ()  # nothing is held until sessions are built
     if filter.state is not None:
         return (filter.state,)
-    return (State.READY, State.LATER, State.WAITING, State.LEASED, State.DONE, State.DEAD, State.CANCELLED)
+    return (State.READY, State.LATER, State.HELD, State.WAITING, State.LEASED, State.DONE, State.DEAD, State.CANCELLED)
 
 
 def _range(ids: Any, state: State, code: str | None, tenant: int | None, route: int) -> Iterator[int]:
@@ -112,7 +138,7 @@ def _range(ids: Any, state: State, code: str | None, tenant: int | None, route: 
     found: Iterator[int]
     if code is not None:
         found = ids(f"list_dead_code{suffix}", code, *whose, route)
-    elif state in (State.READY, State.LATER, State.WAITING):
+    elif state in (State.READY, State.LATER, State.HELD, State.WAITING):
         found = ids(f"list_{state}{suffix}", *whose, route)
     else:
         found = ids(f"list_ended{suffix}", state, *whose, route)

@@ -11,6 +11,7 @@ from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts, LeaseLost, StoreClosed
 from perdure.messages.dead_letters import Edit
 from perdure.messages.groups import Group, Members, NewGroup
+from perdure.messages.limits import Limit, LimitStatus, Scope
 from perdure.messages.message import Attempt, GroupId, Lease, MessageId, NewMessage, Receipt, State, View, Wait, WorkerId
 from perdure.messages.routes import Route
 from perdure.messages.store import Change, Ended, Filter, MessageStore, Page, Pause, QueueStatus, Tended
@@ -18,6 +19,7 @@ from perdure.resources.usage import Usage
 from perdure.security.audit import Actor
 from perdure.stores.sql import finish, groups, listing, mail, obstacles, queues, reopen, tend, views
 from perdure.stores.sql import lease as leasing
+from perdure.stores.sql import limits as flow
 from perdure.stores.sql import put as putting
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.statements import Run, statement
@@ -146,6 +148,20 @@ class SqlMessages(MessageStore):
     async def close_lane(self, lane: str, *, until: Moment, why: str) -> None:
         """Let nothing of a lane start before a moment."""
         await self._engine.write(queues.close_lane, lane, until, why)
+
+    async def set_limit(self, limit: Limit) -> LimitStatus:
+        """Let only so many run at once."""
+        await self._engine.write(flow.set_limit, limit)
+        [status] = [one for one in await self.limits() if one.limit == limit] or [LimitStatus(limit=limit)]
+        return status
+
+    async def drop_limit(self, scope: Scope, name: str) -> bool:
+        """Lift a limit."""
+        return await self._engine.write(flow.drop_limit, scope, name)
+
+    async def limits(self) -> builtins.list[LimitStatus]:
+        """List the limits, by scope and name."""
+        return await self._engine.read(flow.limits)
 
     async def tend(self) -> Tended:
         """Do what time demands."""

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from perdure.stores.sql.statements import Run, statement
 
-__all__ = ["Names", "RouteRow"]
+__all__ = ["CapRow", "Names", "RouteRow"]
 
 _FIND_ROUTE, _ADD_ROUTE, _ROUTE = statement("route_find"), statement("route_add"), statement("route_get")
 _FIND_TENANT, _ADD_TENANT, _TENANT = statement("tenant_find"), statement("tenant_add"), statement("tenant_get")
-_LOWER_PATIENCE = statement("route_lower_patience")
+_LOWER_PATIENCE, _CAPS = statement("route_lower_patience"), statement("cap_list")
 
 
 class RouteRow(NamedTuple):
@@ -27,6 +27,18 @@ class RouteRow(NamedTuple):
     version: str | None
     lane: str | None
     quarantine: int
+
+
+class CapRow(NamedTuple):
+    """A limit."""
+
+    id: int
+    scope: str
+    name: str
+    at_once: int | None
+    """None: it has been lifted and goes when nobody is held under it any more."""
+    swept: int | None
+    settled_at: float
 
 
 _Key = tuple[str, str, str | None, str | None, int]
@@ -50,6 +62,9 @@ class Names:
         self._patience: MutableMapping[int, float] = {}
         self._tenants: MutableMapping[str, int] = {}
         self._tenant_names: MutableMapping[int, str] = {}
+        self._caps_version = -1
+        self._caps: dict[int, CapRow] = {}
+        self._standing: dict[tuple[str, str], CapRow] = {}
 
     def route(self, key: _Key, *, patience_s: float, now: float) -> RouteRow:
         """Find or make a route.
@@ -113,6 +128,32 @@ class Names:
         if name is None:
             name = self._tenant_names[number] = str(self._run(_TENANT, (number,)).get)
         return name
+
+    def caps(self, version: int) -> dict[tuple[str, str], CapRow]:
+        """List the limits that stand.
+
+        Args:
+            version (int): Theirs now: what was read before is read again when it is another.
+
+        Returns:
+            dict[tuple[str, str], CapRow]: By scope and name.
+        """
+        if version != self._caps_version:
+            self._caps = {row[0]: CapRow(*row) for row in self._run(_CAPS)}
+            self._standing = {(cap.scope, cap.name): cap for cap in self._caps.values() if cap.at_once is not None}
+            self._caps_version = version
+        return self._standing
+
+    def cap(self, id: int) -> CapRow:
+        """Find a limit, also one that has been lifted.
+
+        Args:
+            id (int): Its number.
+
+        Returns:
+            CapRow: It, as of the version asked for last.
+        """
+        return self._caps[id]
 
     def _know(self, row: RouteRow) -> RouteRow:
         self._by_key[row[1:]] = row

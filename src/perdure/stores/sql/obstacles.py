@@ -15,7 +15,7 @@ __all__ = ["Obstacles", "RouteBook"]
 
 _ALL_PAUSED, _ROUTES, _ROUTE = statement("all_paused"), statement("route_list"), statement("route_now")
 _NEWEST, _PAUSED, _LANES = statement("route_newest"), statement("queue_paused"), statement("lane_list")
-_ABLE, _OCCUPIED = statement("agent_able"), statement("route_occupied")
+_ABLE, _OCCUPIED, _HELD_THERE = statement("agent_able"), statement("route_occupied"), statement("held_occupied")
 _decode_queues = msgspec.json.Decoder(list[str]).decode
 
 
@@ -112,7 +112,9 @@ class RouteBook:
 
 
 def _mark(run: Run, routes: list[Route]) -> tuple[Any, ...]:
-    occupied = frozenset(route.id for route in routes if route.quarantine and run(_OCCUPIED, (route.id,)).get)
+    occupied = frozenset(
+        route.id for route in routes if route.quarantine and (run(_OCCUPIED, (route.id,)).get or run(_HELD_THERE, (route.id,)).get)
+    )
     switches = tuple(tuple(run(sql).fetchall()) for sql in (_NEWEST, _ALL_PAUSED, _PAUSED, _LANES))
     return (*switches, occupied)
 

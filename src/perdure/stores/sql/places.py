@@ -2,7 +2,8 @@
 
 Each state but the ends has a table, and a message has its row in exactly one of them. Functions here
 write that row and nothing else but the moments at which somebody must look at the message again; that
-it moved, and what that means, their callers note with `Transaction.move`.
+it moved, and what that means, their callers note with `Transaction.move`. How it becomes ready or held,
+`admission.py` says; how it ends, `ends.py`.
 """
 
 from __future__ import annotations
@@ -15,23 +16,15 @@ from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts, NotFound
 from perdure.messages.dead import QUARANTINE_AT
 from perdure.messages.ids import write
-from perdure.messages.message import MessageId, Move, State, Wait
+from perdure.messages.message import MessageId, OnDead, State, Wait
 from perdure.stores.sql.names import RouteRow
-from perdure.stores.sql.progress import keep_progress, progress_of
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["Place", "become_ready", "enter_ready", "enter_wait", "facts_of", "find", "leave", "place_of", "state_of"]
+__all__ = ["Place", "enter_wait", "entry_of", "facts_of", "find", "known_place", "place_of", "state_of", "watch_deadline"]
 
-_PLACE = statement("place_get")
-_READY, _LATER, _WAITING = (statement(f"{name}_add") for name in ("ready", "later", "waiting"))
-_LEAVE = {
-    State.READY: statement("ready_leave"),
-    State.LATER: statement("later_leave"),
-    State.WAITING: statement("waiting_leave"),
-    State.DEAD: statement("outcome_leave"),
-}
-_STATE, _WATCH = statement("state_get"), statement("expiry_add")
+_PLACE, _STATE, _WATCH = statement("place_get"), statement("state_get"), statement("expiry_add")
+_LATER, _WAITING = statement("later_add"), statement("waiting_add")
 
 
 class Place(NamedTuple):
@@ -47,6 +40,10 @@ class Place(NamedTuple):
     parent: int | None = None
     """Whose run sent it."""
     group: int | None = None
+    session: str | None = None
+    on_dead: OnDead = "continue"
+    key: str | None = None
+    cost: int = 1
 
 
 def find(tx: Transaction, id: MessageId, tenant: str | None) -> tuple[Place, State]:
@@ -83,6 +80,25 @@ def place_of(tx: Transaction, id: int) -> Place | None:
     return None if row is None else Place(id, tx.names.route_by_id(row[0]), *row[1:])
 
 
+def known_place(tx: Transaction, id: int) -> Place:
+    """Read what has to be known to move a message that is there.
+
+    Args:
+        tx (Transaction): What is being committed.
+        id (int): Which.
+
+    Returns:
+        Place: It.
+
+    Raises:
+        LookupError: It is not there: whatever named it was wrong.
+    """
+    place = place_of(tx, id)
+    if place is None:
+        raise LookupError(f"message {id} is named by another row and is not there")
+    return place
+
+
 def state_of(run: Run, id: int) -> State:
     """Tell where a message lies that exists.
 
@@ -96,31 +112,31 @@ def state_of(run: Run, id: int) -> State:
     return State(run(_STATE, (id,)).get)
 
 
-def leave(tx: Transaction, place: Place, state: State, crashes: int) -> None:
-    """Take a message out of where it lies.
-
-    Args:
-        tx (Transaction): What is being committed.
-        place (Place): The message.
-        state (State): Where it lies: ready, later, waiting or dead.
-        crashes (int): Its crashes, which say on which route it lies ready.
-    """
-    if state is State.READY:
-        tx.run(_LEAVE[state], (_entry(tx, place, crashes).id, place.id))
-    else:
-        tx.run(_LEAVE[state], (place.id,))
-
-
-def enter_ready(tx: Transaction, place: Place, crashes: int) -> None:
-    """Let a message lie ready, behind all of its priority.
+def entry_of(tx: Transaction, place: Place, crashes: int) -> RouteRow:
+    """Tell on which route a message lies ready.
 
     Args:
         tx (Transaction): What is being committed.
         place (Place): The message.
         crashes (int): Two or more send it into quarantine.
+
+    Returns:
+        RouteRow: Its own, or that one's quarantine.
     """
-    tx.run(_READY, (_entry(tx, place, crashes).id, place.priority, tx.number(), place.id, place.tenant, tx.now))
-    _watch_deadline(tx, place)
+    if crashes < QUARANTINE_AT:
+        return place.route
+    return tx.names.route((*place.route[1:5], 1), patience_s=place.max_wait_s, now=tx.now)
+
+
+def watch_deadline(tx: Transaction, place: Place) -> None:
+    """Note when somebody must look at a message because of its deadline.
+
+    Args:
+        tx (Transaction): What is being committed.
+        place (Place): The message.
+    """
+    if place.deadline is not None:
+        tx.run(_WATCH, ("deadline", place.deadline, place.id))
 
 
 def enter_wait(tx: Transaction, place: Place, wait: Wait, waiting_since: Moment | None) -> None:
@@ -139,7 +155,7 @@ def enter_wait(tx: Transaction, place: Place, wait: Wait, waiting_since: Moment 
         tx.run(_LATER, (place.id, place.route.id, place.tenant, wait.until, text))
     if waiting_since is not None:
         tx.run(_WATCH, ("patience", waiting_since + place.max_wait_s, place.id))
-    _watch_deadline(tx, place)
+    watch_deadline(tx, place)
 
 
 def facts_of(tx: Transaction, place: Place, attempt: int, error: ErrorFacts | None = None) -> dict[str, Any]:
@@ -162,31 +178,3 @@ def facts_of(tx: Transaction, place: Place, attempt: int, error: ErrorFacts | No
         "attempt": attempt,
         "code": None if error is None else error.code,
     }
-
-
-def become_ready(tx: Transaction, place: Place, state: State, move: Move) -> None:
-    """Let a message lie ready that nobody holds: its moment, or what it waited for, is there.
-
-    Args:
-        tx (Transaction): What is being committed.
-        place (Place): The message.
-        state (State): Where it lies.
-        move (Move): `DUE`, which is not told, or `WAKE`, with which its patience begins anew.
-    """
-    progress = progress_of(tx.run, place.id)
-    tx.move(place.id, place.route, state, move, facts_of(tx, place, progress.used) if move is Move.WAKE else None)
-    leave(tx, place, state, progress.crashes)
-    if move is Move.WAKE and progress.waiting_since is not None:
-        keep_progress(tx, place.id, progress._replace(waiting_since=None))
-    enter_ready(tx, place, progress.crashes)
-
-
-def _entry(tx: Transaction, place: Place, crashes: int) -> RouteRow:
-    if crashes < QUARANTINE_AT:
-        return place.route
-    return tx.names.route((*place.route[1:5], 1), patience_s=place.max_wait_s, now=tx.now)
-
-
-def _watch_deadline(tx: Transaction, place: Place) -> None:
-    if place.deadline is not None:
-        tx.run(_WATCH, ("deadline", place.deadline, place.id))

@@ -6,17 +6,22 @@ from collections.abc import Sequence
 
 import msgspec
 
-from perdure.errors.base import DedupConflict, NotYetBuilt
+from perdure.clock import Moment
+from perdure.errors.base import DedupConflict
 from perdure.messages.groups import NewGroup, wait_for_group
 from perdure.messages.message import GroupId, MessageId, NewMessage, Receipt, State, Wait
+from perdure.messages.order import in_ancestors_session, join_in_session
 from perdure.stores.sql import groups
+from perdure.stores.sql.admission import enter_ready
+from perdure.stores.sql.places import Place, facts_of, known_place, watch_deadline
 from perdure.stores.sql.progress import Progress, keep_progress
+from perdure.stores.sql.sessions import join
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["put", "put_as", "size_of"]
 
-_MESSAGE, _READY, _LATER, _WATCH = (statement(name) for name in ("message_add", "ready_add", "later_add", "expiry_add"))
+_MESSAGE, _BOUND, _LATER, _WATCH = (statement(name) for name in ("message_add", "bound_add", "later_add", "expiry_add"))
 _KNOWN, _DEDUP, _FIRST_BODY, _WAITING = (statement(n) for n in ("dedup_find", "dedup_add", "edit_first_body", "waiting_add"))
 
 
@@ -42,12 +47,7 @@ def put(tx: Transaction, messages: Sequence[NewMessage], group: NewGroup | Group
 
     Returns:
         list[Receipt]: One for each.
-
-    Raises:
-        NotYetBuilt: One has a session.
     """
-    if any(new.session is not None for new in messages):
-        raise NotYetBuilt("sessions are not built yet", hint="Put the message without `session`.")
     if group is None:
         return [_accept(tx, new) for new in messages]
     return _put_together(tx, messages, group)
@@ -58,6 +58,8 @@ def _put_together(tx: Transaction, messages: Sequence[NewMessage], group: NewGro
     if isinstance(group, NewGroup):
         number = GroupId(tx.number())
         then = group.then
+        if then is not None and then.session is not None:
+            raise join_in_session(then.session)
         join = None if then is None else _accept(tx, then, group=number, waits=wait_for_group(number))
         groups.begin(tx, number, group, tx.names.tenant(tenant), None if join is None or join.duplicate else join.id)
     else:
@@ -109,18 +111,37 @@ def _lay_down(tx: Transaction, new: NewMessage, id: int, *, group: GroupId | Non
     head = (id, tenant, route.id, new.priority, new.attempts, tx.now, new.timeout_s, new.deadline, new.max_wait_s)
     metadata = msgspec.json.encode(new.metadata) if new.metadata else None
     tx.run(_MESSAGE, (*head, new.session, new.parent, group, new.dedup_key, metadata, new.body))
-    state = State.READY
-    if waits is not None:
-        state = State.WAITING
-        tx.run(_WAITING, (id, route.id, tenant, msgspec.json.encode(waits), None))
-        tx.run(_WATCH, ("patience", tx.now + new.max_wait_s, id))
-        keep_progress(tx, id, Progress(waiting_since=tx.now))
-    elif new.due_at is not None and new.due_at > tx.now:
-        state = State.LATER
-        tx.run(_LATER, (id, route.id, tenant, new.due_at, None))
-    else:
-        tx.run(_READY, (route.id, new.priority, id, id, tenant, tx.now))
-    if new.deadline is not None:
-        tx.run(_WATCH, ("deadline", new.deadline, id))
-    facts = {"message": id, "agent": new.agent, "queue": new.queue, "tenant": new.tenant, "attempt": 0, "code": None}
-    tx.born(id, route, state, facts)
+    if new.session is not None or new.key is not None or new.cost != 1:
+        tx.run(_BOUND, (id, new.on_dead, new.key, new.cost))
+    bounds = (new.deadline, new.max_wait_s, new.parent, group, new.session, new.on_dead, new.key, new.cost)
+    place = Place(id, route, tenant, new.priority, *bounds)
+    state = _wait(tx, place, waits) if waits is not None else _enter(tx, place, new.due_at)
+    tx.born(id, route, state, facts_of(tx, place, 0))
+
+
+def _wait(tx: Transaction, place: Place, waits: Wait) -> State:
+    tx.run(_WAITING, (place.id, place.route.id, place.tenant, msgspec.json.encode(waits), None))
+    tx.run(_WATCH, ("patience", tx.now + place.max_wait_s, place.id))
+    keep_progress(tx, place.id, Progress(waiting_since=tx.now))
+    watch_deadline(tx, place)
+    return State.WAITING
+
+
+def _enter(tx: Transaction, place: Place, due_at: Moment | None) -> State:
+    if place.session is not None and place.parent is not None:
+        _refuse_ancestors(tx, place.session, place.parent)
+    if not join(tx, place, place.route, turn=place.id, due_at=due_at):
+        return State.HELD
+    if due_at is None or due_at <= tx.now:
+        return enter_ready(tx, place, 0, fresh=True)
+    tx.run(_LATER, (place.id, place.route.id, place.tenant, due_at, None))
+    watch_deadline(tx, place)
+    return State.LATER
+
+
+def _refuse_ancestors(tx: Transaction, session: str, parent: int | None) -> None:
+    while parent is not None:
+        above = known_place(tx, parent)
+        if above.session == session:
+            raise in_ancestors_session(session)
+        parent = above.parent

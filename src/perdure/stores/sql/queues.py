@@ -13,6 +13,7 @@ __all__ = ["close_lane", "counters", "notes", "pause", "statuses"]
 _SET, _PAUSED, _CLOSE = statement("queue_set"), statement("queue_list"), statement("lane_close")
 _TALLIES, _COUNTERS, _OLDEST, _ROUTES = (statement(n) for n in ("tally_list", "counter_list", "ready_oldest_since", "route_ids"))
 _NOTE, _LIFT, _NOTES = statement("pause_note"), statement("pause_lift"), statement("pause_list")
+_EARLIEST = statement("ready_earliest_since")
 _PRIORITIES = range(10)
 
 
@@ -101,7 +102,8 @@ def statuses(run: Run) -> list[QueueStatus]:
 
 
 def _oldest(run: Run, queue: str) -> Moment | None:
-    """Within a route and priority the order of leasing is the order of getting ready: ten looks a route."""
+    """Who waits longest was put earliest, or is the next of its priority: eleven looks a route."""
     routes = [route for (route,) in run(_ROUTES, (queue,)).fetchall()]
     heads = [run(_OLDEST, (route, priority)).get for route in routes for priority in _PRIORITIES]
+    heads += [run(_EARLIEST, (route,)).get for route in routes]
     return min((since for since in heads if since is not None), default=None)

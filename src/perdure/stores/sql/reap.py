@@ -10,11 +10,12 @@ from perdure.clock import Moment
 from perdure.messages.dead import POISON_AT, QUARANTINE_AT, count_crash, poison, worker_died
 from perdure.messages.message import Attempt, MessageId, Move, State, WorkerId
 from perdure.messages.registry import Reaped, WorkerCard
+from perdure.stores.sql.admission import enter_ready, give_back_slots
 from perdure.stores.sql.endings import end
 from perdure.stores.sql.engine import Locks
 from perdure.stores.sql.fence import Held
 from perdure.stores.sql.finish import cancel_held, log_attempt
-from perdure.stores.sql.places import Place, enter_ready, facts_of, place_of
+from perdure.stores.sql.places import Place, facts_of, place_of
 from perdure.stores.sql.progress import keep_progress, progress_of
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction, sees_latest
@@ -109,8 +110,9 @@ def _crash(tx: Transaction, place: Place, held: Held, worker: WorkerId) -> str:
     if crashes >= POISON_AT:
         facts = poison(crashes)
         state = tx.move(place.id, place.route, State.LEASED, Move.BURY, facts_of(tx, place, before.used, facts))
+        give_back_slots(tx, held.gates)
         end(tx, place, state, used=before.used, started_at=held.started_at, error=facts)
         return "buried"
-    tx.move(place.id, place.route, State.LEASED, Move.RELEASE, facts_of(tx, place, before.used, error))
-    enter_ready(tx, place, crashes)
+    state = enter_ready(tx, place, crashes, slots=held.gates)
+    tx.move(place.id, place.route, State.LEASED, Move.RELEASE, facts_of(tx, place, before.used, error), held=state is State.HELD)
     return "quarantined" if crashes >= QUARANTINE_AT else "released"

@@ -10,9 +10,11 @@ from perdure.messages.ids import write
 from perdure.messages.message import ENDS, MessageId, Move, State, View, Wait, after
 from perdure.security.audit import Actor
 from perdure.stores.sql import kin, letters
+from perdure.stores.sql.admission import enter_ready, leave
 from perdure.stores.sql.endings import cancel_idle
-from perdure.stores.sql.places import Place, enter_ready, enter_wait, facts_of, find, leave, place_of, state_of
+from perdure.stores.sql.places import Place, enter_wait, facts_of, find, place_of, state_of
 from perdure.stores.sql.progress import keep_progress, progress_of
+from perdure.stores.sql.sessions import join
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 from perdure.stores.sql.views import Viewer
@@ -123,12 +125,18 @@ def revive_into(tx: Transaction, place: Place, at: Moment | None) -> None:
     before = progress_of(tx.run, place.id)
     started_at, usage = tx.run(_ENDED, (place.id,)).fetchone()
     move = Move.REVIVE if at is None else Move.RECALL
-    tx.move(place.id, place.route, State.DEAD, move, facts_of(tx, place, 0))
     leave(tx, place, State.DEAD, 0)
     again = before._replace(used=0, crashes=0, revived=before.revived + 1, started_at=started_at, waiting_since=None, usage=usage)
     keep_progress(tx, place.id, again)
-    if at is None:
-        enter_ready(tx, place, 0)
-    else:
-        enter_wait(tx, place, Wait(why="paced", until=at), None)
+    new = _revived(tx, place, at)
+    tx.move(place.id, place.route, State.DEAD, move, facts_of(tx, place, 0), held=new is State.HELD)
     kin.revived(tx, place)
+
+
+def _revived(tx: Transaction, place: Place, at: Moment | None) -> State:
+    if not join(tx, place, place.route, turn=tx.number(), due_at=at):
+        return State.HELD
+    if at is None:
+        return enter_ready(tx, place, 0)
+    enter_wait(tx, place, Wait(why="paced", until=at), None)
+    return State.LATER

@@ -26,7 +26,8 @@ def message_from(id: int, route: tuple[str, str, str | None, str | None], tenant
         Message: As it was put.
     """
     queue, agent, version, lane = route
-    priority, attempts, created_at, timeout_s, deadline, max_wait_s, parent, group, dedup_key, metadata, body = columns
+    priority, attempts, created_at, timeout_s, deadline, max_wait_s, *bounds, parent, group, dedup_key, metadata, body = columns
+    session, on_dead, key, cost = bounds
     return Message(
         id=MessageId(id),
         agent=agent,
@@ -41,6 +42,10 @@ def message_from(id: int, route: tuple[str, str, str | None, str | None], tenant
         max_wait_s=max_wait_s,
         version=version,
         lane=lane,
+        session=session,
+        on_dead=on_dead or "continue",
+        key=key,
+        cost=cost or 1,
         parent=parent,
         group=group,
         metadata=_decode_metadata(metadata) if metadata else {},

@@ -17,8 +17,9 @@ from perdure.stores.sql import put as putting
 from perdure.stores.sql.endings import end
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.finish import log_attempt
+from perdure.stores.sql.admission import leave
 from perdure.stores.sql.parcels import Parcel, parcel, said_rows, talk_ref
-from perdure.stores.sql.places import Place, enter_wait, find, leave
+from perdure.stores.sql.places import Place, enter_wait, find
 from perdure.stores.sql.progress import Progress, keep_progress, progress_of, usage_text
 from perdure.stores.sql.recall import Kept, read_steps
 from perdure.stores.sql.statements import Run, statement
@@ -112,7 +113,7 @@ def _fork(tx: Transaction, id: MessageId, fork: Fork, tenant: str | None, by: Ac
 
 
 def _bring(tx: Transaction, run: Brought, packed: _Packed, by: Actor | None) -> View:
-    [receipt] = putting.put(tx, [run.message])
+    [receipt] = putting.put(tx, [msgspec.structs.replace(run.message, session=None)])  # its line is elsewhere
     keep(tx, receipt.id, packed.said)
     for step in run.record.steps:
         _bring_step(tx, receipt.id, step, packed.requests.get(step.number), packed.results.get(step.number))

@@ -14,9 +14,11 @@ from perdure.clock import Moment
 from perdure.messages.dead import deadline_passed, waited_too_long
 from perdure.messages.message import MessageId, Move, State
 from perdure.messages.store import Tended
+from perdure.stores.sql import chores, limits
+from perdure.stores.sql.admission import admit_all, become_ready
 from perdure.stores.sql.endings import bury
 from perdure.stores.sql.obstacles import Obstacles, RouteBook
-from perdure.stores.sql.places import become_ready, place_of, state_of
+from perdure.stores.sql.places import place_of, state_of
 from perdure.stores.sql.progress import progress_of
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction
@@ -28,9 +30,10 @@ _LOOK, _NEXT, _NEXT_EVENT, _BLOCKED = (statement(n) for n in ("tend_look", "late
 _TIMED_OUT = statement("waiting_due")
 _BLOCK, _SWEEPS, _SWEEP, _SWEPT = (statement(n) for n in ("route_block", "sweep_due", "sweep_bite", "sweep_done"))
 _EXPIRED, _SEEN, _DUE, _FORGET = (statement(n) for n in ("expiry_due", "expiry_seen", "later_due", "change_forget"))
+_WAITED_FOR, _HELD_SINCE = statement("gate_waited_for"), statement("held_since")
 _AT_ONCE = 1000
 _CHANGES_KEPT_S = 24 * 3600.0
-_UNHELD = (State.READY, State.LATER, State.WAITING)
+_IDLE = (State.READY, State.LATER, State.WAITING, State.HELD)
 
 
 def look(run: Run, book: RouteBook, now: Moment) -> tuple[bool, list[int], Moment | None]:
@@ -67,10 +70,25 @@ def tend(tx: Transaction, changed: Sequence[int]) -> Tended:
     for route in changed:
         tx.run(_BLOCK, (route, None if obstacles.of_id(route) is None else tx.now))
     tx.fold()
+    _regard_limits(tx, [route for route in changed if obstacles.of_id(route) != "quarantine"])
+    chores.look_after(tx)
     tx.run(_FORGET, (tx.now - _CHANGES_KEPT_S,))
     expired, gave_up = _expire(tx), _give_up(tx)
     gave_up += _sweep(tx, _AT_ONCE - gave_up)
     return Tended(expired=expired, gave_up=gave_up, due=_make_ready(tx), next_due_at=_next(tx.run))
+
+
+def _regard_limits(tx: Transaction, changed: Sequence[int]) -> None:
+    """What can start no longer makes room for others; what can start again may come in."""
+    tx.gates.forget_blocks()
+    may_admit: set[int] = set()
+    for route in sorted(changed):
+        if tx.gates.is_blocked(tx.names.route_by_id(route)):
+            may_admit |= limits.make_room(tx, route)
+        else:
+            may_admit.update(gate for (gate,) in tx.run(_WAITED_FOR, (route,)).fetchall())
+    admit_all(tx, may_admit)
+    limits.go_on(tx)
 
 
 def _expire(tx: Transaction) -> int:
@@ -78,7 +96,7 @@ def _expire(tx: Transaction) -> int:
     for at, message in tx.run(_EXPIRED, ("deadline", tx.now, _AT_ONCE)).fetchall():
         tx.run(_SEEN, ("deadline", at, message))
         place, state = place_of(tx, message), state_of(tx.run, message)
-        if place is not None and state in _UNHELD:  # who is leased now is entered again when it comes back
+        if place is not None and state in _IDLE:  # who is leased now is entered again when it comes back
             bury(tx, place, state, deadline_passed(place.deadline))
             expired += 1
     return expired
@@ -92,6 +110,11 @@ def _give_up(tx: Transaction) -> int:
         state = state_of(tx.run, message)
         if since is not None and state in {State.LATER, State.WAITING}:
             gave_up += _has_given_up(tx, message, since, None)
+    for at, message in tx.run(_EXPIRED, ("held", tx.now, _AT_ONCE - gave_up)).fetchall():
+        tx.run(_SEEN, ("held", at, message))
+        since = tx.run(_HELD_SINCE, (message,)).get
+        if since is not None:  # else it was admitted meanwhile; if it is held again, that was noted anew
+            gave_up += _has_given_up(tx, message, since, None)
     return gave_up
 
 
@@ -100,7 +123,7 @@ def _has_given_up(tx: Transaction, id: int, since: Moment, blocked_by: str | Non
     place = place_of(tx, id)
     if place is None or since + place.max_wait_s > tx.now:
         return False
-    bury(tx, place, view.state, waited_too_long(view.message, wait=view.wait, blocked_by=blocked_by))
+    bury(tx, place, view.state, waited_too_long(view.message, wait=view.wait, blocked_by=blocked_by or view.held_by))
     return True
 
 

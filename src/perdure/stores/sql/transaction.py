@@ -14,8 +14,10 @@ from typing import Any, NamedTuple, TypeVar
 from perdure.clock import Moment
 from perdure.messages.message import Move, State, after
 from perdure.security.audit import Actor, details_text
+from perdure.stores.sql.gates import Gates
 from perdure.stores.sql.names import Names, RouteRow
 from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.tags import Tags
 
 __all__ = ["Transaction", "sees_latest"]
 
@@ -37,6 +39,8 @@ _TOLD = {
     Move.ASK: "message.parked",
     Move.RELEASE: "message.released",
     Move.WAKE: "message.woken",
+    Move.HOLD: "message.held",
+    Move.ADMIT: "message.admitted",
     Move.BURY: "message.dead",
     Move.CANCEL: "message.cancelled",
     Move.REVIVE: "message.revived",
@@ -85,13 +89,19 @@ class Transaction:
         now (Moment): The store's time, the same for all that is committed together.
     """
 
+    settling_s = 0.0
+    """How long after a limit has been set somebody may still put who has not heard of it."""
+
     def __init__(self, run: Run, run_many: Run, names: Names, now: Moment) -> None:
         self.run: Run = run
         self.run_many: Run = run_many
         self.names = names
         self.now = now
         self.events: list[tuple[str, dict[str, Any]]] = []
+        self._caps = 0
         self._begun = self._begin()
+        self.tags: Tags = self._tags()
+        self.gates: Gates = Gates(run, names, self._limits)
         self.last: int
         self.change: int
         self.taken: int
@@ -174,7 +184,7 @@ class Transaction:
         self._moved(route.queue, None, state, "put")
         self.events.append(("message.put", facts))
 
-    def move(self, id: int, route: RouteRow, state: State, move: Move, facts: dict[str, Any] | None = None) -> State:
+    def move(self, id: int, route: RouteRow, state: State, move: Move, facts: dict[str, Any] | None = None, *, held: bool = False) -> State:
         """Note that a message moves; where to, `MOVES` says.
 
         Args:
@@ -183,11 +193,12 @@ class Transaction:
             state (State): Where it was.
             move (Move): What happens to it.
             facts (dict[str, Any] | None): What to tell of it; None tells nothing.
+            held (bool): Whether it is held where it would be ready.
 
         Returns:
             State: Where it is then.
         """
-        new = after(state, move)
+        new = after(state, move, held=held)
         self.change += 1
         self._changes.append(_Change(self.change, id, route, state, new, _TOTALS.get(move)))
         self._moved(route.queue, state, new, _TOTALS.get(move))
@@ -265,6 +276,8 @@ class Transaction:
                 self.run(_TALLY, (*tally, n))
         for name, n in self._counts.items():
             self.run(_COUNT, (name, n))
+        self.tags.flush()
+        self.gates.flush()
         now = (self.last, self.change, self.taken, self.worker, self.all_paused)
         if now != self._begun:
             self.run(_ADVANCE, now)
@@ -276,7 +289,8 @@ class Transaction:
             _Marks: For `back_to`.
         """
         numbers = (self.last, self.change, self.taken, self.worker, self.all_paused)
-        return numbers, len(self.events), len(self._changes), copy.copy(self._moves), copy.copy(self._counts)
+        gathered = copy.copy(self._moves), copy.copy(self._counts), self.tags.marks(), self.gates.marks()
+        return numbers, len(self.events), len(self._changes), *gathered
 
     def back_to(self, marks: _Marks) -> None:
         """Forget what a call that failed had gathered.
@@ -284,13 +298,22 @@ class Transaction:
         Args:
             marks (_Marks): From before it.
         """
-        numbers, events, changes, self._moves, self._counts = marks
+        numbers, events, changes, self._moves, self._counts, tags, gates = marks
+        self.tags.back_to(tags)
+        self.gates.back_to(gates)
         self.last, self.change, self.taken, self.worker, self.all_paused = numbers
         del self.events[events:], self._changes[changes:]
 
     def _begin(self) -> tuple[int, int, int, int, int]:
-        begun: tuple[int, int, int, int, int] = self.run(_SEQUENCE).get
-        return begun
+        last, change, taken, worker, all_paused, self._caps = self.run(_SEQUENCE).get
+        return last, change, taken, worker, all_paused
+
+    def _tags(self) -> Tags:
+        return Tags(self.run)
+
+    def _limits(self) -> int:
+        """The version of the limits; those who put see them at once here."""
+        return self._caps
 
     def _moved(self, queue: str, state: State | None, new: State | None, total: str | None) -> None:
         kind = (queue, state, new, total)

@@ -10,6 +10,7 @@ from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts, NotFound
 from perdure.messages.dead import QUARANTINE_AT
 from perdure.messages.ids import write
+from perdure.messages.limits import GateName, Scope, held_by_limit, held_by_session
 from perdure.messages.message import Attempt, Message, MessageId, State, View, Wait, WorkerId
 from perdure.resources.usage import Usage
 from perdure.stores.sql.obstacles import Obstacles
@@ -23,6 +24,8 @@ __all__ = ["Viewer", "attempts"]
 _MESSAGE, _LEASE, _OUTCOME = statement("view_message"), statement("view_lease"), statement("view_outcome")
 _LATER, _WAITING, _QUARANTINE = statement("view_later"), statement("view_waiting"), statement("route_quarantine_of")
 _ATTEMPTS, _RUN = statement("attempt_list"), statement("run_get")
+_ATTEMPTS, _HELD, _POSITION = statement("attempt_list"), statement("view_held"), statement("held_position")
+_COUNTED = 1000  # so far a place in a line is told
 _decode_wait = msgspec.json.Decoder(Wait).decode
 _decode_usage = msgspec.json.Decoder(Usage).decode
 _decode_error = msgspec.json.Decoder(ErrorFacts).decode
@@ -56,8 +59,8 @@ class Viewer:
         row = self._run(_MESSAGE, (id,)).fetchone()
         if row is None or tenant not in (None, row[2]):
             raise NotFound(f"there is no message {write(id)!r}", hint="Ids are shown by `perdure messages`.")
-        message = message_from(id, row[3:7], row[2], row[7:18])
-        progress = Progress(*row[18:])
+        message = message_from(id, row[3:7], row[2], row[7:22])
+        progress = Progress(*row[22:])
         return self._view(message, row[1], progress, state_of(self._run, id))
 
     def _view(self, message: Message, route: int, progress: Progress, state: State) -> View:
@@ -72,6 +75,8 @@ class Viewer:
             fields["wait"] = self._later(message.id)
         elif state is State.WAITING:
             fields["wait"] = _decode_wait(self._run(_WAITING, (message.id,)).get)
+        elif state is State.HELD:
+            fields |= self._held(message.id)
         elif state is State.LEASED:
             worker, attempt, started_at, called_off = self._run(_LEASE, (message.id,)).fetchone()
             cancelling = called_off is not None
@@ -99,6 +104,17 @@ class Viewer:
     def _later(self, id: int) -> Wait:
         at, text = self._run(_LATER, (id,)).fetchone()
         return Wait(why="delay", until=at) if text is None else _decode_wait(text)
+
+    def _held(self, id: int) -> dict[str, Any]:
+        route, session, tag, name, head, dead, scope, limit, key, at_once, due_at = self._run(_HELD, (id,)).fetchone()
+        if session is None:
+            return {"held_by": held_by_limit(GateName(Scope(scope), limit, key), at_once), "blocked_by": self._obstacles.of_id(route)}
+        before = 1 + self._run(_POSITION, (session, tag, _COUNTED)).get
+        return {
+            "held_by": held_by_session(name, None if dead is None else write(head)),
+            "position": before if before <= _COUNTED else None,
+            "wait": None if due_at is None else Wait(why="delay", until=due_at),
+        }
 
     def _ended(self, id: int) -> dict[str, Any]:
         used, started_at, ended_at, code_version, usage, error, result = self._run(_OUTCOME, (id,)).fetchone()

@@ -1,10 +1,11 @@
 -- name: done_many
--- The token is the fence: of a lease that was taken away nothing matches, and nothing is written for it.
+-- The token is the fence: of a lease that was taken away nothing matches, and nothing is written for it. Nor for one that
+-- has slots to give back.
 WITH found AS MATERIALIZED (
     SELECT l.ctid AS at, g.*
       FROM unnest($2::bigint[], $3::bigint[], $4::text[], $5::bytea[], $6::bytea[]) WITH ORDINALITY
         AS g (id, token, code_version, usage, result, n)
-     CROSS JOIN LATERAL (SELECT l.ctid FROM lease l WHERE l.id = g.id AND l.token = g.token OFFSET 0) l
+     CROSS JOIN LATERAL (SELECT l.ctid FROM lease l WHERE l.id = g.id AND l.token = g.token AND l.gates IS NULL OFFSET 0) l
 ), held AS MATERIALIZED (
     DELETE FROM lease l
      USING found f
@@ -34,7 +35,7 @@ WITH found AS MATERIALIZED (
                   $10::boolean[], $11::text[], $12::bytea[], $13::integer[], $14::bytea[], $15::double precision[], $16::double precision[])
       WITH ORDINALITY
         AS g (id, token, move, state, total, given_back, until, wait, endless, code, error, step, usage, deadline, max_wait_s, n)
-     CROSS JOIN LATERAL (SELECT l.ctid FROM lease l WHERE l.id = g.id AND l.token = g.token AND l.called_off IS NULL OFFSET 0) l
+     CROSS JOIN LATERAL (SELECT l.ctid FROM lease l WHERE l.id = g.id AND l.token = g.token AND l.called_off IS NULL AND l.gates IS NULL OFFSET 0) l
       LEFT JOIN LATERAL (SELECT p.waiting_since FROM progress p WHERE p.id = g.id OFFSET 0) p ON true
 ), held AS MATERIALIZED (
     DELETE FROM lease l

@@ -49,7 +49,7 @@ SELECT t.last_value, EXISTS (SELECT 1 FROM worker WHERE id = $6 AND ended_at IS 
 WITH alive AS MATERIALIZED (
     SELECT id FROM worker WHERE id = $1 AND ended_at IS NULL FOR SHARE
 ), early AS MATERIALIZED (
-    SELECT y.ctid AS at, y.priority, y.tag, y.id
+    SELECT y.ctid AS at, y.priority, y.tag, y.id, y.gates
       FROM unnest($4::bigint[], $5::integer[], $6::bigint[], $7::bigint[]) AS g (route, priority, tag, id)
      CROSS JOIN LATERAL (
         SELECT r.ctid, r.*
@@ -61,7 +61,7 @@ WITH alive AS MATERIALIZED (
     SELECT y.*
       FROM unnest($8::bigint[], $9::integer[], $10::bigint[], $11::bigint[]) AS g (route, priority, first, n)
      CROSS JOIN LATERAL (
-        SELECT r.ctid AS at, r.priority, r.tag, r.id
+        SELECT r.ctid AS at, r.priority, r.tag, r.id, r.gates
           FROM ready r
          WHERE r.route = g.route AND r.priority = g.priority AND r.tag >= g.first AND r.id <> ALL ($7)
          ORDER BY r.tag, r.id
@@ -69,23 +69,25 @@ WITH alive AS MATERIALIZED (
            FOR UPDATE SKIP LOCKED) y
      WHERE EXISTS (SELECT 1 FROM alive)
 ), head AS MATERIALIZED (
-    SELECT row_number() OVER () AS n, h.at, h.tag, coalesce(p.used, 0) + 1 AS attempt, coalesce(p.crashes, 0) AS crashes,
+    SELECT row_number() OVER () AS n, h.at, h.tag, h.gates, h.priority AS lay_at, b.on_dead, b.key, b.cost, coalesce(p.used, 0) + 1 AS attempt, coalesce(p.crashes, 0) AS crashes,
            p.started_at, p.waiting_since, p.id IS NOT NULL AS begun, m.*
       FROM (SELECT * FROM early UNION ALL SELECT * FROM urgent) h
      CROSS JOIN LATERAL (SELECT * FROM message m WHERE m.id = h.id OFFSET 0) m
       LEFT JOIN LATERAL (SELECT * FROM progress p WHERE p.id = h.id OFFSET 0) p ON true
+      LEFT JOIN LATERAL (SELECT * FROM bound b WHERE b.id = h.id OFFSET 0) b ON true
 ), gone AS (
     DELETE FROM ready r USING head h WHERE r.ctid = h.at
 ), leased AS (
-    INSERT INTO lease (id, token, worker, route, tenant, attempt, crashes, leased_at, started_at)
-    SELECT id, $3 + n, $1, route, tenant, attempt, crashes, $2, coalesce(started_at, $2) FROM head
+    INSERT INTO lease (id, token, worker, route, tenant, attempt, crashes, leased_at, started_at, gates)
+    SELECT id, $3 + n, $1, route, tenant, attempt, crashes, $2, coalesce(started_at, $2), gates FROM head
 ), told AS (
     INSERT INTO change (seq, id, route, at, was, state)
     SELECT (SELECT change_seq()) + n, id, route, $2, 'ready', 'leased' FROM head
 )
 SELECT (SELECT change_seq()) + n, CASE WHEN n = 1 THEN setval('taken', (SELECT last_value FROM taken) + (SELECT count(*) FROM head)) END,
        $3 + n, attempt, crashes, waiting_since, begun, tag, id, route, tenant,
-       priority, attempts, created_at, timeout_s, deadline, max_wait_s, parent, grp, dedup_key, metadata, body
+       priority, attempts, created_at, timeout_s, deadline, max_wait_s, session, on_dead, key, cost, parent, grp, dedup_key, metadata, body,
+       lay_at
   FROM head;
 
 -- name: sweep

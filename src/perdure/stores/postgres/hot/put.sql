@@ -3,14 +3,16 @@
 WITH given AS MATERIALIZED (
     SELECT nextval('number') AS id, (SELECT change_seq()) + g.n AS seq, coalesce(g.due_at > $1, false) AS delayed, g.*
       FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::double precision[], $7::double precision[],
-                  $8::double precision[], $9::double precision[], $10::bytea[], $11::bytea[])
-      WITH ORDINALITY AS g (tenant, route, priority, attempts, timeout_s, deadline, max_wait_s, due_at, metadata, body, n)
+                  $8::double precision[], $9::double precision[], $10::bytea[], $11::bytea[], $12::text[], $13::bigint[], $14::bigint[])
+      WITH ORDINALITY AS g (tenant, route, priority, attempts, timeout_s, deadline, max_wait_s, due_at, metadata, body, key, cost, tag, n)
 ), born AS (
     INSERT INTO message (id, tenant, route, priority, attempts, created_at, timeout_s, deadline, max_wait_s, metadata, body)
     SELECT id, tenant, route, priority, attempts, $1, timeout_s, deadline, max_wait_s, metadata, body FROM given
 ), at_once AS (
     INSERT INTO ready (route, priority, tag, id, tenant, since)
-    SELECT route, priority, id, id, tenant, $1 FROM given WHERE NOT delayed
+    SELECT route, priority, tag, id, tenant, $1 FROM given WHERE NOT delayed
+), bonds AS (
+    INSERT INTO bound (id, on_dead, key, cost) SELECT id, 'continue', key, cost FROM given WHERE key IS NOT NULL OR cost <> 1
 ), at_a_moment AS (
     INSERT INTO later (id, route, tenant, at) SELECT id, route, tenant, due_at FROM given WHERE delayed
 ), watched AS (
@@ -19,7 +21,7 @@ WITH given AS MATERIALIZED (
     INSERT INTO change (seq, id, route, at, state, total)
     SELECT seq, id, route, $1, CASE WHEN delayed THEN 'later' ELSE 'ready' END, 'put' FROM given
 )
-SELECT id, seq FROM given ORDER BY n;
+SELECT id, seq, (SELECT caps FROM origin) FROM given ORDER BY n;
 
 -- name: put_keyed
 -- The same with keys, at most one a call. Whose key is known already, or is put by somebody at this very moment, puts
@@ -28,8 +30,10 @@ SELECT id, seq FROM given ORDER BY n;
 WITH given AS MATERIALIZED (
     SELECT nextval('number') AS id, (SELECT change_seq()) + g.n AS seq, coalesce(g.due_at > $1, false) AS delayed, g.*
       FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::double precision[], $7::double precision[],
-                  $8::double precision[], $9::double precision[], $10::bytea[], $11::bytea[], $12::text[], $13::integer[])
-      WITH ORDINALITY AS g (tenant, route, priority, attempts, timeout_s, deadline, max_wait_s, due_at, metadata, body, dedup_key, call, n)
+                  $8::double precision[], $9::double precision[], $10::bytea[], $11::bytea[], $12::text[], $13::bigint[], $14::bigint[],
+                  $15::text[], $16::integer[])
+      WITH ORDINALITY AS g (tenant, route, priority, attempts, timeout_s, deadline, max_wait_s, due_at, metadata, body, key, cost, tag, dedup_key,
+            call, n)
 ), claimed AS (
     INSERT INTO dedup (tenant, key, id)
     SELECT tenant, dedup_key, id FROM given WHERE dedup_key IS NOT NULL ORDER BY tenant, dedup_key, id
@@ -44,7 +48,9 @@ WITH given AS MATERIALIZED (
     SELECT id, tenant, route, priority, attempts, $1, timeout_s, deadline, max_wait_s, dedup_key, metadata, body FROM fresh
 ), at_once AS (
     INSERT INTO ready (route, priority, tag, id, tenant, since)
-    SELECT route, priority, id, id, tenant, $1 FROM fresh WHERE NOT delayed
+    SELECT route, priority, tag, id, tenant, $1 FROM fresh WHERE NOT delayed
+), bonds AS (
+    INSERT INTO bound (id, on_dead, key, cost) SELECT id, 'continue', key, cost FROM fresh WHERE key IS NOT NULL OR cost <> 1
 ), at_a_moment AS (
     INSERT INTO later (id, route, tenant, at) SELECT id, route, tenant, due_at FROM fresh WHERE delayed
 ), watched AS (
@@ -53,4 +59,4 @@ WITH given AS MATERIALIZED (
     INSERT INTO change (seq, id, route, at, state, total)
     SELECT seq, id, route, $1, CASE WHEN delayed THEN 'later' ELSE 'ready' END, 'put' FROM fresh
 )
-SELECT CASE WHEN call NOT IN (SELECT call FROM known) THEN id END AS id, seq FROM given ORDER BY n;
+SELECT CASE WHEN call NOT IN (SELECT call FROM known) THEN id END AS id, seq, (SELECT caps FROM origin) FROM given ORDER BY n;

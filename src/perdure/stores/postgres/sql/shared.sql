@@ -13,10 +13,10 @@ INSERT INTO request (step, data) VALUES (?, ?) ON CONFLICT (step) DO UPDATE SET 
 
 -- name: ready_most_urgent
 -- In pages: behind the common parameter comes the key of the last row of the page before.
-SELECT priority, tag, id, route FROM ready WHERE route = ? AND (priority, tag, id) > (?, ?, ?) ORDER BY priority, tag, id;
+SELECT priority, tag, id, route, gates FROM ready WHERE route = ? AND (priority, tag, id) > (?, ?, ?) ORDER BY priority, tag, id;
 
 -- name: ready_earliest
-SELECT priority, tag, id, route FROM ready WHERE route = ?1 AND id > ?4 AND ?2::bigint IS NOT NULL AND ?3::bigint IS NOT NULL ORDER BY id;
+SELECT priority, tag, id, route, gates FROM ready WHERE route = ?1 AND id > ?4 AND ?2::bigint IS NOT NULL AND ?3::bigint IS NOT NULL ORDER BY id;
 
 -- name: memory_stats
 SELECT count(*), coalesce(sum(length(value)), 0)::bigint FROM memory WHERE tenant = ? AND space = ?;

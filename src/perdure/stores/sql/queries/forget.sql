@@ -2,6 +2,12 @@
 -- Ids come as one JSON list, so that a bite costs one statement for each table.
 DELETE FROM attempt WHERE message IN (SELECT value FROM json_each(?));
 
+-- name: forget_bounds
+DELETE FROM bound WHERE id IN (SELECT value FROM json_each(?));
+
+-- name: session_heads
+SELECT head FROM session WHERE head IN (SELECT value FROM json_each(?));
+
 -- name: forget_progress
 DELETE FROM progress WHERE id IN (SELECT value FROM json_each(?));
 

@@ -19,6 +19,20 @@ SELECT id FROM waiting WHERE route = ? AND id < ? ORDER BY id DESC;
 -- name: list_waiting_of
 SELECT id FROM waiting WHERE tenant = ? AND route = ? AND id < ? ORDER BY id DESC;
 
+-- name: list_held
+SELECT id FROM held WHERE route = ? AND id < ? ORDER BY id DESC;
+
+-- name: list_held_of
+SELECT id FROM held WHERE tenant = ? AND route = ? AND id < ? ORDER BY id DESC;
+
+-- name: list_session
+SELECT id FROM message WHERE session = ? AND id < ? ORDER BY id DESC;
+
+-- name: message_facts
+SELECT t.name, r.queue, r.agent, (SELECT code FROM outcome WHERE id = m.id AND state = 'dead')
+  FROM message m JOIN tenant t ON t.id = m.tenant JOIN route r ON r.id = m.route
+ WHERE m.id = ?;
+
 -- name: list_leased
 -- All of them: no more than the workers have slots.
 SELECT id, route, tenant FROM lease WHERE id < ? ORDER BY id DESC;

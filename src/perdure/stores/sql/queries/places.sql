@@ -1,13 +1,17 @@
 -- name: place_get
-SELECT route, tenant, priority, deadline, max_wait_s, parent, grp FROM message WHERE id = ?;
+SELECT m.route, m.tenant, m.priority, m.deadline, m.max_wait_s, m.parent, m.grp,
+       m.session, ifnull(b.on_dead, 'continue'), b.key, ifnull(b.cost, 1)
+  FROM message m LEFT JOIN bound b ON b.id = m.id
+ WHERE m.id = ?;
 
 -- name: state_get
--- Five looks by primary key at most; who is in none of them lies ready.
+-- Six looks by primary key at most; who is in none of them lies ready.
 SELECT coalesce(
     (SELECT state FROM outcome WHERE id = ?1),
     (SELECT 'leased' FROM lease WHERE id = ?1),
     (SELECT 'later' FROM later WHERE id = ?1),
     (SELECT 'waiting' FROM waiting WHERE id = ?1),
+    (SELECT 'held' FROM held WHERE id = ?1),
     'ready');
 
 -- name: progress_get
@@ -18,11 +22,14 @@ INSERT OR REPLACE INTO progress (id, used, crashes, results, revived, started_at
 VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- name: ready_add
-INSERT INTO ready (route, priority, tag, id, tenant, since) VALUES (?, ?, ?, ?, ?, ?);
+INSERT INTO ready (route, priority, tag, id, tenant, since, gates) VALUES (?, ?, ?, ?, ?, ?, ?);
 
 -- name: ready_leave
 -- For whoever moves a message without having leased it. Left alone, the planner walks the whole route.
-DELETE FROM ready INDEXED BY ready_by_route WHERE route = ? AND id = ?;
+DELETE FROM ready INDEXED BY ready_by_route WHERE route = ? AND id = ? RETURNING gates;
+
+-- name: ready_get
+SELECT since, gates FROM ready INDEXED BY ready_by_route WHERE route = ? AND id = ?;
 
 -- name: later_add
 INSERT INTO later (id, route, tenant, at, wait) VALUES (?, ?, ?, ?, ?);
@@ -49,7 +56,7 @@ INSERT OR IGNORE INTO expiry (kind, at, id) VALUES (?, ?, ?);
 
 -- name: lease_take_back
 -- The token is the fence: of a lease that was taken away nothing matches.
-DELETE FROM lease WHERE id = ? AND token = ? RETURNING route, tenant, attempt, crashes, started_at, called_off;
+DELETE FROM lease WHERE id = ? AND token = ? RETURNING route, tenant, attempt, crashes, started_at, called_off, gates;
 
 -- name: lease_check
 SELECT coalesce(called_off, 0) FROM lease WHERE id = ? AND token = ?;

@@ -3,6 +3,9 @@ INSERT INTO message (id, tenant, route, priority, attempts, created_at, timeout_
                      session, parent, grp, dedup_key, metadata, body)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
+-- name: bound_add
+INSERT INTO bound (id, on_dead, key, cost) VALUES (?, ?, ?, ?);
+
 -- name: dedup_find
 SELECT m.id, r.agent, m.body
   FROM dedup d JOIN message m ON m.id = d.id JOIN route r ON r.id = m.route

@@ -39,6 +39,9 @@ SELECT 1 FROM ready WHERE route = ? LIMIT 1;
 -- name: ready_oldest_since
 SELECT since FROM ready WHERE route = ? AND priority = ? ORDER BY tag LIMIT 1;
 
+-- name: ready_earliest_since
+SELECT since FROM ready WHERE route = ? ORDER BY id LIMIT 1;
+
 -- name: agent_able
 -- Of the dead no rows are left in `worker_agent`.
 SELECT a.agent, a.version, w.quarantine, w.queues FROM worker_agent a JOIN worker w ON w.id = a.worker WHERE w.ended_at IS NULL;

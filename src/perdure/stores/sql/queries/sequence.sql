@@ -1,5 +1,5 @@
 -- name: sequence_get
-SELECT last, change, taken, worker, all_paused FROM sequence WHERE one = 1;
+SELECT last, change, taken, worker, all_paused, caps FROM sequence WHERE one = 1;
 
 -- name: sequence_set
 UPDATE sequence SET last = ?, change = ?, taken = ?, worker = ?, all_paused = ? WHERE one = 1;

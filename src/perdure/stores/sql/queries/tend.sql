@@ -4,6 +4,10 @@ SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1)
     OR EXISTS (SELECT 1 FROM waiting WHERE until <= ?1)
     OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'deadline' AND at <= ?1)
     OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'patience' AND at <= ?1)
+    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'held' AND at <= ?1)
+    OR EXISTS (SELECT 1 FROM cap WHERE swept IS NOT NULL OR at_once IS NULL)
+    OR EXISTS (SELECT 1 FROM gate WHERE dirty = 1)
+    OR EXISTS (SELECT 1 FROM chore WHERE at > 0 AND at <= ?1)
     OR EXISTS (SELECT 1 FROM route WHERE sweep_at <= ?1)
     OR ifnull((SELECT at FROM change ORDER BY seq LIMIT 1) < ?2, 0);
 

@@ -44,4 +44,4 @@ SELECT card FROM agent WHERE name = ?;
 SELECT card FROM agent ORDER BY name;
 
 -- name: lease_take_all
-DELETE FROM lease WHERE worker = ? RETURNING id, route, tenant, attempt, crashes, started_at, called_off;
+DELETE FROM lease WHERE worker = ? RETURNING id, route, tenant, attempt, crashes, started_at, called_off, gates;

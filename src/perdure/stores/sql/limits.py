@@ -1,0 +1,237 @@
+"""Limits: set and lifted while everything runs.
+
+A new limit finds messages that are ready or leased already. Those leased count under it; those ready are looked
+through in the order of putting, and keep their place while there is room or are held. The look goes on in bites:
+`cap.swept` says how far it has come.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from heapq import merge
+from itertools import islice
+from operator import itemgetter
+from typing import Any
+
+from perdure.messages.limits import Limit, LimitStatus, Scope
+from perdure.messages.message import Move, State
+from perdure.stores.sql.admission import admit, admit_all, hold
+from perdure.stores.sql.gates import ids_in, text_of
+from perdure.stores.sql.names import CapRow
+from perdure.stores.sql.places import facts_of, known_place
+from perdure.stores.sql.progress import progress_of
+from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.transaction import Transaction
+
+__all__ = ["drop_limit", "go_on", "limits", "make_room", "reconcile", "set_limit"]
+
+_LIST, _GET, _ADD, _SET = statement("cap_list"), statement("cap_get"), statement("cap_add"), statement("cap_set")
+_SWEPT, _DROP, _STATUS, _CHANGED = statement("cap_swept"), statement("cap_drop"), statement("cap_status"), statement("caps_changed")
+_GATES_OF, _DIRTY = statement("gate_all"), statement("gate_dirty")
+_LEASED, _READY, _READY_OF = statement("sweep_leased"), statement("sweep_ready"), statement("sweep_ready_of")
+_LEASE_GATES, _READY_GATES, _LIMITED = statement("lease_set_gates"), statement("ready_set_gates"), statement("ready_limited")
+_LEAVE, _ROUTES, _TENANT = statement("ready_leave"), statement("route_list"), statement("tenant_find")
+_IN_READY, _IN_LEASE, _IN_HELD, _NUMBERS = (statement(name) for name in ("gates_ready", "gates_leased", "gates_held", "gate_numbers"))
+_GATE_DROP, _PLACE = statement("gate_drop"), statement("ready_place")
+_BITE = 1000
+
+
+def limits(run: Run) -> list[LimitStatus]:
+    """List the limits.
+
+    Args:
+        run (Run): Of a reader.
+
+    Returns:
+        list[LimitStatus]: By scope and name.
+    """
+    return [
+        LimitStatus(limit=Limit(scope=Scope(scope), name=name, at_once=at_once), used=used, held=held)
+        for scope, name, at_once, used, held in run(_STATUS)
+    ]
+
+
+def set_limit(tx: Transaction, limit: Limit) -> None:
+    """Let only so many run at once.
+
+    Args:
+        tx (Transaction): What is being committed.
+        limit (Limit): In place of the one of its scope and name.
+    """
+    row = tx.run(_GET, (limit.scope, limit.name)).fetchone()
+    cap = CapRow(*(row or tx.run(_ADD, (limit.scope, limit.name, limit.at_once)).fetchone()))
+    new = row is None or cap.at_once is None
+    tx.run(_SET, (cap.id, limit.at_once))
+    if new:
+        cap = cap._replace(swept=0, settled_at=tx.now + tx.settling_s)
+    tx.gates.changed(tx.run(_CHANGED).get)
+    if new:
+        _sweep(tx, cap, _BITE)
+    _open(tx, cap)
+
+
+def drop_limit(tx: Transaction, scope: Scope, name: str) -> bool:
+    """Lift a limit.
+
+    Args:
+        tx (Transaction): What is being committed.
+        scope (Scope): Of what kind.
+        name (str): Of whom.
+
+    Returns:
+        bool: Whether there was one.
+    """
+    row = tx.run(_GET, (scope, name)).fetchone()
+    if row is None or CapRow(*row).at_once is None:
+        return False
+    cap = CapRow(*row)
+    tx.run(_SET, (cap.id, None))
+    tx.run(_SWEPT, (cap.id, None, 0.0))
+    tx.gates.changed(tx.run(_CHANGED).get)
+    _open(tx, cap)
+    _forget_lifted(tx, cap.id)
+    return True
+
+
+def go_on(tx: Transaction) -> None:
+    """Go on with what was too much for one transaction: a bite of each.
+
+    Args:
+        tx (Transaction): What is being committed.
+    """
+    for row in tx.run(_LIST).fetchall():
+        cap = CapRow(*row)
+        if cap.swept is not None:
+            _sweep(tx, cap, _BITE)
+    left = _BITE
+    for (gate,) in tx.run(_DIRTY, (_BITE,)).fetchall():
+        if left > 0:
+            left -= admit(tx, gate, most=left)
+    for row in tx.run(_LIST).fetchall():
+        cap = CapRow(*row)
+        if cap.at_once is None:
+            _forget_lifted(tx, cap.id)
+
+
+def make_room(tx: Transaction, route: int) -> set[int]:
+    """Hold what is ready under a limit on a route where nothing can start, so that others have its place.
+
+    Args:
+        tx (Transaction): What is being committed.
+        route (int): One that has just been found blocked.
+
+    Returns:
+        set[int]: The counts that have room for others now.
+    """
+    freed: set[int] = set()
+    for id, priority, tag, text in tx.run(_LIMITED, (route, _BITE)).fetchall():
+        place = known_place(tx, id)
+        over = tx.gates.over(place.route, place.tenant, place.key)
+        if over:
+            tx.gates.count(ids_in(text), used=-1)
+            freed.update(ids_in(text))
+            _hold(tx, id, route, priority, tag, over[0])
+    return freed
+
+
+def reconcile(tx: Transaction) -> int:
+    """Count again what is kept in numbers; they differ only if something has gone wrong.
+
+    Args:
+        tx (Transaction): What is being committed.
+
+    Returns:
+        int: How many were wrong; they are right now.
+    """
+    used = Counter(gate for sql in (_IN_READY, _IN_LEASE) for (text,) in tx.run(sql) for gate in ids_in(text))
+    held = dict(tx.run(_IN_HELD).fetchall())
+    wrong = 0
+    for id, was_used, was_held in tx.run(_NUMBERS).fetchall():
+        now = (used[id], held.get(id, 0))
+        if now != (was_used, was_held):
+            wrong += 1
+            tx.gates.count([id], used=now[0] - was_used, held=now[1] - was_held)
+            tx.gates.mark(id, dirty=True)
+    return wrong
+
+
+def _open(tx: Transaction, cap: CapRow) -> None:
+    """Whoever waits for this limit may come in, a bite of them at once."""
+    gates = [gate for (gate,) in tx.run(_GATES_OF, (cap.id,)).fetchall()]
+    waited_for = sorted((gate for gate in gates if (known := tx.gates.get(gate)) and known.held), key=tx.gates.name)
+    left = _BITE
+    for gate in waited_for:
+        if left > 0:
+            left -= admit(tx, gate, most=left)
+        else:
+            tx.gates.mark(gate, dirty=True)
+
+
+def _forget_lifted(tx: Transaction, cap: int) -> None:
+    gates = [gate for (gate,) in tx.run(_GATES_OF, (cap,)).fetchall()]
+    if any((known := tx.gates.get(gate)) and known.held for gate in gates):
+        return
+    for gate in gates:
+        tx.gates.forget(gate)
+        tx.run(_GATE_DROP, (gate,))
+    tx.run(_DROP, (cap,))
+    tx.gates.changed(tx.run(_CHANGED).get)
+
+
+def _count_leased(tx: Transaction, cap: CapRow) -> None:
+    for id, text in tx.run(_LEASED).fetchall():
+        gate = _gate_of(tx, cap, id)
+        if gate is not None and gate not in ids_in(text):
+            tx.gates.count([gate], used=1)
+            tx.run(_LEASE_GATES, (id, text_of([*ids_in(text), gate])))
+
+
+def _sweep(tx: Transaction, cap: CapRow, bite: int) -> None:
+    """Count what is leased, then look through what lies ready, those put first first."""
+    if not cap.swept:
+        _count_leased(tx, cap)
+    freed: set[int] = set()
+    with ExitStack() as cursors:
+        rows = list(islice(merge(*_ranges(tx, cap, cursors, bite), key=itemgetter(0)), bite))
+    for id, route, text in rows:
+        gate, had = _gate_of(tx, cap, id), ids_in(text)
+        if gate is None or gate in had:
+            continue
+        entry = tx.names.route_by_id(route)
+        if not tx.gates.is_full(gate) and not tx.gates.is_blocked(entry):
+            tx.gates.count([gate], used=1)
+            tx.run(_READY_GATES, (route, id, text_of([*had, gate])))
+            continue
+        priority, tag = tx.run(_PLACE, (route, id)).fetchone()
+        tx.gates.count(had, used=-1)
+        freed.update(had)
+        _hold(tx, id, route, priority, tag, gate)
+    again = 0 if tx.now < cap.settled_at else None
+    tx.run(_SWEPT, (cap.id, rows[-1][0] if len(rows) == bite else again, cap.settled_at))
+    admit_all(tx, freed)
+
+
+def _ranges(tx: Transaction, cap: CapRow, cursors: ExitStack, bite: int) -> Iterator[Any]:
+    tenant = tx.run(_TENANT, (cap.name,)).get if cap.scope == Scope.TENANT else None
+    for route, queue, agent, *_ in tx.run(_ROUTES).fetchall():
+        fits = {Scope.QUEUE: queue == cap.name, Scope.AGENT: agent == cap.name, Scope.KEY: queue == cap.name}
+        if cap.scope == Scope.TENANT and tenant is not None:
+            yield cursors.enter_context(closing(tx.run(_READY_OF, (tenant, route, cap.swept, bite))))
+        elif fits.get(Scope(cap.scope)):
+            yield cursors.enter_context(closing(tx.run(_READY, (route, cap.swept, bite))))
+
+
+def _gate_of(tx: Transaction, cap: CapRow, id: int) -> int | None:
+    """The count of one limit that a message has to be in, if any."""
+    place = known_place(tx, id)
+    return next((gate for gate in tx.gates.over(place.route, place.tenant, place.key) if tx.gates.cap_of(gate) == cap.id), None)
+
+
+def _hold(tx: Transaction, id: int, route: int, priority: int, tag: int, gate: int) -> None:
+    place = known_place(tx, id)
+    tx.tags.left()
+    tx.run(_LEAVE, (route, id)).get
+    hold(tx, place, tx.names.route_by_id(route), priority, tag, gate)
+    tx.move(id, place.route, State.READY, Move.HOLD, facts_of(tx, place, progress_of(tx.run, id).used))

@@ -1,0 +1,132 @@
+"""Fair tags in one transaction: what it reads of clocks and tenants it reads once, and writes once before the commit."""
+
+from __future__ import annotations
+
+from perdure.messages.order import clock_at, tag_admitted, tag_after
+from perdure.stores.sql.statements import Run, statement
+
+__all__ = ["Tags"]
+
+_CLOCK, _HEAD, _LAST = statement("clock_get"), statement("ready_head_tag"), statement("fair_get")
+_SET_CLOCK, _SET_LAST = statement("clock_set"), statement("fair_set")
+_Line = tuple[int, int, int, int]
+"""Route, tenant, priority, and 1 for those that come back."""
+_Marks = tuple[dict[int, int], set[int], dict[_Line, int], set[_Line]]
+
+
+class Tags:
+    """Draws tags (`messages/order.py`).
+
+    Args:
+        run (Run): Of the transaction.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self._run: Run = run
+        self._clocks: dict[int, int] = {}
+        self._moved: set[int] = set()
+        self._lasts: dict[_Line, int] = {}
+        self._drawn: set[_Line] = set()
+        self._here: dict[tuple[int, int], int] = {}
+
+    def fresh(self, route: int, tenant: int, priority: int, cost: int) -> int:
+        """Draw the tag of a message that comes for the first time.
+
+        Args:
+            route (int): Where it will lie ready.
+            tenant (int): Whose it is.
+            priority (int): With which.
+            cost (int): How much of its share it takes.
+
+        Returns:
+            int: Behind all its tenant has put there.
+        """
+        return self._draw((route, tenant, priority, 0), cost)
+
+    def again(self, route: int, tenant: int, priority: int, cost: int) -> int:
+        """Draw the tag of a message that comes back.
+
+        Args:
+            route (int): Where it will lie ready.
+            tenant (int): Whose it is.
+            priority (int): With which.
+            cost (int): How much of its share it takes.
+
+        Returns:
+            int: Behind all of its tenant that came back there.
+        """
+        return self._draw((route, tenant, priority, 1), cost)
+
+    def admitted(self, route: int, priority: int, tag: int) -> int:
+        """Choose the tag of a message that was held.
+
+        Args:
+            route (int): Where it will lie ready.
+            priority (int): With which.
+            tag (int): The one it got when it came.
+
+        Returns:
+            int: Not behind the clock.
+        """
+        return tag_admitted(self._clock_at(route, priority), tag)
+
+    def leased(self, priority: int, tag: int) -> None:
+        """Note that a message was leased in order.
+
+        Args:
+            priority (int): Its priority.
+            tag (int): Its tag.
+        """
+        self._here.clear()
+        if tag > self._clock(priority):
+            self._clocks[priority] = tag
+            self._moved.add(priority)
+
+    def left(self) -> None:
+        """Note that something lies ready no more, which may have been the head of its route."""
+        self._here.clear()
+
+    def flush(self) -> None:
+        """Write what was drawn."""
+        for priority in self._moved:
+            self._run(_SET_CLOCK, (priority, self._clocks[priority]))
+        for line in self._drawn:
+            self._run(_SET_LAST, (*line, self._lasts[line]))
+
+    def marks(self) -> _Marks:
+        """Remember what is gathered so far.
+
+        Returns:
+            _Marks: For `back_to`.
+        """
+        return dict(self._clocks), set(self._moved), dict(self._lasts), set(self._drawn)
+
+    def back_to(self, marks: _Marks) -> None:
+        """Forget what a call that failed had gathered.
+
+        Args:
+            marks (_Marks): From before it.
+        """
+        self._clocks, self._moved, self._lasts, self._drawn = marks
+        self._here.clear()
+
+    def _draw(self, line: _Line, cost: int) -> int:
+        last = self._lasts.get(line)
+        if last is None:
+            last = self._run(_LAST, line).get or 0
+        self._drawn.add(line)
+        tag = self._lasts[line] = tag_after(self._clock_at(line[0], line[2]), last, cost)
+        return tag
+
+    def _clock(self, priority: int) -> int:
+        clock = self._clocks.get(priority)
+        if clock is None:
+            clock = self._clocks[priority] = int(self._run(_CLOCK, (priority,)).get or 0)
+        return clock
+
+    def _clock_at(self, route: int, priority: int) -> int:
+        """Read once for many: what is put never moves it, and what is taken forgets it."""
+        here = self._here.get((route, priority))
+        if here is None:
+            here = self._here[route, priority] = clock_at(self._clock(priority), self._run(_HEAD, (route, priority)).get)
+        return here
