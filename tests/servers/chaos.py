@@ -20,16 +20,17 @@ _HARD = struct.pack("ii", 1, 0)
 class Chaos:
     """Forwards connections to the server of an address, until it is told otherwise.
 
-    It lives on the loop of the test. `url` is the same address through the proxy.
+    It lives on the loop of the test and listens on `host`. `url` is the same address through the proxy.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, host: str = "127.0.0.1") -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None, f"{url!r} names no host"
         assert parts.port is not None, f"{url!r} names no port"
         self._parts = parts
         self._upstream: tuple[str, int] = (parts.hostname, parts.port)
         self._server: asyncio.Server | None = None
+        self._host = host
         self._port = 0
         self._links: set[_Link] = set()
         self.going: asyncio.Event = asyncio.Event()
@@ -41,7 +42,7 @@ class Chaos:
     @property
     def url(self) -> str:
         login, at, _ = self._parts.netloc.rpartition("@")
-        return urlunsplit(self._parts._replace(netloc=f"{login}{at}127.0.0.1:{self._port}"))
+        return urlunsplit(self._parts._replace(netloc=f"{login}{at}{self._host}:{self._port}"))
 
     @property
     def open(self) -> int:
@@ -77,7 +78,7 @@ class Chaos:
         self._left_bytes, self._loses_answer = None, False
         self.going.set()
         if self._server is None:
-            self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+            self._server = await asyncio.start_server(self._accept, self._host, self._port)
             self._port = self._server.sockets[0].getsockname()[1]
 
     async def __aenter__(self) -> Self:

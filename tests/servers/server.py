@@ -46,14 +46,16 @@ _SETTINGS = {
 class Server:
     """Listens on loopback, for whoever knows its password, and keeps everything in one folder of its own.
 
-    `async with` makes and starts it, and leaves nothing behind.
+    `async with` makes and starts it, and leaves nothing behind. With a `host`, an address of this machine, its
+    neighbours in that network may come in too.
     """
 
-    def __init__(self, *, programs: Path | None = None, **settings: str) -> None:
+    def __init__(self, *, programs: Path | None = None, host: str = "127.0.0.1", **settings: str) -> None:
         self.folder = place.folder("perdure-postgres")
         self.programs = place.reachable_programs(programs or binaries.find(), self.folder)
         self.version = binaries.version(self.programs)
         self.password = secrets.token_hex(12)
+        self.host = host
         self.port = _free_port()
         self._settings = {**_SETTINGS, **settings}
         self._process: subprocess.Popen[bytes] | None = None
@@ -68,7 +70,7 @@ class Server:
         return self._process is not None and self._process.poll() is None
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://{ROLE}:{self.password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{ROLE}:{self.password}@{self.host}:{self.port}/{database}"
 
     def superuser_url(self, database: str = "postgres") -> str:
         """Through the socket in the server's folder, which nobody else can open."""
@@ -94,7 +96,8 @@ class Server:
         if new:
             self._make()
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
-        command = [self.programs / "postgres", "-D", self.folder / "data", "-k", self.folder, "-h", "127.0.0.1", "-p", str(self.port)]
+        addresses = ",".join({"127.0.0.1", self.host})
+        command = [self.programs / "postgres", "-D", self.folder / "data", "-k", self.folder, "-h", addresses, "-p", str(self.port)]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [*command, *options], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, **self._placed()
@@ -148,6 +151,9 @@ class Server:
         made = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, **self._placed())
         if made.returncode:
             raise RuntimeError(f"initdb failed: {made.stdout}{made.stderr}")
+        if self.host != "127.0.0.1":
+            with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+                rules.write(f"host all all {self.host}/24 scram-sha-256\n")
 
     def _placed(self) -> dict[str, Any]:
         return {"cwd": self.folder, **place.as_server()}
