@@ -15,7 +15,7 @@ from pathlib import Path
 CLIENT = Path(__file__).parent.parent / "src" / "perdure" / "client"
 WRITTEN = CLIENT / "blocking.py"
 
-HEAD = '''"""The blocking client, written from `aio.py` and `operating.py` by `scripts/blocking_client.py`: change those.
+HEAD = '''"""The blocking client, written from the asynchronous one by `scripts/blocking_client.py`: change those.
 
 A thin one: an `AsyncClient` on a background thread's event loop, and every call waits for its answer.
 """
@@ -31,13 +31,17 @@ from perdure.client.aio import AsyncClient, Sent
 from perdure.client.answers import (
     AgentJson,
     AttemptJson,
+    BiteJson,
     ChangesJson,
     DeadLetterJson,
+    DeedsPage,
+    EditedJson,
     KeyJson,
     MessageJson,
     MessagesPage,
     NewKeyJson,
     QueueJson,
+    ScheduleJson,
     StepJson,
     WorkerJson,
 )
@@ -153,6 +157,7 @@ def blocking(method: ast.AsyncFunctionDef, inner: str) -> str:
 def write() -> str:
     """Write the whole file, before formatting."""
     client = [*methods("aio.py", "AsyncClient"), *methods("operating.py", "Operating")]
+    client += [*methods("letters.py", "Letters"), *methods("scheduling.py", "Scheduling")]
     parts = [HEAD, *(blocking(method, "_client") + "\n" for method in client)]
     parts += [SENT, *(blocking(method, "_sent") + "\n" for method in methods("aio.py", "Sent"))]
     return "\n".join(parts)

@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from perdure.cli import carry
+from perdure.cli.many import AtMost, DryRun, ForAgent, InQueue, OneId, Onwards, many
 from perdure.cli.options import AsJson, Cursor, Id, Limit, Url, new_app
 from perdure.cli.read import read_json
 from perdure.cli.rows import MESSAGE_COLUMNS, STEP_COLUMNS, error_line, message_row, step_row, tokens, why
@@ -23,6 +24,15 @@ app: typer.Typer = new_app("Messages: list, show, steps, cancel, decide, fork, e
 app.command("fork", epilog="Example:  perdure messages fork msg_01k7s8x4zv000 --from-step 4 --body @better.json")(carry.fork)
 app.command("export", epilog="Example:  perdure messages export msg_01k7s8x4zv000 --to run.json")(carry.export)
 app.command("import", epilog="Example:  perdure messages import run.json --start")(carry.import_run)
+
+
+class Idle(StrEnum):
+    """Where messages lie that do not run and have not ended."""
+
+    READY = "ready"
+    LATER = "later"
+    HELD = "held"
+    WAITING = "waiting"
 
 
 class Decision(StrEnum):
@@ -74,11 +84,37 @@ def steps(id: Id, url: Url = None, as_json: AsJson = False) -> None:
     print_json(found) if as_json else table(STEP_COLUMNS, map(step_row, found))
 
 
-@app.command(epilog="Example:  perdure messages cancel msg_01k7s8x4zv000")
-def cancel(id: Id, url: Url = None, as_json: AsJson = False) -> None:
-    """Call a message off that does not run."""
-    message = talk(lambda client: client.cancel(id), url=url)
-    print_json(message) if as_json else say(f"{message['id']} is {message['state']}")
+@app.command(epilog="Examples:  perdure messages cancel msg_01k7s8x4zv000  |  perdure messages cancel --state later --queue mail --dry-run")
+def cancel(
+    id: OneId = None,
+    *,
+    state: Annotated[Idle | None, typer.Option(help="Those in this state.", show_default=False)] = None,
+    queue: InQueue = None,
+    agent: ForAgent = None,
+    dry_run: DryRun = False,
+    limit: AtMost = None,
+    cursor: Onwards = None,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """Call a message off, or all of a state that fit."""
+    if (id is None) == (state is None):
+        raise typer.BadParameter("name one ID, or say which by --state, and perhaps --queue and --agent")
+    if id is not None:
+        message = talk(lambda client: client.cancel(id), url=url)
+        print_json(message) if as_json else say(f"{message['id']} is {message['state']}")
+        return
+    wanted = {"state": state.value if state else None, "queue": queue, "agent": agent}
+
+    many(
+        lambda client, **how: client.cancel_many(wanted, **how),
+        what="cancelled",
+        dry_run=dry_run,
+        limit=limit,
+        cursor=cursor,
+        url=url,
+        as_json=as_json,
+    )
 
 
 @app.command(

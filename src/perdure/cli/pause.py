@@ -38,18 +38,23 @@ def chosen(queue: str | None, *, everything: bool) -> str | None:
     return queue
 
 
-@app.command(epilog="Examples:  perdure pause mail  |  perdure pause --all")
-def pause(queue: Queue = None, everything: All = False, url: Url = None) -> None:
+@app.command(epilog="Examples:  perdure pause mail --why 'the bill is too high'  |  perdure pause --all")
+def pause(
+    queue: Queue = None,
+    everything: All = False,
+    why: Annotated[str | None, typer.Option(help="What to tell whoever asks.", show_default=False)] = None,
+    url: Url = None,
+) -> None:
     """Let nothing of a queue start, or nothing at all. What runs goes on."""
     name = chosen(queue, everything=everything)
-    queues = talk(lambda client: _pause(client, name), url=url)
+    queues = talk(lambda client: _pause(client, name, why), url=url)
     say(f"paused {'everything' if name is None else name}; `perdure resume {'--all' if name is None else name}` lifts it")
     if name is not None and queues is not None:
         _say_if_new(name, [queue["name"] for queue in queues if any({**queue["counts"], **queue["totals"]}.values())])
 
 
-async def _pause(client: AsyncClient, name: str | None) -> list[QueueJson] | None:
-    await client.pause(name)
+async def _pause(client: AsyncClient, name: str | None, why: str | None) -> list[QueueJson] | None:
+    await client.pause(name, why=why)
     try:
         return await client.queues()
     except Forbidden:  # the key may pause and not look

@@ -9,10 +9,12 @@ from typing import Any, Literal, Self, Unpack
 from perdure.client.address import Address, find_address
 from perdure.client.answers import AttemptJson, ChangesJson, MessageJson, MessagesPage, StepJson
 from perdure.client.follow import ENDED, follow
+from perdure.client.letters import Letters
 from perdure.client.new import Named, NewMessageJson, PutOptions, as_json, brought_own_key, chunks, new_message
 from perdure.client.operating import Operating
 from perdure.client.pooled import PooledWire
 from perdure.client.problems import error_of_message
+from perdure.client.scheduling import Scheduling
 from perdure.client.transport import Transport, segment
 from perdure.client.wires import Wire
 from perdure.clock import awake
@@ -24,7 +26,7 @@ CHAT_TIMEOUT_S = 600.0
 __all__ = ["AsyncClient", "Sent"]
 
 
-class AsyncClient(Operating):
+class AsyncClient(Operating, Letters, Scheduling):
     """Speaks with a Perdure server. One client keeps one pool of connections: make it once and share it.
 
     Args:

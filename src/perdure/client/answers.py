@@ -10,15 +10,21 @@ from typing import Any, Literal, TypedDict
 __all__ = [
     "AgentJson",
     "AttemptJson",
+    "BiteJson",
     "ChangeJson",
     "ChangesJson",
     "DeadLetterJson",
+    "DeedJson",
+    "DeedsPage",
+    "EditedJson",
     "ErrorJson",
     "KeyJson",
     "MessageJson",
     "MessagesPage",
     "NewKeyJson",
+    "PauseJson",
     "QueueJson",
+    "ScheduleJson",
     "StepJson",
     "UsageJson",
     "WaitJson",
@@ -152,6 +158,79 @@ class StepJson(TypedDict):
     copied: bool
 
 
+class PauseJson(TypedDict):
+    """Who stopped leasing, when, and why."""
+
+    at: str
+    who: str | None
+    why: str | None
+
+
+class BiteJson(TypedDict):
+    """What was done to those that fit a filter."""
+
+    object: Literal["bite"]
+    dry_run: bool
+    done: int
+    refused: int
+    problems: list[str]
+    sample: list[str]
+    due_at: str | None
+    next_cursor: str | None
+
+
+class EditedJson(TypedDict):
+    """One edit of a message: what it was before."""
+
+    object: Literal["edit"]
+    at: str
+    who: str | None
+    before: dict[str, Any]
+    body_before: Any
+
+
+class DeedJson(TypedDict):
+    """One row of the audit log."""
+
+    object: Literal["deed"]
+    id: int
+    at: str
+    who: str
+    action: str
+    target: str
+    details: dict[str, Any]
+    request_id: str | None
+
+
+class DeedsPage(TypedDict):
+    """Some rows of the audit log, newest first."""
+
+    object: Literal["list"]
+    data: list[DeedJson]
+    next_cursor: str | None
+
+
+class ScheduleJson(TypedDict):
+    """A schedule, and when it fires."""
+
+    object: Literal["schedule"]
+    name: str
+    tenant: str
+    cron: str
+    timezone: str
+    misfire: str
+    overlap: str
+    paused: bool
+    next_at: str | None
+    upcoming: list[str]
+    last_at: str | None
+    last_id: str | None
+    fired: int
+    passed_over: int
+    created_at: str
+    message: dict[str, Any]
+
+
 class QueueJson(TypedDict):
     """A queue in numbers."""
 
@@ -161,6 +240,7 @@ class QueueJson(TypedDict):
     counts: dict[str, int]
     totals: dict[str, int]
     oldest_ready_at: str | None
+    pause: PauseJson | None
 
 
 class KeyJson(TypedDict):

@@ -1,4 +1,4 @@
-"""The blocking client, written from `aio.py` and `operating.py` by `scripts/blocking_client.py`: change those.
+"""The blocking client, written from the asynchronous one by `scripts/blocking_client.py`: change those.
 
 A thin one: an `AsyncClient` on a background thread's event loop, and every call waits for its answer.
 """
@@ -14,13 +14,17 @@ from perdure.client.aio import AsyncClient, Sent
 from perdure.client.answers import (
     AgentJson,
     AttemptJson,
+    BiteJson,
     ChangesJson,
     DeadLetterJson,
+    DeedsPage,
+    EditedJson,
     KeyJson,
     MessageJson,
     MessagesPage,
     NewKeyJson,
     QueueJson,
+    ScheduleJson,
     StepJson,
     WorkerJson,
 )
@@ -270,17 +274,6 @@ class Client:
         """
         return self._loop.wait(self._client.dead_letter(id))
 
-    def revive(self, id: str) -> MessageJson:
-        """Give a dead letter another life, its journal kept.
-
-        Args:
-            id (str): `msg_…`.
-
-        Returns:
-            MessageJson: As it is now.
-        """
-        return self._loop.wait(self._client.revive(id))
-
     def queues(self) -> list[QueueJson]:
         """List queues with their numbers.
 
@@ -289,13 +282,14 @@ class Client:
         """
         return self._loop.wait(self._client.queues())
 
-    def pause(self, queue: str | None = None) -> None:
+    def pause(self, queue: str | None = None, *, why: str | None = None) -> None:
         """Let nothing of a queue start. What runs goes on.
 
         Args:
             queue (str | None): Its name; None for everything.
+            why (str | None): What to tell whoever asks.
         """
-        self._loop.wait(self._client.pause(queue))
+        self._loop.wait(self._client.pause(queue, why=why))
 
     def resume(self, queue: str | None = None) -> None:
         """Lift a pause.
@@ -400,6 +394,227 @@ class Client:
             MessageJson: The new message.
         """
         return self._loop.wait(self._client.import_run(run, start=start, tenant=tenant))
+
+    def edit_dead_letter(self, id: str, changes: Mapping[str, Any]) -> MessageJson:
+        """Change a dead letter; what it was before is kept.
+
+        Args:
+            id (str): `msg_…`.
+            changes (Mapping[str, Any]): Any of `body`, `priority`, `attempts`, `timeout_s`, `deadline`, `max_wait_s`,
+                `version`, `metadata`.
+
+        Returns:
+            MessageJson: As it is now, still dead.
+        """
+        return self._loop.wait(self._client.edit_dead_letter(id, changes))
+
+    def edits(self, id: str) -> list[EditedJson]:
+        """List how a message was edited.
+
+        Args:
+            id (str): `msg_…`.
+
+        Returns:
+            list[EditedJson]: Oldest first.
+        """
+        return self._loop.wait(self._client.edits(id))
+
+    def revive(self, id: str, changes: Mapping[str, Any] | None = None) -> MessageJson:
+        """Give a dead letter another life, its journal kept.
+
+        Args:
+            id (str): `msg_…`.
+            changes (Mapping[str, Any] | None): What is to be different about it first, as for `edit_dead_letter`.
+
+        Returns:
+            MessageJson: As it is now.
+        """
+        return self._loop.wait(self._client.revive(id, changes))
+
+    def discard(self, id: str) -> None:
+        """Forget a dead letter with its journal.
+
+        Args:
+            id (str): `msg_…`.
+        """
+        self._loop.wait(self._client.discard(id))
+
+    def revive_many(
+        self, filter: Mapping[str, Any], *, per_s: float | None = None, dry_run: bool = False, limit: int = 1000, cursor: str | None = None
+    ) -> BiteJson:
+        """Give the dead letters that fit another life; go on with `next_cursor` until it is None.
+
+        Args:
+            filter (Mapping[str, Any]): Any of `tenant`, `queue`, `agent`, `code`, `died_after`, `died_before`, `text`.
+            per_s (float | None): So many become due in a second; None is all at once.
+            dry_run (bool): Only count them.
+            limit (int): At most so many now.
+            cursor (str | None): `next_cursor` of the answer before.
+
+        Returns:
+            BiteJson: What was done.
+        """
+        return self._loop.wait(self._client.revive_many(filter, per_s=per_s, dry_run=dry_run, limit=limit, cursor=cursor))
+
+    def discard_many(self, filter: Mapping[str, Any], *, dry_run: bool = False, limit: int = 1000, cursor: str | None = None) -> BiteJson:
+        """Forget the dead letters that fit; go on with `next_cursor` until it is None.
+
+        Args:
+            filter (Mapping[str, Any]): As for `revive_many`.
+            dry_run (bool): Only count them.
+            limit (int): At most so many now.
+            cursor (str | None): `next_cursor` of the answer before.
+
+        Returns:
+            BiteJson: What was done.
+        """
+        return self._loop.wait(self._client.discard_many(filter, dry_run=dry_run, limit=limit, cursor=cursor))
+
+    def edit_many(
+        self, filter: Mapping[str, Any], changes: Mapping[str, Any], *, dry_run: bool = False, limit: int = 1000, cursor: str | None = None
+    ) -> BiteJson:
+        """Change the dead letters that fit; go on with `next_cursor` until it is None.
+
+        Args:
+            filter (Mapping[str, Any]): As for `revive_many`.
+            changes (Mapping[str, Any]): As for `edit_dead_letter`, with `body_patch` (merged into each body) for `body`.
+            dry_run (bool): Only count them.
+            limit (int): At most so many now.
+            cursor (str | None): `next_cursor` of the answer before.
+
+        Returns:
+            BiteJson: What was done.
+        """
+        return self._loop.wait(self._client.edit_many(filter, changes, dry_run=dry_run, limit=limit, cursor=cursor))
+
+    def cancel_many(self, filter: Mapping[str, Any], *, dry_run: bool = False, limit: int = 1000, cursor: str | None = None) -> BiteJson:
+        """Call off the messages that fit and do not run; go on with `next_cursor` until it is None.
+
+        Args:
+            filter (Mapping[str, Any]): `state` (ready, later, held or waiting), and perhaps `queue` and `agent`.
+            dry_run (bool): Only count them.
+            limit (int): At most so many now.
+            cursor (str | None): `next_cursor` of the answer before.
+
+        Returns:
+            BiteJson: What was done.
+        """
+        return self._loop.wait(self._client.cancel_many(filter, dry_run=dry_run, limit=limit, cursor=cursor))
+
+    def audit(
+        self,
+        *,
+        who: str | None = None,
+        action: str | None = None,
+        target: str | None = None,
+        after: datetime | str | None = None,
+        before: datetime | str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> DeedsPage:
+        """List who did what, newest first.
+
+        Args:
+            who (str | None): A key's id.
+            action (str | None): Such as `dead-letter.revive`.
+            target (str | None): A message's id, the name of a queue or schedule, the id of a key.
+            after (datetime | str | None): Not before this moment.
+            before (datetime | str | None): Only before this moment.
+            limit (int): At most this many, 1 to 1000.
+            cursor (str | None): `next_cursor` of the page before.
+
+        Returns:
+            DeedsPage: Some of it.
+        """
+        return self._loop.wait(
+            self._client.audit(who=who, action=action, target=target, after=after, before=before, limit=limit, cursor=cursor)
+        )
+
+    def schedules(self, *, tenant: str | None = None) -> list[ScheduleJson]:
+        """List schedules.
+
+        Args:
+            tenant (str | None): For operators: only this tenant's.
+
+        Returns:
+            list[ScheduleJson]: By name.
+        """
+        return self._loop.wait(self._client.schedules(tenant=tenant))
+
+    def schedule(self, name: str, *, next: int = 5, tenant: str | None = None) -> ScheduleJson:
+        """Look at a schedule.
+
+        Args:
+            name (str): Its name.
+            next (int): How many of its next moments to show.
+            tenant (str | None): For operators: whose.
+
+        Returns:
+            ScheduleJson: As it is now.
+        """
+        return self._loop.wait(self._client.schedule(name, next=next, tenant=tenant))
+
+    def put_schedule(self, name: str, *, cron: str, agent: str | Named, body: Any, replace: bool = True, **options: Any) -> ScheduleJson:
+        """Keep a schedule, in the place of the one with its name if there is one: safe to do at each start of a program.
+
+        Args:
+            name (str): Its name.
+            cron (str): Five fields, or `@hourly`, `@daily`, `@weekly`, `@monthly`, `@yearly`.
+            agent (str | Named): Who is to do it.
+            body (Any): What it is given: anything that JSON can say.
+            replace (bool): False refuses a name that is taken.
+            **options (Any): `timezone`, `misfire`, `overlap`, and what a message may say: `queue`, `priority`, `attempts`,
+                `timeout_s`, `max_wait_s`, `version`, `metadata`, `tenant`.
+
+        Returns:
+            ScheduleJson: As kept.
+        """
+        return self._loop.wait(self._client.put_schedule(name, cron=cron, agent=agent, body=body, replace=replace, **options))
+
+    def pause_schedule(self, name: str, *, tenant: str | None = None) -> ScheduleJson:
+        """Let a schedule fire no more.
+
+        Args:
+            name (str): Its name.
+            tenant (str | None): For operators: whose.
+
+        Returns:
+            ScheduleJson: As it is now.
+        """
+        return self._loop.wait(self._client.pause_schedule(name, tenant=tenant))
+
+    def resume_schedule(self, name: str, *, tenant: str | None = None) -> ScheduleJson:
+        """Let a schedule fire again, from its next moment on.
+
+        Args:
+            name (str): Its name.
+            tenant (str | None): For operators: whose.
+
+        Returns:
+            ScheduleJson: As it is now.
+        """
+        return self._loop.wait(self._client.resume_schedule(name, tenant=tenant))
+
+    def run_schedule(self, name: str, *, tenant: str | None = None) -> str:
+        """Put a schedule's message now.
+
+        Args:
+            name (str): Its name.
+            tenant (str | None): For operators: whose.
+
+        Returns:
+            str: The message's id.
+        """
+        return self._loop.wait(self._client.run_schedule(name, tenant=tenant))
+
+    def remove_schedule(self, name: str, *, tenant: str | None = None) -> None:
+        """Forget a schedule. What it has put stays.
+
+        Args:
+            name (str): Its name.
+            tenant (str | None): For operators: whose.
+        """
+        self._loop.wait(self._client.remove_schedule(name, tenant=tenant))
 
 
 class SyncSent:

@@ -49,18 +49,6 @@ class Operating:
         letter: DeadLetterJson = await self._wire.get(f"/api/v1/dead-letters/{segment(id)}")
         return letter
 
-    async def revive(self, id: str) -> MessageJson:
-        """Give a dead letter another life, its journal kept.
-
-        Args:
-            id (str): `msg_…`.
-
-        Returns:
-            MessageJson: As it is now.
-        """
-        message: MessageJson = await self._wire.ask("POST", f"/api/v1/dead-letters/{segment(id)}/revive")
-        return message
-
     async def queues(self) -> list[QueueJson]:
         """List queues with their numbers.
 
@@ -70,13 +58,15 @@ class Operating:
         queues: list[QueueJson] = (await self._wire.get("/api/v1/queues"))["data"]
         return queues
 
-    async def pause(self, queue: str | None = None) -> None:
+    async def pause(self, queue: str | None = None, *, why: str | None = None) -> None:
         """Let nothing of a queue start. What runs goes on.
 
         Args:
             queue (str | None): Its name; None for everything.
+            why (str | None): What to tell whoever asks.
         """
-        await self._wire.ask("POST", _switch(queue, "pause"), repeatable=True)
+        body = None if why is None else as_json({"why": why}, "the reason")
+        await self._wire.ask("POST", _switch(queue, "pause"), body=body, repeatable=True)
 
     async def resume(self, queue: str | None = None) -> None:
         """Lift a pause.
