@@ -68,25 +68,36 @@ class Floors:
         """
         return [self._floors.get((route, _BY_AGE), 0) if self.needed else 0 for route in routes]
 
-    def looked(self, urgent: Iterable[Head], earliest: Iterable[Head], took_s: float, now: Moment) -> None:
+    def looked(self, urgent: Sequence[Head], earliest: Sequence[Head], *, turns: int, took_s: float, now: Moment) -> None:
         """Learn from a look.
 
         Args:
-            urgent (Iterable[Head]): What it found, in order.
-            earliest (Iterable[Head]): What it found in the order of putting.
+            urgent (Sequence[Head]): What it found, in order.
+            earliest (Sequence[Head]): Who of the others was put first.
+            turns (int): How many of those it asked for.
             took_s (float): How long it took.
             now (Moment): The store's time.
         """
         heads: dict[tuple[int, int], int] = {}
         for head in urgent:
             heads.setdefault((head.route, head.priority), head.tag)
-        for head in earliest:
-            heads.setdefault((head.route, _BY_AGE), head.id)
+        if turns:  # who was not shown was put later than the last who was
+            beyond = [earliest[-1].id] if len(earliest) >= turns else []
+            for head in (*urgent, *earliest):
+                heads[head.route, _BY_AGE] = min([head.id, heads.get((head.route, _BY_AGE), head.id), *beyond])
         for lane, first in heads.items():
             self._note(lane, first, now)
         self._slow = self._slow + 1 if took_s > _SLOW_S else 0
         if self._slow >= _OFTEN and not self.needed:
-            self.needed, self._sweep_at = True, now + _SWEEP_S
+            self.begin(now)
+
+    def begin(self, now: Moment) -> None:
+        """Begin to use floors.
+
+        Args:
+            now (Moment): The store's time.
+        """
+        self.needed, self._sweep_at = True, now + _SWEEP_S
 
     def to_sweep(self, now: Moment) -> list[tuple[int, int, int]]:
         """List what a sweep has to look at, if it is time for one.

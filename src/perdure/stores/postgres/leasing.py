@@ -20,7 +20,7 @@ from perdure.clock import awake
 from perdure.errors.base import PerdureError, StoreClosed, StoreError, WorkerFenced
 from perdure.messages.message import Lease, WorkerId
 from perdure.messages.routes import Route
-from perdure.stores.postgres.choosing import Chosen, Head, choose
+from perdure.stores.postgres.choosing import EVERY, Chosen, Head, choose
 from perdure.stores.postgres.floors import Floors
 from perdure.stores.postgres.hot import Event, Ground, ask, hot, write
 from perdure.stores.postgres.interned import Interned
@@ -53,7 +53,8 @@ class Leasing:
 
     def __init__(self, ground: Ground, names: Interned) -> None:
         self._ground, self._names = ground, names
-        self._floors = Floors()
+        self.floors: Floors = Floors()
+        """Where looks begin to read."""
         self._take_text = _TAKE if ground.address.flags.skip_locked else _TAKE.replace(" SKIP LOCKED", "")
         self._asides: set[asyncio.Task[None]] = set()
 
@@ -82,6 +83,11 @@ class Leasing:
                 return leases
         return []  # others are quicker, time and again: what there is, they have
 
+    async def idle(self) -> None:
+        """Wait until nothing is done aside any more."""
+        while self._asides:
+            await asyncio.wait(self._asides)
+
     async def close(self) -> None:
         """Leave nothing behind that runs."""
         for aside in list(self._asides):
@@ -90,8 +96,8 @@ class Leasing:
 
     async def _look(self, routes: list[int], limit: int, worker: WorkerId) -> Chosen:
         now, began = self._ground.clock.now(), awake()
-        few = self._floors.needed or len(routes) <= _FEW
-        given = (routes, now, limit, self._floors.of(routes), self._floors.oldest_of(routes), worker, few)
+        few = self.floors.needed or len(routes) <= _FEW
+        given = (routes, now, limit, self.floors.of(routes), self.floors.oldest_of(routes), worker, few)
         rows = await ask(self._ground, _LOOK, *given)
         taken, alive = rows[0][:2]
         if not alive:
@@ -99,7 +105,8 @@ class Leasing:
         found = [row for row in rows if row[2] is not None]
         urgent = sorted(Head(*row[2:6]) for row in found if not row[6])
         earliest = [Head(*row[2:6]) for row in found if row[6]]
-        self._floors.looked(urgent, earliest, awake() - began, now)
+        turns = (taken + limit) // EVERY - taken // EVERY
+        self.floors.looked(urgent, earliest, turns=turns, took_s=awake() - began, now=now)
         return choose(urgent, earliest, taken=taken, limit=limit)
 
     async def _take(self, chosen: Chosen, worker: WorkerId) -> list[Lease]:
@@ -139,7 +146,7 @@ class Leasing:
         )
 
     def _sweep(self) -> None:
-        lanes = self._floors.to_sweep(self._ground.clock.now())
+        lanes = self.floors.to_sweep(self._ground.clock.now())
         if lanes:
             self._aside(self._sweep_below(lanes))
 
@@ -147,7 +154,7 @@ class Leasing:
         began = awake()
         rows = await ask(self._ground, _SWEEP, *_columns(lanes, 3))
         found = [(route, priority, first) for route, priority, first in rows if first is not None]
-        self._floors.swept(found, awake() - began, self._ground.clock.now())
+        self.floors.swept(found, awake() - began, self._ground.clock.now())
 
     async def _give_back(self, worker: WorkerId, after: int, last: int) -> None:
         for pause_s in _STRAY_S:
