@@ -14,6 +14,7 @@ import apsw
 from perdure.clock import awake
 from perdure.errors.base import StoreBusy, StoreUnsuitable
 from perdure.stores.sqlite.copies import aside, copy
+from perdure.stores.sqlite.whole import refuse_if_cut, refuse_if_emptied
 
 __all__ = ["LATEST", "alone", "migrate", "pending", "schema_of"]
 
@@ -43,7 +44,7 @@ def migrate(
         tuple[list[str], Path | None]: The names of the steps taken, and the copy if there is one.
 
     Raises:
-        StoreUnsuitable: The file is another program's, of a newer Perdure, or this SQLite is too old.
+        StoreUnsuitable: The file is another program's, of a newer Perdure, or has been cut off, or this SQLite is too old.
         StoreBusy: The others took too long.
         StoreFull: There is no room for the copy.
     """
@@ -52,10 +53,12 @@ def migrate(
     steps = _MIGRATIONS if migrations is None else migrations
     wait_s = max(wait_s, _SHORTEST_WAIT_S)
     with alone(run_dir, wait_s):
+        refuse_if_emptied(path)
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
             connection.set_busy_timeout(int(wait_s * 1000))
             schema = schema_of(connection, path, len(steps))
+            refuse_if_cut(connection, path)
             _to_wal(connection)
             kept = _keep(path, schema) if backup and 0 < schema < len(steps) else None
             return _upgrade(connection, steps), kept

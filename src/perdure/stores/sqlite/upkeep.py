@@ -16,6 +16,7 @@ from perdure.stores.sqlite.border import border
 from perdure.stores.sqlite.copies import aside, copy, put_in_place
 from perdure.stores.sqlite.ground import prepare, prepare_folders
 from perdure.stores.sqlite.migrate import alone, migrate, pending, schema_of
+from perdure.stores.sqlite.whole import refuse_if_cut, refuse_if_emptied
 from perdure.stores.upkeep import Fault, Restored, Upgraded
 
 __all__ = ["SqliteUpkeep"]
@@ -114,12 +115,14 @@ class SqliteUpkeep:
 
     @contextmanager
     def _open(self) -> Iterator[apsw.Connection]:
+        refuse_if_emptied(self._path)
         if not self._there():
             raise NotFound(f"there is no store at {str(self._path)!r}", hint="Name its folder: --data, or PERDURE_DATA.")
         connection = apsw.Connection(str(self._path), flags=apsw.SQLITE_OPEN_READWRITE)
         try:
             connection.set_busy_timeout(10_000)
             connection.pragma("query_only", 1)
+            refuse_if_cut(connection, self._path)
             yield connection
         finally:
             connection.close()
