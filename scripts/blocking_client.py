@@ -36,7 +36,9 @@ from perdure.client.answers import (
     DeadLetterJson,
     DeedsPage,
     EditedJson,
+    GroupJson,
     KeyJson,
+    MembersPage,
     MessageJson,
     MessagesPage,
     NewKeyJson,
@@ -113,6 +115,15 @@ class SyncSent:
     def duplicate(self) -> bool:
         """True if its `dedup_key` had brought this message before."""
         return self._sent.duplicate
+
+    @property
+    def group(self) -> str | None:
+        """The group it was put into.
+
+        Returns:
+            str | None: `grp_…`.
+        """
+        return self._sent.group
 
     def __repr__(self) -> str:
         """Show which.

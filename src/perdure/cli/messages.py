@@ -1,4 +1,4 @@
-"""`perdure messages`: list, show, steps, cancel, decide, fork, export, import."""
+"""`perdure messages`: list, show, steps, cancel, group, decide, fork, export, import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from perdure.cli import carry
+from perdure.cli import carry, groups
 from perdure.cli.many import AtMost, DryRun, ForAgent, InQueue, OneId, Onwards, many
 from perdure.cli.options import AsJson, Cursor, Id, Limit, Url, new_app
 from perdure.cli.read import read_json
@@ -19,8 +19,9 @@ from perdure.client.answers import MessageJson, UsageJson
 from perdure.client.new import OWN_KEY
 from perdure.messages.message import State
 
-app: typer.Typer = new_app("Messages: list, show, steps, cancel, decide, fork, export, import.", several=True)
+app: typer.Typer = new_app("Messages: list, show, steps, cancel, group, decide, fork, export, import.", several=True)
 
+app.command("group", epilog="Example:  perdure messages group grp_01k7s8x4zv000 --wait")(groups.group)
 app.command("fork", epilog="Example:  perdure messages fork msg_01k7s8x4zv000 --from-step 4 --body @better.json")(carry.fork)
 app.command("export", epilog="Example:  perdure messages export msg_01k7s8x4zv000 --to run.json")(carry.export)
 app.command("import", epilog="Example:  perdure messages import run.json --start")(carry.import_run)
@@ -92,6 +93,7 @@ def cancel(
     queue: InQueue = None,
     agent: ForAgent = None,
     dry_run: DryRun = False,
+    children: Annotated[bool, typer.Option("--children/--no-children", help="Of one ID: also what its run has sent.")] = True,
     limit: AtMost = None,
     cursor: Onwards = None,
     url: Url = None,
@@ -101,8 +103,11 @@ def cancel(
     if (id is None) == (state is None):
         raise typer.BadParameter("name one ID, or say which by --state, and perhaps --queue and --agent")
     if id is not None:
-        message = talk(lambda client: client.cancel(id), url=url)
-        print_json(message) if as_json else say(f"{message['id']} is {message['state']}")
+        message = talk(lambda client: client.cancel(id, children=children), url=url)
+        if as_json:
+            print_json(message)
+        else:
+            say(f"{message['id']} is {'being called off' if message['cancelling'] else message['state']}")
         return
     wanted = {"state": state.value if state else None, "queue": queue, "agent": agent}
 
@@ -146,7 +151,8 @@ def show_message(message: MessageJson) -> None:
             ("id", message["id"]),
             ("agent", message["agent"]),
             ("state", message["state"]),
-            ("why", why(message)),
+            ("why", "being called off" if message["cancelling"] else why(message)),
+            ("signal it", _to_signal(message)),
             ("hint", message["error"]["hint"] if message["error"] else None),
             ("queue", f"{message['queue']}, priority {message['priority']}"),
             (
@@ -158,6 +164,8 @@ def show_message(message: MessageJson) -> None:
             ("ended", message["ended_at"]),
             ("tokens", tokens(message["usage"])),
             ("saved", _saved(message["replayed"])),
+            ("sent by", message["parent"]),
+            ("group", message["group"]),
             ("forked", f"from {message['forked_from']}, step {message['forked_step']}" if message["forked_from"] else None),
             ("imported", "yes" if message["imported"] else None),
             ("metadata", message["metadata"]),
@@ -166,6 +174,12 @@ def show_message(message: MessageJson) -> None:
             ("result", _json(message["result"])),
         ]
     )
+
+
+def _to_signal(message: MessageJson) -> str | None:
+    """How to tell it what it waits for."""
+    names = [event.removeprefix("signal:") for event in (message["wait"] or {"events": []})["events"] if event.startswith("signal:")]
+    return " or ".join(f"perdure signal {message['id']} {name} --data JSON" for name in names) or None
 
 
 def _saved(replayed: UsageJson | None) -> str | None:

@@ -44,7 +44,8 @@ def why(message: MessageJson) -> str:
     until = f" until {wait['until']}" if wait["until"] else ""
     step = f" (step {wait['step']})" if wait["step"] is not None else ""
     cause = f": {wait['error']['message']}" if wait["error"] else ""
-    return f"{wait['why']}{step}{until}{cause}"
+    events = f" {', '.join(wait['events'])}" if wait["events"] else ""
+    return f"{wait['why']}{events}{step}{until}{cause}"
 
 
 def error_line(error: ErrorJson) -> str:

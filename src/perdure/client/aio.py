@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
 
 from perdure.client.address import Address, find_address
-from perdure.client.answers import AttemptJson, ChangesJson, MessageJson, MessagesPage, StepJson
+from perdure.client.answers import AttemptJson, ChangesJson, GroupJson, MembersPage, MessageJson, MessagesPage, StepJson
 from perdure.client.follow import ENDED, follow
 from perdure.client.letters import Letters
-from perdure.client.new import Named, NewMessageJson, PutOptions, as_json, brought_own_key, chunks, new_message
+from perdure.client.new import OWN_KEY, Named, NewMessageJson, PutOptions, as_json, brought_own_key, chunks, new_message
 from perdure.client.operating import Operating
 from perdure.client.pooled import PooledWire
 from perdure.client.problems import error_of_message
@@ -91,24 +92,93 @@ class AsyncClient(Operating, Letters, Scheduling):
         receipt = await self._wire.ask("POST", "/api/v1/messages", body=as_json(message, "the message"), repeatable=True)
         return self._sent(receipt, message)
 
-    async def send_many(self, messages: Iterable[NewMessageJson]) -> list[Sent]:
+    async def send_many(
+        self, messages: Iterable[NewMessageJson], *, then: NewMessageJson | None = None, group_name: str | None = None
+    ) -> list[Sent]:
         """Put many messages, as many at a time as a server takes; each such part is put whole or not at all.
 
         Args:
             messages (Iterable[NewMessageJson]): Each with `agent`, `body`, and what else `send` takes.
+            then (NewMessageJson | None): Makes them a group, however many they are: this message runs once all have ended.
+            group_name (str | None): Makes them a group with this name, with or without `then`.
 
         Returns:
-            list[Sent]: One for each, in their order.
+            list[Sent]: One for each, in their order; `group` says in which.
 
         Raises:
             InvalidInput: One is not what its agent takes; parts before it are put.
         """
         sent: list[Sent] = []
+        more: dict[str, Any] = {}
+        if then is not None or group_name is not None:
+            [join] = _each([then]) if then is not None else [None]
+            more = {"open": True} | ({"then": join} if join else {}) | ({"group_name": group_name} if group_name else {})
         for chunk in chunks(_each(messages)):
-            body = as_json({"messages": chunk}, "the messages")
+            body = as_json({"messages": chunk, **more}, "the messages")
             answer = await self._wire.ask("POST", "/api/v1/messages", body=body, repeatable=True)
             sent += [self._sent(receipt, message) for receipt, message in zip(answer["data"], chunk, strict=True)]
+            more = {"group": sent[0].group} if more and sent[0].group else {}
+        if more:
+            await self.close_group(more["group"])
         return sent
+
+    async def group(self, id: str) -> GroupJson:
+        """Look how far a group has come.
+
+        Args:
+            id (str): `grp_…`: `Sent.group`.
+
+        Returns:
+            GroupJson: `total`, `left`, `done`, `dead`, `cancelled`, and the message that joins it as `then`.
+        """
+        group: GroupJson = await self._wire.get(f"/api/v1/groups/{segment(id)}")
+        return group
+
+    async def members(self, id: str, *, limit: int = 100, cursor: str | None = None) -> MembersPage:
+        """List what became of a group's messages, in the order of putting.
+
+        Args:
+            id (str): `grp_…`.
+            limit (int): At most this many, 1 to 1000.
+            cursor (str | None): `next_cursor` of the page before.
+
+        Returns:
+            MembersPage: Some of them.
+        """
+        page: MembersPage = await self._wire.get(f"/api/v1/groups/{segment(id)}/members", {"limit": limit, "cursor": cursor})
+        return page
+
+    async def close_group(self, id: str) -> GroupJson:
+        """Say that an open group is complete.
+
+        Args:
+            id (str): `grp_…`.
+
+        Returns:
+            GroupJson: As it is then.
+        """
+        group: GroupJson = await self._wire.ask("POST", f"/api/v1/groups/{segment(id)}/close", repeatable=True)
+        return group
+
+    async def signal(self, id: str, name: str, data: Any = None, *, key: str | None = None) -> MessageJson:
+        """Tell a message what its run waits for, or will wait for, with `run.wait_for`.
+
+        Args:
+            id (str): `msg_…`.
+            name (str): Which of the things it may wait for.
+            data (Any): What the wait returns: anything that JSON can say.
+            key (str | None): Makes a repeated signal one; None makes up one for this call.
+
+        Returns:
+            MessageJson: As it is now.
+
+        Raises:
+            Conflict: It has ended.
+            DedupConflict: The key was used for other data.
+        """
+        body = as_json({"name": name, "data": data, "key": key or f"{OWN_KEY}{uuid.uuid4().hex}"}, "the signal")
+        message: MessageJson = await self._wire.ask("POST", f"/api/v1/messages/{segment(id)}/signals", body=body, repeatable=True)
+        return message
 
     async def message(self, id: str, *, wait_s: float = 0) -> MessageJson:
         """Look at a message.
@@ -207,16 +277,18 @@ class AsyncClient(Operating, Letters, Scheduling):
         page: MessagesPage = await self._wire.get("/api/v1/messages", query)
         return page
 
-    async def cancel(self, id: str) -> MessageJson:
-        """Call a message off that does not run.
+    async def cancel(self, id: str, *, children: bool = True) -> MessageJson:
+        """Call a message off: at once, or within a moment if it runs.
 
         Args:
             id (str): `msg_…`.
+            children (bool): Also what its run has sent.
 
         Returns:
-            MessageJson: As it is now.
+            MessageJson: As it is now: `cancelled`, or with `cancelling` true until its worker has ended it.
         """
-        message: MessageJson = await self._wire.ask("POST", f"/api/v1/messages/{segment(id)}/cancel", repeatable=True)
+        query = None if children else {"children": "false"}
+        message: MessageJson = await self._wire.ask("POST", f"/api/v1/messages/{segment(id)}/cancel", query=query, repeatable=True)
         return message
 
     async def steps(self, id: str) -> list[StepJson]:
@@ -293,7 +365,7 @@ class AsyncClient(Operating, Letters, Scheduling):
         return changes
 
     def _sent(self, receipt: Mapping[str, Any], message: Mapping[str, Any]) -> Sent:
-        return Sent(self, receipt["id"], duplicate=receipt["duplicate"] and brought_own_key(message))
+        return Sent(self, receipt["id"], duplicate=receipt["duplicate"] and brought_own_key(message), group=receipt.get("group"))
 
 
 class Sent:
@@ -303,12 +375,14 @@ class Sent:
         client (AsyncClient): Who put it.
         id (str): `msg_…`.
         duplicate (bool): True if its `dedup_key` had brought this message before.
+        group (str | None): The group it was put into.
     """
 
-    def __init__(self, client: AsyncClient, id: str, *, duplicate: bool = False) -> None:
+    def __init__(self, client: AsyncClient, id: str, *, duplicate: bool = False, group: str | None = None) -> None:
         self._client = client
         self.id = id
         self.duplicate = duplicate
+        self.group = group
 
     def __repr__(self) -> str:
         """Show which.
@@ -345,8 +419,21 @@ class Sent:
         """
         return await self._client.message(self.id, wait_s=wait_s)
 
+    async def signal(self, name: str, data: Any = None, *, key: str | None = None) -> MessageJson:
+        """Tell it what its run waits for.
+
+        Args:
+            name (str): Which of the things it may wait for.
+            data (Any): What the wait returns.
+            key (str | None): Makes a repeated signal one.
+
+        Returns:
+            MessageJson: As it is now.
+        """
+        return await self._client.signal(self.id, name, data, key=key)
+
     async def cancel(self) -> MessageJson:
-        """Call it off, if it does not run.
+        """Call it off.
 
         Returns:
             MessageJson: As it is now.

@@ -18,7 +18,10 @@ __all__ = [
     "DeedsPage",
     "EditedJson",
     "ErrorJson",
+    "GroupJson",
     "KeyJson",
+    "MemberJson",
+    "MembersPage",
     "MessageJson",
     "MessagesPage",
     "NewKeyJson",
@@ -65,6 +68,7 @@ class WaitJson(TypedDict):
     until: str | None
     step: int | None
     open_ended: bool
+    events: list[str]
     error: ErrorJson | None
 
 
@@ -79,6 +83,7 @@ class MessageJson(TypedDict):
     priority: int
     state: str
     blocked_by: str | None
+    cancelling: bool
     attempt: int
     attempts: int
     crashes: int
@@ -98,6 +103,7 @@ class MessageJson(TypedDict):
     version: str | None
     lane: str | None
     parent: str | None
+    group: str | None
     session: str | None
     code_version: str | None
     revived: int
@@ -105,6 +111,42 @@ class MessageJson(TypedDict):
     forked_from: str | None
     forked_step: int | None
     imported: bool
+
+
+class GroupJson(TypedDict):
+    """How far a group of messages has come."""
+
+    object: Literal["group"]
+    id: str
+    tenant: str
+    name: str
+    open: bool
+    total: int
+    left: int
+    done: int
+    dead: int
+    cancelled: int
+    then: str | None
+    created_at: str
+    ended_at: str | None
+
+
+class MemberJson(TypedDict):
+    """One message of a group, and what became of it."""
+
+    object: Literal["member"]
+    id: str
+    state: str
+    result: Any
+    error: ErrorJson | None
+
+
+class MembersPage(TypedDict):
+    """Some of a group's messages, in the order of putting."""
+
+    object: Literal["list"]
+    data: list[MemberJson]
+    next_cursor: str | None
 
 
 class MessagesPage(TypedDict):

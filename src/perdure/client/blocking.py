@@ -19,7 +19,9 @@ from perdure.client.answers import (
     DeadLetterJson,
     DeedsPage,
     EditedJson,
+    GroupJson,
     KeyJson,
+    MembersPage,
     MessageJson,
     MessagesPage,
     NewKeyJson,
@@ -90,19 +92,76 @@ class Client:
         """
         return SyncSent(self._loop.wait(self._client.send(agent, body, **options)), self._loop)
 
-    def send_many(self, messages: Iterable[NewMessageJson]) -> list[SyncSent]:
+    def send_many(
+        self, messages: Iterable[NewMessageJson], *, then: NewMessageJson | None = None, group_name: str | None = None
+    ) -> list[SyncSent]:
         """Put many messages, as many at a time as a server takes; each such part is put whole or not at all.
 
         Args:
             messages (Iterable[NewMessageJson]): Each with `agent`, `body`, and what else `send` takes.
+            then (NewMessageJson | None): Makes them a group, however many they are: this message runs once all have ended.
+            group_name (str | None): Makes them a group with this name, with or without `then`.
 
         Returns:
-            list[SyncSent]: One for each, in their order.
+            list[SyncSent]: One for each, in their order; `group` says in which.
 
         Raises:
             InvalidInput: One is not what its agent takes; parts before it are put.
         """
-        return [SyncSent(sent, self._loop) for sent in self._loop.wait(self._client.send_many(messages))]
+        return [SyncSent(sent, self._loop) for sent in self._loop.wait(self._client.send_many(messages, then=then, group_name=group_name))]
+
+    def group(self, id: str) -> GroupJson:
+        """Look how far a group has come.
+
+        Args:
+            id (str): `grp_…`: `Sent.group`.
+
+        Returns:
+            GroupJson: `total`, `left`, `done`, `dead`, `cancelled`, and the message that joins it as `then`.
+        """
+        return self._loop.wait(self._client.group(id))
+
+    def members(self, id: str, *, limit: int = 100, cursor: str | None = None) -> MembersPage:
+        """List what became of a group's messages, in the order of putting.
+
+        Args:
+            id (str): `grp_…`.
+            limit (int): At most this many, 1 to 1000.
+            cursor (str | None): `next_cursor` of the page before.
+
+        Returns:
+            MembersPage: Some of them.
+        """
+        return self._loop.wait(self._client.members(id, limit=limit, cursor=cursor))
+
+    def close_group(self, id: str) -> GroupJson:
+        """Say that an open group is complete.
+
+        Args:
+            id (str): `grp_…`.
+
+        Returns:
+            GroupJson: As it is then.
+        """
+        return self._loop.wait(self._client.close_group(id))
+
+    def signal(self, id: str, name: str, data: Any = None, *, key: str | None = None) -> MessageJson:
+        """Tell a message what its run waits for, or will wait for, with `run.wait_for`.
+
+        Args:
+            id (str): `msg_…`.
+            name (str): Which of the things it may wait for.
+            data (Any): What the wait returns: anything that JSON can say.
+            key (str | None): Makes a repeated signal one; None makes up one for this call.
+
+        Returns:
+            MessageJson: As it is now.
+
+        Raises:
+            Conflict: It has ended.
+            DedupConflict: The key was used for other data.
+        """
+        return self._loop.wait(self._client.signal(id, name, data, key=key))
 
     def message(self, id: str, *, wait_s: float = 0) -> MessageJson:
         """Look at a message.
@@ -176,16 +235,17 @@ class Client:
         """
         return self._loop.wait(self._client.messages(state=state, queue=queue, agent=agent, code=code, limit=limit, cursor=cursor))
 
-    def cancel(self, id: str) -> MessageJson:
-        """Call a message off that does not run.
+    def cancel(self, id: str, *, children: bool = True) -> MessageJson:
+        """Call a message off: at once, or within a moment if it runs.
 
         Args:
             id (str): `msg_…`.
+            children (bool): Also what its run has sent.
 
         Returns:
-            MessageJson: As it is now.
+            MessageJson: As it is now: `cancelled`, or with `cancelling` true until its worker has ended it.
         """
-        return self._loop.wait(self._client.cancel(id))
+        return self._loop.wait(self._client.cancel(id, children=children))
 
     def steps(self, id: str) -> list[StepJson]:
         """List what a message's run has recorded.
@@ -639,6 +699,15 @@ class SyncSent:
         """True if its `dedup_key` had brought this message before."""
         return self._sent.duplicate
 
+    @property
+    def group(self) -> str | None:
+        """The group it was put into.
+
+        Returns:
+            str | None: `grp_…`.
+        """
+        return self._sent.group
+
     def __repr__(self) -> str:
         """Show which.
 
@@ -674,8 +743,21 @@ class SyncSent:
         """
         return self._loop.wait(self._sent.message(wait_s=wait_s))
 
+    def signal(self, name: str, data: Any = None, *, key: str | None = None) -> MessageJson:
+        """Tell it what its run waits for.
+
+        Args:
+            name (str): Which of the things it may wait for.
+            data (Any): What the wait returns.
+            key (str | None): Makes a repeated signal one.
+
+        Returns:
+            MessageJson: As it is now.
+        """
+        return self._loop.wait(self._sent.signal(name, data, key=key))
+
     def cancel(self) -> MessageJson:
-        """Call it off, if it does not run.
+        """Call it off.
 
         Returns:
             MessageJson: As it is now.

@@ -10,7 +10,7 @@ from msgspec import Meta, Raw
 from perdure.agents.journal import Step
 from perdure.clock import Moment, iso
 from perdure.errors.base import ErrorFacts
-from perdure.messages import ids
+from perdure.messages import groups, ids
 from perdure.messages.message import Attempt, View, Wait
 from perdure.resources.usage import Usage
 from perdure.security.secrets import redact
@@ -90,6 +90,8 @@ class WaitJson(msgspec.Struct, kw_only=True):
     until: Time | None
     step: int | None
     open_ended: bool
+    events: list[str]
+    """Any of these ends it: `signal:NAME`, `children:STEP`, `group:ID`."""
     error: ErrorJson | None
 
     @classmethod
@@ -104,7 +106,14 @@ class WaitJson(msgspec.Struct, kw_only=True):
         """
         if wait is None:
             return None
-        return cls(why=wait.why, until=iso(wait.until), step=wait.step, open_ended=wait.open_ended, error=ErrorJson.of(wait.error))
+        return cls(
+            why=wait.why,
+            until=iso(wait.until),
+            step=wait.step,
+            open_ended=wait.open_ended,
+            events=list(wait.events),
+            error=ErrorJson.of(wait.error),
+        )
 
 
 class MessageJson(msgspec.Struct, kw_only=True):
@@ -118,6 +127,7 @@ class MessageJson(msgspec.Struct, kw_only=True):
     priority: int
     state: str
     blocked_by: str | None
+    cancelling: bool
     attempt: int
     attempts: int
     crashes: int
@@ -137,6 +147,7 @@ class MessageJson(msgspec.Struct, kw_only=True):
     version: str | None
     lane: str | None
     parent: str | None
+    group: str | None
     session: str | None
     code_version: str | None
     revived: int
@@ -165,6 +176,7 @@ class MessageJson(msgspec.Struct, kw_only=True):
             priority=message.priority,
             state=view.state.value,
             blocked_by=view.blocked_by,
+            cancelling=view.cancelling,
             attempt=view.attempt,
             attempts=message.attempts,
             crashes=view.crashes,
@@ -184,6 +196,7 @@ class MessageJson(msgspec.Struct, kw_only=True):
             version=message.version,
             lane=message.lane,
             parent=None if message.parent is None else ids.write(message.parent),
+            group=None if message.group is None else groups.write(message.group),
             session=message.session,
             code_version=view.code_version,
             revived=view.revived,

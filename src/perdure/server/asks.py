@@ -41,6 +41,7 @@ Cursor: TypeAlias = Annotated[str, Meta(min_length=1, max_length=500, pattern=_P
 WaitS: TypeAlias = Annotated[float, Meta(ge=0, le=60, description="Answer at the latest after so many seconds.")]
 Attempts: TypeAlias = Annotated[int, Meta(ge=1, le=100)]
 StateName: TypeAlias = Literal["ready", "later", "held", "waiting", "leased", "done", "dead", "cancelled"]
+GroupName: TypeAlias = Annotated[str, Meta(min_length=17, max_length=17, pattern=r"^grp_[0-9a-z]{13}$(?!\n)", description="`grp_…`.")]
 Metadata: TypeAlias = Annotated[
     dict[Annotated[str, Meta(min_length=1, max_length=64, pattern=_PRINTABLE)], Annotated[str, Meta(max_length=512)]], Meta(max_length=16)
 ]
@@ -54,26 +55,27 @@ LATER = {
     "callback_url": "webhooks",
     "webhook": "webhooks",
     "webhook_url": "webhooks",
-    "parent": "child messages",
-    "signal": "signals",
 }
 """Fields of features that are planned: refused by name, never accepted and ignored."""
 
 __all__ = [
     "LATER",
     "PATTERNS",
+    "CancelQuery",
     "ChangesQuery",
     "DeadLettersQuery",
     "Decide",
     "ForkRun",
     "ImportQuery",
     "MakeKey",
+    "MembersQuery",
     "MessageQuery",
     "MessagesQuery",
     "Name",
     "NoQuery",
     "PutMany",
     "PutMessage",
+    "Signal",
     "StepsQuery",
 ]
 
@@ -102,6 +104,37 @@ class PutMany(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Messages to be put: all of them, or none."""
 
     messages: Annotated[list[PutMessage], Meta(min_length=1)]
+    then: PutMessage | None = None
+    """Makes a group of them: this one is ready once all have ended, however they did."""
+    group: GroupName | None = None
+    """Add them to this group, which is open."""
+    group_name: Annotated[str, Meta(min_length=1, max_length=100, pattern=_LINE)] | None = None
+    """Makes a group of them, with this name."""
+    open: bool = False
+    """With `then` or `group_name`: more will be added, until the group is closed."""
+
+
+class Signal(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a message is told, for which its run waits or will wait."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=200, pattern=_LINE)]
+    data: Any = None
+    """What `run.wait_for` returns."""
+    key: DedupKey | None = None
+    """Of this message and name: the same key again changes nothing."""
+
+
+class CancelQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Whether what the message's run has sent is called off too."""
+
+    children: bool = True
+
+
+class MembersQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which of a group's messages."""
+
+    limit: Limit = 100
+    cursor: Cursor | None = None
 
 
 class Decide(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

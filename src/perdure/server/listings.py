@@ -7,7 +7,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from perdure.clock import iso
-from perdure.messages import ids
+from perdure.messages import groups, ids
 from perdure.messages.message import Receipt
 from perdure.messages.registry import AgentCard, WorkerStatus
 from perdure.messages.store import Change, QueueStatus
@@ -53,6 +53,8 @@ class ReceiptJson(msgspec.Struct, kw_only=True):
     object: Literal["receipt"] = "receipt"
     id: str
     duplicate: bool
+    group: str | None
+    """The group it was put into."""
 
     @classmethod
     def of(cls, receipt: Receipt) -> ReceiptJson:
@@ -64,7 +66,8 @@ class ReceiptJson(msgspec.Struct, kw_only=True):
         Returns:
             ReceiptJson: For the wire.
         """
-        return cls(id=ids.write(receipt.id), duplicate=receipt.duplicate)
+        group = None if receipt.group is None else groups.write(receipt.group)
+        return cls(id=ids.write(receipt.id), duplicate=receipt.duplicate, group=group)
 
 
 class QueueJson(msgspec.Struct, kw_only=True):

@@ -353,6 +353,16 @@ class BelongingKit(Kit, standard=True):
         assert group is not None
         assert (await store.messages.group(group)).ended_at == clock.now()
 
+    async def test_the_same_put_again_is_the_same_group(self, store: Store) -> None:
+        new = [message(agent="child", dedup_key=key) for key in ("a", "b")]
+        first = await store.messages.put(new, group=NewGroup(then=message(agent="join")))
+        again = await store.messages.put(new, group=NewGroup(then=message(agent="join")))
+        assert [(one.id, one.group) for one in again] == [(one.id, one.group) for one in first]
+        assert len((await store.messages.list(_ALL)).views) == 3
+        group = first[0].group
+        assert group is not None
+        assert (await store.messages.group(group)).total == 2
+
     @pytest.mark.parametrize("tenant", [None, "stranger"], ids=["unknown", "of-another-tenant"])
     async def test_the_groups_of_others_are_not_there(self, store: Store, tenant: str | None) -> None:
         id = GroupId(7)

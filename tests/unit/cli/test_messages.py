@@ -165,6 +165,20 @@ def test_messages_are_listed_and_cancelled(perdure: Perdure) -> None:
 
 
 @pytest.mark.usefixtures("served")
+def test_a_message_is_signalled(perdure: Perdure) -> None:
+    sent = perdure("send", "echo", "1", "--delay", "60").out.strip()
+    assert f"{sent} is later" in perdure("signal", sent, "approval", "--data", '{"by": "ann"}').err
+    assert perdure("signal", sent, "approval", "--json").json["id"] == sent
+    assert perdure("signal", sent, "approval", "--data", "{").code == 2
+    assert perdure("signal", "msg_0000000000001", "approval").code == 3
+
+
+@pytest.mark.usefixtures("served")
+def test_there_is_no_group_that_nobody_put(perdure: Perdure) -> None:
+    assert perdure("messages", "group", "grp_0000000000001").code == 3
+
+
+@pytest.mark.usefixtures("served")
 def test_a_long_list_says_how_to_go_on(perdure: Perdure) -> None:
     for _ in range(3):
         perdure("send", "echo", "1", "--queue", "long", "--delay", "60")

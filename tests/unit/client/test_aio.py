@@ -157,6 +157,26 @@ async def test_a_cancelled_message_has_no_result(served: Served) -> None:
             await sent.result()
 
 
+async def test_a_message_is_signalled(served: Served) -> None:
+    async with served.client() as client:
+        sent = await client.send("echo", {}, delay_s=60)
+        assert (await sent.signal("approval", {"by": "ann"}))["id"] == sent.id
+        with pytest.raises(NotFound):
+            await client.signal("msg_0000000000001", "approval")
+
+
+async def test_many_are_put_with_one_that_joins_them(served: Served) -> None:
+    async with served.client() as client:
+        them = ({"agent": "echo", "body": n} for n in range(700))
+        sent = await client.send_many(them, then={"agent": "echo", "body": "all"}, group_name="night")
+        [group_id] = {one.group for one in sent}
+        group = await client.group(group_id)
+        assert (group["total"], group["open"], group["name"]) == (700, False, "night")
+        page = await client.members(group_id, limit=1000)
+        assert [one["id"] for one in page["data"]] == [one.id for one in sent]
+        assert (await client.message(group["then"]))["state"] == "waiting"
+
+
 async def test_waiting_ends_at_its_limit_and_the_message_goes_on(served: Served) -> None:
     async with served.client() as client:
         sent = await client.send("echo", {})

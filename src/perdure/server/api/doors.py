@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from perdure.server.api import agents, audit, bulk, changes, dead_letters, edits, keys, messages, queues, runs, schedules, steps, workers
+from perdure.server.api import (
+    agents,
+    audit,
+    bulk,
+    changes,
+    dead_letters,
+    edits,
+    groups,
+    keys,
+    messages,
+    queues,
+    runs,
+    schedules,
+    steps,
+    workers,
+)
 from perdure.server.door import Door
 
 DOORS: tuple[Door, ...] = (
     *messages.DOORS,
+    *groups.DOORS,
     *steps.DOORS,
     *runs.DOORS,
     *dead_letters.DOORS,

@@ -1,14 +1,18 @@
-"""Messages: put, look, list, call off."""
+"""Messages: put, look, list, signal, call off."""
 
 from __future__ import annotations
 
+import msgspec
+
 from perdure.clock import awake
 from perdure.errors.base import InvalidInput
-from perdure.messages.message import ENDS, State, View
+from perdure.messages import groups
+from perdure.messages.groups import NewGroup
+from perdure.messages.message import ENDS, GroupId, State, View
 from perdure.messages.store import Filter
 from perdure.server.answer import Answer, json_answer
 from perdure.server.answers import AttemptJson, MessageJson
-from perdure.server.asks import MessageQuery, MessagesQuery, PutMany, PutMessage
+from perdure.server.asks import CancelQuery, MessageQuery, MessagesQuery, PutMany, PutMessage, Signal
 from perdure.server.door import Call, Door
 from perdure.server.gone import while_there
 from perdure.server.listings import Listing, PageOf, ReceiptJson
@@ -34,8 +38,9 @@ async def put(call: Call) -> Answer:
     asks = call.body.messages if many else [call.body]
     if "idempotency-key" in call.headers:
         asks = [_with_key(asks[0], call.headers["idempotency-key"], many=many)]
+    group = await _group(call) if many else None
     accepted = await call.core.admission.admit(asks, key=call.key, many=many)
-    receipts = [ReceiptJson.of(receipt) for receipt in await call.core.store.messages.put(accepted)]
+    receipts = [ReceiptJson.of(receipt) for receipt in await call.core.store.messages.put(accepted, group=group)]
     if many:
         return json_answer(Listing(data=receipts), 202)
     return json_answer(receipts[0], 202, headers=(("location", f"/api/v1/messages/{receipts[0].id}"),))
@@ -98,15 +103,31 @@ async def page_of(call: Call, wanted: Filter, *, limit: int, cursor: str | None)
 
 
 async def cancel(call: Call) -> Answer:
-    """Call a message off that is not running.
+    """Call a message off: at once, or by a mark that its worker sees within a moment.
 
     Args:
-        call (Call): For the message in its path.
+        call (Call): With a `CancelQuery`, for the message in its path.
 
     Returns:
         Answer: 200 with the message as it is now.
     """
-    return json_answer(MessageJson.of(await call.core.store.messages.cancel(call.message_id, tenant=call.tenant, by=call.actor)))
+    view = await call.core.store.messages.cancel(call.message_id, tenant=call.tenant, children=call.query.children, by=call.actor)
+    return json_answer(MessageJson.of(view))
+
+
+async def signal(call: Call) -> Answer:
+    """Tell a message something.
+
+    Args:
+        call (Call): With a `Signal`, for the message in its path.
+
+    Returns:
+        Answer: 200 with the message as it is now.
+    """
+    said: Signal = call.body
+    data = msgspec.json.encode(said.data)
+    view = await call.core.store.messages.signal(call.message_id, said.name, data, tenant=call.tenant, key=said.key)
+    return json_answer(MessageJson.of(view))
 
 
 async def attempts(call: Call) -> Answer:
@@ -121,6 +142,20 @@ async def attempts(call: Call) -> Answer:
     view = await call.core.store.messages.get(call.message_id, tenant=call.tenant)
     found = await call.core.store.messages.attempts(view.message.id)
     return json_answer(Listing(data=[AttemptJson.of(attempt) for attempt in found]))
+
+
+async def _group(call: Call) -> NewGroup | GroupId | None:
+    asked: PutMany = call.body
+    if asked.group is not None:
+        if asked.then is not None or asked.group_name is not None or asked.open:
+            raise InvalidInput("`group` adds to a group that is there; `then`, `group_name` and `open` begin one", hint="Say one of both.")
+        return groups.read(asked.group)
+    if asked.then is None and asked.group_name is None:
+        if asked.open:
+            raise InvalidInput("`open` is for a group", hint="Give it a `group_name`, or say what is to run `then`.")
+        return None
+    then = None if asked.then is None else (await call.core.admission.admit([asked.then], key=call.key))[0]
+    return NewGroup(name=asked.group_name or "", then=then, open=asked.open)
 
 
 async def _ended(call: Call, wait_s: float) -> View:
@@ -159,8 +194,12 @@ DOORS = (
         query=MessageQuery, answers={200: MessageJson}, refusals=(404,),
     ),
     Door(
-        "POST", "/api/v1/messages/{id}/cancel", cancel, "cancel_message", "Call a message off that is not running.", _PART,
-        "messages:write", answers={200: MessageJson}, refusals=(404, 409),
+        "POST", "/api/v1/messages/{id}/cancel", cancel, "cancel_message", "Call a message off, running or not.", _PART,
+        "messages:write", query=CancelQuery, answers={200: MessageJson}, refusals=(404, 409),
+    ),
+    Door(
+        "POST", "/api/v1/messages/{id}/signals", signal, "signal_message", "Tell a message what its run waits for.", _PART,
+        "messages:write", bodies=(Signal,), answers={200: MessageJson}, refusals=(404, 409),
     ),
     Door(
         "GET", "/api/v1/messages/{id}/attempts", attempts, "list_attempts", "List what went wrong with a message.", _PART, "messages:read",

@@ -11,7 +11,7 @@ from perdure.server.answer import Answer
 from perdure.server.body import parse_json
 from perdure.server.dashboard.visit import Visit, see_other
 
-__all__ = ["cancel", "decide", "pause", "pause_all", "resume", "resume_all", "revive"]
+__all__ = ["cancel", "decide", "pause", "pause_all", "resume", "resume_all", "revive", "signal"]
 
 
 async def pause(visit: Visit) -> Answer:
@@ -79,6 +79,20 @@ async def cancel(visit: Visit) -> Answer:
     return _back(visit)
 
 
+async def signal(visit: Visit) -> Answer:
+    """Tell a message what it waits for.
+
+    Args:
+        visit (Visit): For the message in its path, with `name` and `data` (JSON; empty stands for null).
+
+    Returns:
+        Answer: Back to its page.
+    """
+    data = _json(visit, visit.form.get("data", "").strip() or "null")
+    await visit.core.store.messages.signal(ids.read(visit.path["id"]), visit.form.get("name", ""), data, tenant=visit.tenant)
+    return _back(visit)
+
+
 async def revive(visit: Visit) -> Answer:
     """Give a dead letter another life.
 
@@ -110,11 +124,15 @@ async def decide(visit: Visit) -> Answer:
     written = visit.form.get("result", "").strip()
     result = None
     if decision is Decision.HAPPENED and written:
-        result = msgspec.json.encode(parse_json(written.encode("utf-8", "surrogatepass"), max_depth=visit.core.settings.max_depth))
+        result = _json(visit, written)
     await visit.core.store.journal.decide(
         ids.read(visit.path["id"]), int(number), decision, by=visit.key.id, result=result, tenant=visit.tenant
     )
     return _back(visit)
+
+
+def _json(visit: Visit, written: str) -> bytes:
+    return msgspec.json.encode(parse_json(written.encode("utf-8", "surrogatepass"), max_depth=visit.core.settings.max_depth))
 
 
 async def _queue(visit: Visit) -> str:

@@ -43,10 +43,16 @@ async def message(visit: Visit) -> Answer:
         asked=await _asked(visit, view) if visit.may("steps:decide") else None,
         attempts=await store.messages.attempts(view.message.id),
         usage=view.usage or _summed(steps),
-        can_cancel=visit.may("messages:write") and view.state not in ENDS and view.state is not State.LEASED,
+        can_cancel=visit.may("messages:write") and view.state not in ENDS and not view.cancelling,
+        signals=_signals(view) if visit.may("messages:write") else [],
         can_revive=visit.may("dead-letters:write") and view.state is State.DEAD,
         sees_steps=visit.may("steps:read"),
     )
+
+
+def _signals(view: View) -> list[str]:
+    """Name the signals that a message waits for now."""
+    return [] if view.wait is None else [event.removeprefix("signal:") for event in view.wait.events if event.startswith("signal:")]
 
 
 async def _asked(visit: Visit, view: View) -> Step | None:

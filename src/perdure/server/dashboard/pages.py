@@ -27,6 +27,7 @@ _PAGES: tuple[tuple[str, Visited, str], ...] = (
 )
 _ACTIONS: tuple[tuple[str, Visited, str], ...] = (
     ("/messages/{id}/cancel", actions.cancel, "messages:write"),
+    ("/messages/{id}/signals", actions.signal, "messages:write"),
     ("/messages/{id}/revive", actions.revive, "dead-letters:write"),
     ("/messages/{id}/steps/{number}/decision", actions.decide, "steps:decide"),
     ("/queues/{name}/pause", actions.pause, "queues:write"),

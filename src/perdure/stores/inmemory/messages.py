@@ -67,6 +67,8 @@ class InMemoryMessages(MessageStore):
             if group is None:
                 return self.accept(messages)
             tenant = messages[0].tenant
+            if self._known_group(messages[0]) is not None:  # the same put again, whose answer was lost: what it did stands
+                return self.accept(messages)
             if isinstance(group, NewGroup):
                 return self._begin_group(messages, group, tenant)
             if not groups.group_of(self.contents, group, tenant).open:
@@ -335,6 +337,10 @@ class InMemoryMessages(MessageStore):
                 group.then = join.id
         return self._add_to(number, messages)
 
+    def _known_group(self, first: NewMessage) -> GroupId | None:
+        known = None if first.dedup_key is None else self.contents.dedup.get((first.tenant, first.dedup_key))
+        return None if known is None else self.contents.rows[known].message.group
+
     def _add_to(self, id: GroupId, messages: Sequence[NewMessage]) -> builtins.list[Receipt]:
         receipts = self.accept(messages, group=id)
         self.contents.kin.groups[id].members += [receipt.id for receipt in receipts if not receipt.duplicate]
@@ -365,7 +371,7 @@ class InMemoryMessages(MessageStore):
         if known is not None:
             if known.message.agent != new.agent or new.body not in (known.message.body, letters.first_body(self.contents, known)):
                 raise DedupConflict(f"the key {new.dedup_key!r} came before with another body or agent", hint="Use a key once per request.")
-            return Receipt(known.message.id, duplicate=True)
+            return Receipt(known.message.id, duplicate=True, group=known.message.group)
         row = self._born(new, now, group)
         born.append(row)
         if key is not None:

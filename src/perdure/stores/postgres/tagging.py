@@ -16,11 +16,11 @@ from typing import TypeAlias
 
 from perdure.clock import awake
 from perdure.errors.base import StoreError
+from perdure.stores.postgres.border import border
 from perdure.stores.postgres.bridge import wait_for
 from perdure.stores.postgres.dialect import own, text_of
 from perdure.stores.postgres.hot import hot
 from perdure.stores.postgres.pool import Pool
-from perdure.stores.postgres.border import border
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.tags import Tags
 

@@ -10,9 +10,9 @@ from perdure.messages.dead import after_decision
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId, Move, State, Wait
 from perdure.security.audit import Actor
+from perdure.stores.sql.admission import become_ready
 from perdure.stores.sql.endings import bury
 from perdure.stores.sql.parcels import Parcel
-from perdure.stores.sql.admission import become_ready
 from perdure.stores.sql.places import find
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.steps import keep

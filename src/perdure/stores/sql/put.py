@@ -22,6 +22,7 @@ from perdure.stores.sql.transaction import Transaction
 __all__ = ["put", "put_as", "size_of"]
 
 _MESSAGE, _BOUND, _LATER, _WATCH = (statement(name) for name in ("message_add", "bound_add", "later_add", "expiry_add"))
+_GROUP = statement("message_group")
 _KNOWN, _DEDUP, _FIRST_BODY, _WAITING = (statement(n) for n in ("dedup_find", "dedup_add", "edit_first_body", "waiting_add"))
 
 
@@ -54,7 +55,9 @@ def put(tx: Transaction, messages: Sequence[NewMessage], group: NewGroup | Group
 
 
 def _put_together(tx: Transaction, messages: Sequence[NewMessage], group: NewGroup | GroupId) -> list[Receipt]:
-    tenant = messages[0].tenant
+    tenant, known = messages[0].tenant, _known_group(tx, messages[0])
+    if known is not None:  # the same put again, whose answer was lost: what it did stands
+        return [_accept(tx, new, group=known) for new in messages]
     if isinstance(group, NewGroup):
         number = GroupId(tx.number())
         then = group.then
@@ -68,6 +71,13 @@ def _put_together(tx: Transaction, messages: Sequence[NewMessage], group: NewGro
     receipts = [_accept(tx, new, group=number) for new in messages]
     groups.add_members(tx, number, [receipt.id for receipt in receipts if not receipt.duplicate])
     return receipts
+
+
+def _known_group(tx: Transaction, first: NewMessage) -> GroupId | None:
+    if first.dedup_key is None:
+        return None
+    known = tx.run(_KNOWN, (tx.names.tenant(first.tenant), first.dedup_key)).fetchone()
+    return None if known is None else tx.run(_GROUP, (known[0],)).get
 
 
 def put_as(tx: Transaction, new: NewMessage, number: int) -> Receipt:
@@ -102,7 +112,7 @@ def _accept(
 def _again(tx: Transaction, new: NewMessage, id: int, agent: str, body: bytes) -> Receipt:
     if agent != new.agent or new.body not in (body, tx.run(_FIRST_BODY, (id,)).get):  # it may have been edited since
         raise DedupConflict(f"the key {new.dedup_key!r} came before with another body or agent", hint="Use a key once per request.")
-    return Receipt(MessageId(id), duplicate=True)
+    return Receipt(MessageId(id), duplicate=True, group=tx.run(_GROUP, (id,)).get)
 
 
 def _lay_down(tx: Transaction, new: NewMessage, id: int, *, group: GroupId | None, waits: Wait | None) -> None:

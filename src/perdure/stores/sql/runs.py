@@ -14,10 +14,10 @@ from perdure.messages.ids import write
 from perdure.messages.message import Attempt, MessageId, Move, State, View, Wait
 from perdure.security.audit import Actor
 from perdure.stores.sql import put as putting
+from perdure.stores.sql.admission import leave
 from perdure.stores.sql.endings import end
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.finish import log_attempt
-from perdure.stores.sql.admission import leave
 from perdure.stores.sql.parcels import Parcel, parcel, said_rows, talk_ref
 from perdure.stores.sql.places import Place, enter_wait, find
 from perdure.stores.sql.progress import Progress, keep_progress, progress_of, usage_text

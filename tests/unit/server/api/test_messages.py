@@ -7,6 +7,7 @@ import pytest
 
 from perdure.errors.base import AgentFailed
 from perdure.messages import ids
+from perdure.messages.message import Wait
 from perdure.messages.registry import AgentCard, WorkerCard
 
 
@@ -14,7 +15,7 @@ async def test_a_message_put_is_accepted_with_an_id_and_found_again(served):
     answer = await served.post("/api/v1/messages", {"agent": "echo", "body": {"text": "hi"}})
     assert answer.status == 202
     receipt = answer.json
-    assert receipt == {"object": "receipt", "id": receipt["id"], "duplicate": False}
+    assert receipt == {"object": "receipt", "id": receipt["id"], "duplicate": False, "group": None}
     assert answer.headers["location"] == f"/api/v1/messages/{receipt['id']}"
     found = (await served.get(answer.headers["location"])).json
     assert (found["state"], found["agent"], found["body"], found["result"]) == ("ready", "echo", {"text": "hi"}, None)
@@ -32,6 +33,7 @@ async def test_a_message_has_exactly_the_fields_of_the_wire(served):
         "priority",
         "state",
         "blocked_by",
+        "cancelling",
         "attempt",
         "attempts",
         "crashes",
@@ -51,6 +53,7 @@ async def test_a_message_has_exactly_the_fields_of_the_wire(served):
         "version",
         "lane",
         "parent",
+        "group",
         "session",
         "code_version",
         "revived",
@@ -139,7 +142,7 @@ async def test_too_many_at_once_are_refused(serve):
 async def test_the_same_key_and_body_brings_the_same_id_and_another_body_is_refused(served):
     first = await served.post("/api/v1/messages", {"agent": "echo", "body": {"a": 1, "b": 2}}, headers={"Idempotency-Key": "k1"})
     again = await served.post("/api/v1/messages", raw=b'{"agent":"echo","dedup_key":"k1","body":{"a":  1,"b":2}}')
-    assert again.json == {"object": "receipt", "id": first.json["id"], "duplicate": True}
+    assert again.json == {"object": "receipt", "id": first.json["id"], "duplicate": True, "group": None}
     other = await served.post("/api/v1/messages", {"agent": "echo", "body": 2, "dedup_key": "k1"})
     assert (other.status, other.json["code"]) == (422, "dedup-conflict")
 
@@ -284,11 +287,80 @@ async def test_a_waiting_message_is_cancelled_and_an_ended_one_is_not(served):
     assert (answer.status, answer.json["code"]) == (409, "conflict")
 
 
-async def test_cancel_of_a_running_message_is_refused_by_name(served):
+async def test_a_running_message_is_marked_until_its_worker_ends_it(served):
     sent = await served.put()
-    await served.lease()
+    lease = await served.lease()
     answer = await served.post(f"/api/v1/messages/{sent}/cancel")
-    assert (answer.status, answer.json["code"]) == (422, "not-yet-built")
+    assert (answer.status, answer.json["state"], answer.json["cancelling"]) == (200, "leased", True)
+    await served.store.messages.release(lease)
+    found = (await served.get(f"/api/v1/messages/{sent}")).json
+    assert (found["state"], found["cancelling"]) == ("cancelled", False)
+
+
+async def test_a_message_is_signalled_and_shows_for_what_it_waits(served):
+    sent = await served.put()
+    wait = Wait(why="signal", step=1, events=("signal:approval",))
+    await served.store.messages.park(await served.lease(), wait)
+    shown = (await served.get(f"/api/v1/messages/{sent}")).json["wait"]
+    assert (shown["why"], shown["events"], shown["until"], shown["step"]) == ("signal", ["signal:approval"], None, 1)
+    answer = await served.post(f"/api/v1/messages/{sent}/signals", {"name": "approval", "data": {"by": "ann"}, "key": "k"})
+    assert (answer.status, answer.json["state"], answer.json["wait"]) == (200, "ready", None)
+    again = await served.post(f"/api/v1/messages/{sent}/signals", {"name": "approval", "data": {"by": "bob"}, "key": "k"})
+    assert (again.status, again.json["code"]) == (422, "dedup-conflict")
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [({}, 422), ({"name": ""}, 422), ({"name": "a", "more": 1}, 422), ({"name": "a\nb"}, 422), ({"name": "a", "data": None}, 200)],
+)
+async def test_a_signal_has_a_name_and_nothing_unknown(served, body, status):
+    assert (await served.post(f"/api/v1/messages/{await served.put()}/signals", body)).status == status
+
+
+async def test_what_has_ended_hears_no_signal(served):
+    sent = await served.put()
+    await served.store.messages.done(await served.lease(), b"1")
+    answer = await served.post(f"/api/v1/messages/{sent}/signals", {"name": "approval"})
+    assert (answer.status, answer.json["code"]) == (409, "conflict")
+
+
+async def test_messages_are_put_together_with_one_that_joins_them(served):
+    body = {"messages": [{"agent": "echo", "body": n} for n in range(3)], "then": {"agent": "echo", "body": "all"}, "group_name": "night"}
+    receipts = (await served.post("/api/v1/messages", body)).json["data"]
+    [made] = {receipt["group"] for receipt in receipts}
+    group = (await served.get(f"/api/v1/groups/{made}")).json
+    assert (group["object"], group["name"], group["open"], group["total"], group["left"]) == ("group", "night", False, 3, 3)
+    assert (await served.get(f"/api/v1/messages/{group['then']}")).json["wait"]["events"][0].startswith("group:")
+    for _ in range(3):
+        await served.store.messages.done(await served.lease(), b'"good"')
+    group = (await served.get(f"/api/v1/groups/{made}")).json
+    assert (group["done"], group["left"], group["ended_at"] is None) == (3, 0, False)
+    assert (await served.get(f"/api/v1/messages/{group['then']}")).json["state"] == "ready"
+    page = (await served.get(f"/api/v1/groups/{made}/members?limit=2")).json
+    assert [(one["object"], one["state"], one["result"]) for one in page["data"]] == [("member", "done", "good")] * 2
+    rest = (await served.get(f"/api/v1/groups/{made}/members?cursor={page['next_cursor']}")).json
+    assert (len(rest["data"]), rest["next_cursor"]) == (1, None)
+
+
+async def test_an_open_group_takes_more_and_is_closed(served):
+    first = await served.post("/api/v1/messages", {"messages": [{"agent": "echo", "body": 1}], "group_name": "long", "open": True})
+    group = first.json["data"][0]["group"]
+    await served.post("/api/v1/messages", {"messages": [{"agent": "echo", "body": 2}], "group": group})
+    closed = (await served.post(f"/api/v1/groups/{group}/close")).json
+    assert (closed["total"], closed["open"]) == (2, False)
+    late = await served.post("/api/v1/messages", {"messages": [{"agent": "echo", "body": 3}], "group": group})
+    assert (late.status, late.json["code"]) == (409, "conflict")
+
+
+@pytest.mark.parametrize("more", [{"open": True}, {"group": "grp_0000000000001", "group_name": "x"}, {"group": "msg_0000000000001"}])
+async def test_a_group_is_begun_or_added_to_and_not_both(served, more):
+    assert (await served.post("/api/v1/messages", {"messages": [{"agent": "echo", "body": 1}], **more})).status == 422
+
+
+async def test_there_is_no_group_that_nobody_put(served):
+    for path in ("", "/members"):
+        assert (await served.get(f"/api/v1/groups/grp_0000000000001{path}")).status == 404
+    assert (await served.get("/api/v1/groups/nonsense")).status == 404
 
 
 async def test_what_went_wrong_is_listed(served):

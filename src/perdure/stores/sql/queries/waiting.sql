@@ -58,6 +58,9 @@ SELECT id FROM lease WHERE worker = ? AND called_off IS NOT NULL ORDER BY id;
 -- name: lease_call_off
 UPDATE lease SET called_off = ? WHERE id = ? AND called_off IS NULL RETURNING worker;
 
+-- name: message_group
+SELECT grp FROM message WHERE id = ?;
+
 -- name: group_add
 INSERT INTO grp (id, tenant, name, open, total, done, dead, cancelled, next, created_at) VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?);
 
