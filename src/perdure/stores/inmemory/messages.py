@@ -67,8 +67,9 @@ class InMemoryMessages(MessageStore):
             if group is None:
                 return self.accept(messages)
             tenant = messages[0].tenant
-            if self._known_group(messages[0]) is not None:  # the same put again, whose answer was lost: what it did stands
-                return self.accept(messages)
+            known = self._known_group(messages[0])
+            if known is not None:  # the same put again, whose answer was lost: what it did stands
+                return self._add_to(known, messages)
             if isinstance(group, NewGroup):
                 return self._begin_group(messages, group, tenant)
             if not groups.group_of(self.contents, group, tenant).open:

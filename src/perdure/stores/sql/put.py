@@ -57,8 +57,8 @@ def put(tx: Transaction, messages: Sequence[NewMessage], group: NewGroup | Group
 def _put_together(tx: Transaction, messages: Sequence[NewMessage], group: NewGroup | GroupId) -> list[Receipt]:
     tenant, known = messages[0].tenant, _known_group(tx, messages[0])
     if known is not None:  # the same put again, whose answer was lost: what it did stands
-        return [_accept(tx, new, group=known) for new in messages]
-    if isinstance(group, NewGroup):
+        number = known
+    elif isinstance(group, NewGroup):
         number = GroupId(tx.number())
         then = group.then
         if then is not None and then.session is not None:
