@@ -10,7 +10,7 @@ Proved by `perdure.testing.JournalKit`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -28,7 +28,7 @@ RECORDED = frozenset({StepState.DONE, StepState.FAILED})
 """Steps of which the outcome is known: a fork has them. Any other it makes anew."""
 IMPORTED = 0
 """`Step.origin` of what came from another installation."""
-_ITS_OWN = frozenset({"due_at", "deadline", "dedup_key", "session", "parent"})
+_ITS_OWN = frozenset({"due_at", "deadline", "dedup_key", "session", "on_dead", "parent"})
 """What a message does not hand on: a moment that may have passed, its name, and its place among others."""
 
 
@@ -174,7 +174,8 @@ def forked(message: Message, fork: Fork, *, last: int) -> NewMessage:
             f"message {write(message.id)!r} has {last} steps and cannot be forked from step {fork.step}",
             hint="`perdure messages steps` shows them; the one after the last takes all of them over.",
         )
-    fields = {name: getattr(message, name) for name in NewMessage.__struct_fields__ if name not in _ITS_OWN and hasattr(message, name)}
-    changes = {"body": fork.body or message.body, "priority": message.priority if fork.priority is None else fork.priority}
-    told = {name: value for name, value in (("lane", fork.lane), ("version", fork.version)) if value is not msgspec.UNSET}
+    handed_on = (name for name in NewMessage.__struct_fields__ if name not in _ITS_OWN and hasattr(message, name))
+    fields: dict[str, Any] = {name: getattr(message, name) for name in handed_on}
+    changes: dict[str, Any] = {"body": fork.body or message.body, "priority": message.priority if fork.priority is None else fork.priority}
+    told: dict[str, Any] = {name: value for name, value in (("lane", fork.lane), ("version", fork.version)) if value is not msgspec.UNSET}
     return NewMessage(**(fields | changes | told))

@@ -67,13 +67,14 @@ class Kept(NamedTuple):
         asked: dict[int, Asked] = {}
         steps: list[Step] = []
         for row in self.rows:
-            kept = row[_REQUEST]
-            talk = kept is not None and mark_of(kept) is Mark.TALK
-            steps.append(_step(row, self._plain(row[_RESULT]), None if talk else self._plain(kept)))
-            if talk:
-                ref = Ref.read(kept[1:])
-                self._say(ref.last, places, said)
-                asked[steps[-1].number] = Asked(text_of(self._plain(self.said[ref.head][1])), places[ref.last])
+            kept: bytes | None = row[_REQUEST]
+            if kept is None or mark_of(kept) is not Mark.TALK:
+                steps.append(_step(row, self._plain(row[_RESULT]), self._plain(kept)))
+                continue
+            steps.append(_step(row, self._plain(row[_RESULT]), None))
+            ref = Ref.read(kept[1:])
+            self._say(ref.last, places, said)
+            asked[steps[-1].number] = Asked(text_of(self._plain(self.said[ref.head][1])), places[ref.last])
         return steps, said, asked
 
     def _say(self, last: bytes, places: dict[bytes, int], said: list[Said]) -> None:
