@@ -20,7 +20,7 @@ PUT_LATE = """
 WITH new AS (INSERT INTO message (id, tenant, route, priority, attempts, created_at, max_wait_s, body)
              SELECT nextval('number'), tenant, route, priority, attempts, created_at, max_wait_s, '"late"' FROM message LIMIT 1
              RETURNING id, tenant, route, priority)
-INSERT INTO ready (route, priority, tag, id, tenant, since) SELECT route, priority, id, id, tenant, 0 FROM new
+INSERT INTO ready (route, priority, tag, id, tenant, since) SELECT route, priority, 1, id, tenant, 0 FROM new
 """
 
 

@@ -14,7 +14,24 @@ from perdure.stores.postgres.hot import _STATEMENTS, hot
 from perdure.stores.postgres.store import PostgresStore
 
 K = 100
-BIG = {"ready", "message", "outcome", "later", "waiting", "lease", "step", "request", "change", "progress", "attempt", "expiry", "dedup"}
+BIG = {
+    "ready",
+    "message",
+    "outcome",
+    "later",
+    "waiting",
+    "lease",
+    "step",
+    "request",
+    "change",
+    "progress",
+    "attempt",
+    "expiry",
+    "dedup",
+    "bound",
+    "fair",
+    "held",
+}
 CONSTANT = {"origin", "taken"}
 FILL = """
 INSERT INTO tenant (id, name) SELECT g, 't' || g FROM generate_series(1, 20) g;
@@ -28,6 +45,9 @@ INSERT INTO lease (id, token, worker, route, tenant, attempt, crashes, leased_at
 SELECT id, id, 1, route, tenant, 1, 0, 0, 0 FROM message WHERE id > {n} - 1000;
 INSERT INTO step (message, number, scope, kind, name, fingerprint, n, tries, state, attempt, ambiguous, began_at, idempotent, diverged)
 SELECT id, s, '', 'llm', 'ask', 'f', s, 1, 'intent', 1, 0, 0, 0, 0 FROM message, generate_series(1, 2) s WHERE id > {n} - 20000;
+INSERT INTO bound (id, on_dead, cost) SELECT g, 'continue', 2 FROM generate_series(1, {n}, 11) g;
+INSERT INTO fair (route, tenant, priority, again, last, cost) SELECT DISTINCT route, tenant, priority, 0, {n}, 1 FROM message;
+INSERT INTO clock (priority, tag) SELECT g, 10 FROM generate_series(0, 9) g;
 INSERT INTO dedup (tenant, key, id) SELECT tenant, 'k' || id, id FROM message WHERE id % 5 = 0;
 INSERT INTO worker (id, started_at, beat_at, epoch, quarantine, card) VALUES (1, 0, 0, 1, 0, '');
 """
@@ -88,7 +108,7 @@ def every(value: str, kind: str, n: int = K) -> str:
     return f"array_fill({value}::{kind}, ARRAY[{n}])"
 
 
-NAMES = ["put_plain", "put_keyed", "look", "take", "sweep", "done_many", "leave_many", "begin_steps", "end_steps", "usages_of"]
+NAMES = ["put_plain", "put_keyed", "reserve", "look", "take", "sweep", "done_many", "leave_many", "begin_steps", "end_steps", "usages_of"]
 
 
 async def filled(url: str, n: int, *, analysed_empty: bool) -> Hand:
@@ -124,6 +144,7 @@ def looks(hand: Hand) -> dict[str, tuple[str, ...]]:
     parked = array(range(n - 799, n - 799 + K))
     puts = (now, every("1", "bigint"), every("2", "bigint"), every("5", "int"), every("5", "int"), every("NULL", "float8"))
     puts += (every("NULL", "float8"), every("1e6", "float8"), every("NULL", "float8"), every("NULL", "bytea"), every("'x'", "bytea"))
+    puts += (every("'k'", "text"), every("2", "bigint"), array(range(K)))
     keys = array([f"'new{at}'" for at in range(K)], "text")
     routes = array(range(1, 41))
     none, texts = every("0", "bigint", 40), every("NULL", "text")
@@ -134,6 +155,7 @@ def looks(hand: Hand) -> dict[str, tuple[str, ...]]:
         "take": (
             "1", now, str(1 << 40), *["'{}'"] * 4, array([1, 2]), array([0, 1], "int"), array([0, 0]), array([50, 50])
         ),
+        "reserve": (array([1, 2]), array([1, 2]), array([0, 1], "int"), array([0, 0], "int"), *[array([0, 0])] * 2, array([9, 9])),
         "sweep": (array([1, 2, 3]), array([5, 6, 10], "int"), array([100, 100, 100])),
         "begin_steps": (
             now, leased, leased, every("3", "int"), texts.replace("NULL", "''"), every("'llm'", "text"), every("'ask'", "text"),
@@ -176,4 +198,4 @@ async def test_no_hot_statement_walks_a_backlog_of_a_million(million: Hand) -> N
 
 def test_every_hot_statement_that_meets_large_tables_is_looked_at() -> None:
     seldom = {"strays", "know_route", "make_route", "know_route_by_id", "lower_patience", "know_tenant", "make_tenant", "know_tenant_by_id"}
-    assert set(NAMES) | seldom | {"route_marks"} == set(_STATEMENTS)
+    assert set(NAMES) | seldom | {"route_marks", "caps_now"} == set(_STATEMENTS)
