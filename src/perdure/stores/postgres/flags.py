@@ -31,6 +31,14 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True):
     sessions: bool = True
     """A connection stays the same server session. Without (a pooler in transaction mode): nothing is kept on it."""
 
+    def settled(self) -> Flags:
+        """Leave out what cannot be had without something else.
+
+        Returns:
+            Flags: Locks and notifications belong to a session.
+        """
+        return self if self.sessions else msgspec.structs.replace(self, advisory=False, listen=False)
+
 
 ALL_OFF = Flags(skip_locked=False, multi_cte=False, advisory=False, listen=False, xids=False, activity=False, sessions=False)
 """Less than any database we know of."""

@@ -31,6 +31,7 @@ _RACES = (asyncpg.UniqueViolationError, asyncpg.DuplicateTableError, asyncpg.Dup
 """What one of two hears that make the same thing at the same moment; the next time it is there."""
 _COUNT = "CREATE TABLE IF NOT EXISTS migration (number integer PRIMARY KEY, name text NOT NULL, made_at timestamptz NOT NULL DEFAULT now())"
 _THERE = "SELECT to_regclass($1) IS NOT NULL"
+_SCHEMA_THERE = "SELECT to_regnamespace($1) IS NOT NULL"
 _MADE = "SELECT number FROM migration"
 _IS_MADE = "SELECT EXISTS (SELECT 1 FROM migration WHERE number = $1)"
 _NOTE = "INSERT INTO migration (number, name) VALUES ($1, $2)"
@@ -128,13 +129,15 @@ async def _made(connection: Connection, address: Address) -> set[int]:
 
 
 async def _upgrade(connection: Connection, address: Address, steps: list[Path]) -> list[str]:
-    limit = f"SET lock_timeout = '{int(max(address.wait_s, _SHORTEST_WAIT_S))}s'"
-    await connection.execute(f'{limit}; CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
-    await connection.execute(f'SET search_path TO "{address.schema}"; {_COUNT}')
+    limits = f"SET LOCAL lock_timeout = '{int(max(address.wait_s, _SHORTEST_WAIT_S))}s'; SET LOCAL search_path TO \"{address.schema}\""
+    async with connection.transaction():
+        if not await connection.fetchval(_SCHEMA_THERE, f'"{address.schema}"'):  # who may not make one can be given one
+            await connection.execute(f'CREATE SCHEMA "{address.schema}"')
+        await connection.execute(f"{limits}; {_COUNT}")
     new: list[str] = []
     for step in steps:
         async with connection.transaction():
-            await connection.execute(f'SET LOCAL search_path TO "{address.schema}"; LOCK TABLE migration IN EXCLUSIVE MODE')
+            await connection.execute(f"{limits}; LOCK TABLE migration IN EXCLUSIVE MODE")
             if await connection.fetchval(_IS_MADE, _number(step)):
                 continue
             await connection.execute(await asyncio.to_thread(step.read_text, encoding="utf-8"))

@@ -57,7 +57,7 @@ class PostgresStore:
     ) -> None:
         if not _SCHEMA.fullmatch(schema):
             raise StoreUnsuitable(f"{schema!r} is no name for a schema of ours", hint="Use up to 40 small letters, digits and `_`.")
-        self._engine = Engine(Address(url, schema, Flags() if flags is None else flags, wait_s), clock, pool=pool)
+        self._engine = Engine(Address(url, schema, (flags or Flags()).settled(), wait_s), clock, pool=pool)
         hot = fits(self._engine.address.flags)
         self._messages = PostgresMessages(self._engine) if hot else ReceivedMessages(self._engine)
         self._workers = SqlWorkers(self._engine)

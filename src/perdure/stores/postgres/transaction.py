@@ -89,7 +89,7 @@ class PostgresTransaction(Transaction):
 
     def __init__(self, runner: Runner, names: Names, now: Moment, flags: Flags, book: TagBook) -> None:
         self._book = book
-        self._flags = flags
+        self._flags, self._runner = flags, runner
         self._numbers: Iterator[int] = iter(())
         self._next_block = 1
         self._taken: int | None = None
@@ -107,7 +107,8 @@ class PostgresTransaction(Transaction):
         return drawn
 
     def worker_number(self) -> int:
-        """Draw a number for a worker."""
+        """Draw a number for a worker; committed, or a server that crashes now would draw it again."""
+        self._runner.wrote = True
         return int(self.run(_WORKER).get)
 
     def turn(self) -> int:
