@@ -89,14 +89,15 @@ class PostgresHeart(Heart):
             raise
 
     async def _beat(self) -> bool:
-        if self._connection is None:
-            self._connection = await connect(self._address, role="heart", answer_s=_WAIT_S)
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = await connect(self._address, role="heart", answer_s=_WAIT_S)
         now = None if self._clock is None else self._clock.now()
         if not self._address.preamble:
-            return await self._connection.fetchval(_BEAT, self._worker, now) is not None
-        async with self._connection.transaction():
-            await self._connection.execute(self._address.preamble)
-            return await self._connection.fetchval(_BEAT, self._worker, now) is not None
+            return await connection.fetchval(_BEAT, self._worker, now) is not None
+        async with connection.transaction():
+            await connection.execute(self._address.preamble)
+            return await connection.fetchval(_BEAT, self._worker, now) is not None
 
     def _let_go(self) -> None:
         connection, self._connection = self._connection, None
