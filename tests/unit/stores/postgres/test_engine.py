@@ -206,8 +206,8 @@ async def test_a_cancel_and_a_lease_at_once_leave_it_in_one_place(store: Postgre
     for _ in range(5):
         new = await put(store)
         leased, cancelled = await asyncio.gather(take(second, worker), store.messages.cancel(new), return_exceptions=True)
-        assert (leased == []) == (await state(store, new) == "cancelled")
-        assert (leased == []) != isinstance(cancelled, BaseException)
+        assert await state(store, new) == ("leased" if leased else "cancelled")
+        assert not isinstance(cancelled, BaseException)  # one that runs is told to stop
 
 
 async def test_a_refused_call_leaves_nothing_but_its_count(store: PostgresStore) -> None:
