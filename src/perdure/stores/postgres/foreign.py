@@ -16,13 +16,14 @@ from typing import Any, TypeAlias, TypeVar
 
 from perdure.errors.base import InvalidInput, StoreUnsuitable
 
-__all__ = ["Conversation", "Question", "converse", "converse_sync"]
+__all__ = ["Answer", "Conversation", "Question", "converse", "converse_sync"]
 
 T = TypeVar("T")
 Question: TypeAlias = tuple[str, Sequence[Any]]
 """SQL with `?` for its parameters, and these: text and whole numbers alone, which every driver passes on alike."""
-_Rows: TypeAlias = Sequence[Sequence[Any]]
-Conversation: TypeAlias = Generator[Question, _Rows, T]
+Answer: TypeAlias = Sequence[Sequence[Any]]
+"""Rows, as every driver gives them."""
+Conversation: TypeAlias = Generator[Question, Answer, T]
 """Asks, is sent the rows, and returns what it was all for. So one text serves every driver, async or not."""
 _HOLE = re.compile(r"\?")
 _NO_STORE = {"42P01", "3F000", "42883"}
@@ -45,7 +46,7 @@ async def converse(connection: Any, conversation: Conversation[T]) -> T:
         StoreUnsuitable: There is no store in its database.
     """
     driver = _driver(connection, awaited=True)
-    rows: _Rows | None = None
+    rows: Answer | None = None
     while True:
         try:
             question = next(conversation) if rows is None else conversation.send(rows)
@@ -74,7 +75,7 @@ def converse_sync(connection: Any, conversation: Conversation[T]) -> T:
         StoreUnsuitable: There is no store in its database.
     """
     driver = _driver(connection, awaited=False)
-    rows: _Rows | None = None
+    rows: Answer | None = None
     while True:
         try:
             question = next(conversation) if rows is None else conversation.send(rows)
@@ -111,7 +112,7 @@ def _must_be_postgres(connection: Any) -> None:
         raise InvalidInput(f"a put within a transaction needs PostgreSQL, and this is {bind.dialect.name}", hint=_HINT)
 
 
-async def _ask(driver: str, connection: Any, sql: str, given: Sequence[Any]) -> _Rows:
+async def _ask(driver: str, connection: Any, sql: str, given: Sequence[Any]) -> Answer:
     if driver == "asyncpg":
         return await connection.fetch(_numbered(sql), *given)  # type: ignore[no-any-return]
     if driver == "sqlalchemy":
@@ -121,7 +122,7 @@ async def _ask(driver: str, connection: Any, sql: str, given: Sequence[Any]) -> 
         return await cursor.fetchall()  # type: ignore[no-any-return]
 
 
-def _ask_sync(driver: str, connection: Any, sql: str, given: Sequence[Any]) -> _Rows:
+def _ask_sync(driver: str, connection: Any, sql: str, given: Sequence[Any]) -> Answer:
     if driver == "sqlalchemy":
         return connection.execute(*_named(sql, given)).fetchall()  # type: ignore[no-any-return]
     with closing(connection.cursor(row_factory=_plain_rows()) if driver == "psycopg" else connection.cursor()) as cursor:

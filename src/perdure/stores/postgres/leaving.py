@@ -8,7 +8,7 @@ What a refused call has added is taken back, since the user may catch the error 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from perdure.clock import Moment
 from perdure.errors.base import Conflict, DedupConflict, InvalidInput
 from perdure.messages.message import MessageId, NewMessage, Receipt
 from perdure.messages.registry import AgentCard
-from perdure.stores.postgres.foreign import Conversation
+from perdure.stores.postgres.foreign import Answer, Question
 from perdure.stores.sql.statements import read_all
 
 __all__ = ["Known", "all_known", "known_of", "leave"]
@@ -45,7 +45,7 @@ class _Before(NamedTuple):
     """As it is now, and as it was put if it was edited since."""
 
 
-def known_of(agents: Iterable[str], schema: str) -> Conversation[Known]:
+def known_of(agents: Iterable[str], schema: str) -> Generator[Question, Answer, Known]:
     """Look agents up.
 
     Args:
@@ -64,7 +64,7 @@ def known_of(agents: Iterable[str], schema: str) -> Conversation[Known]:
     return Known({name: cards.get(name) for name in names}, rows[0][2])
 
 
-def all_known(schema: str) -> Conversation[list[str]]:
+def all_known(schema: str) -> Generator[Question, Answer, list[str]]:
     """List all agents.
 
     Args:
@@ -80,7 +80,7 @@ def all_known(schema: str) -> Conversation[list[str]]:
     return [name for (name,) in rows]
 
 
-def leave(messages: Sequence[NewMessage], schema: str) -> Conversation[list[Receipt]]:
+def leave(messages: Sequence[NewMessage], schema: str) -> Generator[Question, Answer, list[Receipt]]:
     """Leave messages in the inbox: all, or none.
 
     Args:
