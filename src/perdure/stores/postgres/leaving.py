@@ -18,7 +18,7 @@ from perdure.clock import Moment
 from perdure.errors.base import Conflict, DedupConflict, InvalidInput
 from perdure.messages.message import MessageId, NewMessage, Receipt
 from perdure.messages.registry import AgentCard
-from perdure.stores.postgres.foreign import Answer, Question
+from perdure.stores.postgres.foreign import Answer, Conversation, Question
 from perdure.stores.sql.statements import read_all
 
 __all__ = ["Known", "all_known", "known_of", "leave"]
@@ -45,39 +45,29 @@ class _Before(NamedTuple):
     """As it is now, and as it was put if it was edited since."""
 
 
-def known_of(agents: Iterable[str], schema: str) -> Generator[Question, Answer, Known]:
+def known_of(agents: Iterable[str], schema: str) -> Conversation[Known]:
     """Look agents up.
 
     Args:
         agents (Iterable[str]): Their names.
         schema (str): Where the store is.
 
-    Yields:
-        Question: To be asked of the database.
-
     Returns:
-        Known: Their cards, None for those that nobody registered, and the database's time.
+        Conversation[Known]: Comes to their cards, None for those that nobody registered, and the database's time.
     """
-    names = list(dict.fromkeys(agents))
-    rows = yield _text("known", schema), [_json(names)]
-    cards = {name: _decode_card(card) for name, card, _ in rows if name is not None}
-    return Known({name: cards.get(name) for name in names}, rows[0][2])
+    return _known_of(list(dict.fromkeys(agents)), schema)
 
 
-def all_known(schema: str) -> Generator[Question, Answer, list[str]]:
+def all_known(schema: str) -> Conversation[list[str]]:
     """List all agents.
 
     Args:
         schema (str): Where the store is.
 
-    Yields:
-        Question: To be asked of the database.
-
     Returns:
-        list[str]: Their names.
+        Conversation[list[str]]: Comes to their names.
     """
-    rows = yield _text("all_known", schema), []
-    return [name for (name,) in rows]
+    return _all_known(schema)
 
 
 def leave(messages: Sequence[NewMessage], schema: str) -> Generator[Question, Answer, list[Receipt]]:
@@ -110,6 +100,17 @@ def leave(messages: Sequence[NewMessage], schema: str) -> Generator[Question, An
     if conflict is not None:
         raise conflict
     return receipts
+
+
+def _known_of(names: Sequence[str], schema: str) -> Conversation[Known]:
+    rows = yield _text("known", schema), [_json(names)]
+    cards = {name: _decode_card(card) for name, card, _ in rows if name is not None}
+    return Known({name: cards.get(name) for name in names}, rows[0][2])
+
+
+def _all_known(schema: str) -> Conversation[list[str]]:
+    rows = yield _text("all_known", schema), []
+    return [name for (name,) in rows]
 
 
 def _known(rows: Sequence[Sequence[Any]]) -> dict[tuple[str, str], _Before]:
