@@ -112,11 +112,12 @@ def many(
 
 
 async def _counted(client: AsyncClient, ask: Ask, limit: int | None, cursor: str | None) -> BiteJson:
-    bite = await ask(client, dry_run=True, limit=10_000 if limit is None else min(limit, 10_000), cursor=cursor)
+    bite: BiteJson = await ask(client, dry_run=True, limit=10_000 if limit is None else min(limit, 10_000), cursor=cursor)
     while bite["next_cursor"] is not None and (limit is None or bite["done"] < limit):
         most = 10_000 if limit is None else min(limit - bite["done"], 10_000)
         more = await ask(client, dry_run=True, limit=most, cursor=bite["next_cursor"])
-        bite = {**bite, "done": bite["done"] + more["done"], "next_cursor": more["next_cursor"]}
+        bite["done"] += more["done"]
+        bite["next_cursor"] = more["next_cursor"]
     return bite
 
 

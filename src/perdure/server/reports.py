@@ -9,8 +9,9 @@ from msgspec import Raw
 
 from perdure.clock import Moment, iso
 from perdure.messages import ids
+from perdure.messages.calendar import Calendar
 from perdure.messages.dead_letters import Bite, Edited
-from perdure.messages.schedules import Calendar, Schedule
+from perdure.messages.schedules import Schedule
 from perdure.messages.store import Pause
 from perdure.security.audit import Deed
 from perdure.server.answers import Time

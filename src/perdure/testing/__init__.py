@@ -70,6 +70,7 @@ _KIT_PARTS = (
     "journal",
     "keys",
     "leasing",
+    "letters",
     "limiting",
     "looking",
     "machine",

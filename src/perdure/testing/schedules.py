@@ -12,8 +12,9 @@ import pytest
 
 from perdure.clock import Moment
 from perdure.errors.base import Conflict, InvalidInput, NotFound
+from perdure.messages.calendar import AT_MOST, Misfire
 from perdure.messages.message import Message, NewMessage, State
-from perdure.messages.schedules import AT_MOST, Misfire, NewSchedule, Overlap, Schedule
+from perdure.messages.schedules import NewSchedule, Overlap, Schedule
 from perdure.messages.store import Filter
 from perdure.security.audit import Actor, DeedFilter
 from perdure.stores.store import Store

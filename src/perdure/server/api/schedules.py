@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 from perdure.errors.base import InvalidInput
-from perdure.messages.schedules import Misfire, NewSchedule, Overlap, Schedule
+from perdure.messages.calendar import Misfire
+from perdure.messages.schedules import NewSchedule, Overlap, Schedule
 from perdure.security.access import OPERATOR
 from perdure.server.answer import Answer, json_answer
 from perdure.server.asks import PutMessage

@@ -10,19 +10,9 @@ import msgspec
 
 from perdure.clock import Moment
 from perdure.errors.base import DedupConflict
+from perdure.messages.calendar import Calendar, plan
 from perdure.messages.message import ENDS, MessageId, Receipt
-from perdure.messages.schedules import (
-    Calendar,
-    Fired,
-    NewSchedule,
-    Overlap,
-    Schedule,
-    ScheduleStore,
-    message_of,
-    no_such,
-    plan,
-    taken,
-)
+from perdure.messages.schedules import Fired, NewSchedule, Overlap, Schedule, ScheduleStore, message_of, no_such, taken
 from perdure.security.audit import Actor
 from perdure.stores.sql import put as putting
 from perdure.stores.sql.engine import Engine

@@ -7,7 +7,7 @@ import pytest
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId
 from perdure.testing.given import BROKE, message
-from perdure.testing.operating import dead
+from perdure.testing.letters import dead
 
 
 async def died(served: Any, body: bytes = b'{"ticket":"a"}') -> MessageId:

@@ -8,7 +8,7 @@ from perdure.messages.dead_letters import DeadFilter
 from perdure.messages.retention import Keep
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing import FakeClock
-from perdure.testing.operating import dead
+from perdure.testing.letters import dead
 
 
 async def test_a_file_that_is_mostly_free_becomes_smaller_in_bites(tmp_path: Path) -> None:
