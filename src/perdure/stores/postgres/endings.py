@@ -11,7 +11,7 @@ from perdure.messages.message import Lease
 from perdure.messages.store import Ended
 from perdure.resources.batcher import Batcher
 from perdure.resources.usage import Usage
-from perdure.stores.postgres.hot import Event, Ground, ask, each_apart, hot, write
+from perdure.stores.postgres.hot import Event, Ground, ask, columns, each_apart, hot, write
 from perdure.stores.postgres.text import to_kept
 from perdure.stores.sql import finish as shared
 
@@ -77,7 +77,7 @@ class Endings:
             )
             for one in ended
         ]
-        found = await write(self._ground, _DONE, now, *zip(*rows, strict=True))
+        found = await write(self._ground, _DONE, now, *columns(rows, 5))
         finished = [ended[row[0] - 1] for row in found]
         if found:
             self._ground.committed(max(row[1] for row in found), [_finished(one.lease, now) for one in finished])

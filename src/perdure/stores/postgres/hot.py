@@ -32,7 +32,7 @@ from perdure.stores.postgres.connection import Address, Connection
 from perdure.stores.postgres.flags import Flags
 from perdure.stores.sql.statements import read_all
 
-__all__ = ["Event", "Ground", "ask", "each_apart", "fits", "hot", "write"]
+__all__ = ["Event", "Ground", "ask", "columns", "each_apart", "fits", "hot", "write"]
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -211,6 +211,22 @@ async def write(ground: Ground, statement: str, *given: Any) -> list[Any]:
 
     rows: list[Any] = await ground.again(attempt)
     return rows
+
+
+def columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[Sequence[Any]]:
+    """Turn rows into arrays, which a statement unnests; one that holds nothing is empty, since encoding costs.
+
+    Args:
+        rows (Sequence[tuple[Any, ...]]): What is to be written.
+        width (int): How many values each row has.
+
+    Returns:
+        list[Sequence[Any]]: An array for each value.
+    """
+    if not rows:
+        return [()] * width
+    n = len(rows)
+    return [() if column[0] is None and column.count(None) == n else column for column in zip(*rows, strict=True)]
 
 
 async def each_apart(

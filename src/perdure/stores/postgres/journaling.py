@@ -16,7 +16,7 @@ from perdure.errors.base import ErrorFacts, PerdureError
 from perdure.messages.message import Lease
 from perdure.resources.batcher import Batcher
 from perdure.resources.usage import Usage
-from perdure.stores.postgres.hot import Ground, each_apart, hot, write
+from perdure.stores.postgres.hot import Ground, columns, each_apart, hot, write
 from perdure.stores.postgres.text import to_kept
 from perdure.stores.sql.parcels import Parcel
 from perdure.stores.sql.progress import usage_text
@@ -152,13 +152,13 @@ class Journaling:
             rows.append(_begun_row(step))
             if step.request is not None:
                 said += [(len(rows), message.id, *one) for one in step.request.said]
-        columns = (*_columns(rows, 15), *_columns(said, 5), *_columns(list(remembered.values()), 5))
-        found = await write(self._ground, _BEGIN, self._ground.clock.now(), *columns)
+        given = (*columns(rows, 15), *columns(said, 5), *columns(list(remembered.values()), 5))
+        found = await write(self._ground, _BEGIN, self._ground.clock.now(), *given)
         return _were_done(len(steps), written, found)
 
     async def _end(self, steps: Sequence[_Ended]) -> list[bool | BaseException]:
         order = sorted(range(len(steps)), key=lambda at: (steps[at].lease.message.id, steps[at].number))
-        found = await write(self._ground, _END, self._ground.clock.now(), *_columns([_ended_row(steps[place]) for place in order], 10))
+        found = await write(self._ground, _END, self._ground.clock.now(), *columns([_ended_row(steps[place]) for place in order], 10))
         return _were_done(len(steps), order, found)
 
 
@@ -188,10 +188,6 @@ def _ended_row(step: _Ended) -> tuple[Any, ...]:
     lease, usage = step.lease, step.usage or _NOTHING
     counts = (usage.calls, usage.input_tokens or 0, usage.output_tokens or 0)
     return (lease.message.id, lease.token, step.number, step.state, usage_text(step.usage), step.error, step.result, *counts)
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> Sequence[Sequence[Any]]:
-    return list(zip(*rows, strict=True)) if rows else [()] * width
 
 
 def _were_done(n: int, order: Sequence[int], found: Sequence[Any]) -> list[bool | BaseException]:

@@ -29,6 +29,11 @@ class KnownLimits:
         self._version: int | None = None
         self._standing: frozenset[tuple[str, str]] = frozenset()
 
+    @property
+    def none(self) -> bool:
+        """Whether it is known that there are none."""
+        return self._version is not None and not self._standing
+
     async def rule(self, messages: Sequence[NewMessage]) -> bool:
         """Tell whether any of some messages is under a limit.
 

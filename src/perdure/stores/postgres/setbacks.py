@@ -13,7 +13,7 @@ from perdure.messages.message import Lease, Move, State, Wait, after
 from perdure.resources.batcher import Batcher
 from perdure.resources.usage import Usage
 from perdure.stores.postgres.endings import belongs_to_nobody, used_by
-from perdure.stores.postgres.hot import Event, Ground, each_apart, hot, write
+from perdure.stores.postgres.hot import Event, Ground, columns, each_apart, hot, write
 from perdure.stores.sql.progress import usage_text
 
 __all__ = ["Setbacks"]
@@ -115,7 +115,7 @@ class Setbacks:
         unsaid = [one.lease.message.id for one in setbacks if one.move is Move.BURY and one.usage is None]
         used = await used_by(self._ground, unsaid)
         rows = [_row(setbacks[at], used) for at in order]
-        found = await write(self._ground, _LEAVE, now, *zip(*rows, strict=True))
+        found = await write(self._ground, _LEAVE, now, *columns(rows, 15))
         results: list[bool | BaseException] = [False] * len(setbacks)
         for row in found:
             results[order[row[0] - 1]] = True

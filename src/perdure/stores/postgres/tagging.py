@@ -137,7 +137,6 @@ class TagBook:
         starts: dict[Line, int] = {}
         with border():
             async with self._pool.take() as connection:
-                await connection.execute(_NO_FLUSH)
                 rows = await connection.fetch(_RESERVE, *given)
         reserved = dict(zip(lines, costs, strict=True))
         for route, tenant, priority, again, last, here in rows:

@@ -1,10 +1,13 @@
 -- name: put_plain
--- All that many callers put, in one statement, which is one transaction. Ids are drawn in the order of the arrays.
+-- All that many callers put, in one statement, which is one transaction. Ids are drawn in the order of the arrays. What
+-- many messages have in common is said once, as a kind; of what none of them has the array is empty.
 WITH given AS MATERIALIZED (
-    SELECT nextval('number') AS id, (SELECT change_seq()) + g.n AS seq, coalesce(g.due_at > $1, false) AS delayed, g.*
-      FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::double precision[], $7::double precision[],
-                  $8::double precision[], $9::double precision[], $10::bytea[], $11::bytea[], $12::text[], $13::bigint[], $14::bigint[])
-      WITH ORDINALITY AS g (tenant, route, priority, attempts, timeout_s, deadline, max_wait_s, due_at, metadata, body, key, cost, tag, n)
+    SELECT nextval('number') AS id, (SELECT change_seq()) + g.n AS seq, coalesce(g.due_at > $1, false) AS delayed, ($2::bigint[])[kind] AS tenant,
+           ($3::bigint[])[kind] AS route, ($4::integer[])[kind] AS priority, ($5::integer[])[kind] AS attempts,
+           ($6::double precision[])[kind] AS max_wait_s, ($7::bigint[])[kind] AS cost, g.*
+      FROM unnest($8::integer[], $9::bigint[], $10::bytea[], $11::double precision[], $12::double precision[], $13::double precision[],
+                  $14::bytea[], $15::text[])
+      WITH ORDINALITY AS g (kind, tag, body, timeout_s, deadline, due_at, metadata, key, n)
 ), born AS (
     INSERT INTO message (id, tenant, route, priority, attempts, created_at, timeout_s, deadline, max_wait_s, metadata, body)
     SELECT id, tenant, route, priority, attempts, $1, timeout_s, deadline, max_wait_s, metadata, body FROM given
@@ -28,12 +31,12 @@ SELECT id, seq, (SELECT caps FROM origin) FROM given ORDER BY n;
 -- nothing of its call and gets no id: who came first is read afterwards, when that is committed. Keys are taken in
 -- one order everywhere, so that two who put the same ones never wait for each other in a circle.
 WITH given AS MATERIALIZED (
-    SELECT nextval('number') AS id, (SELECT change_seq()) + g.n AS seq, coalesce(g.due_at > $1, false) AS delayed, g.*
-      FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::double precision[], $7::double precision[],
-                  $8::double precision[], $9::double precision[], $10::bytea[], $11::bytea[], $12::text[], $13::bigint[], $14::bigint[],
-                  $15::text[], $16::integer[])
-      WITH ORDINALITY AS g (tenant, route, priority, attempts, timeout_s, deadline, max_wait_s, due_at, metadata, body, key, cost, tag, dedup_key,
-            call, n)
+    SELECT nextval('number') AS id, (SELECT change_seq()) + g.n AS seq, coalesce(g.due_at > $1, false) AS delayed, ($2::bigint[])[kind] AS tenant,
+           ($3::bigint[])[kind] AS route, ($4::integer[])[kind] AS priority, ($5::integer[])[kind] AS attempts,
+           ($6::double precision[])[kind] AS max_wait_s, ($7::bigint[])[kind] AS cost, g.*
+      FROM unnest($8::integer[], $9::bigint[], $10::bytea[], $11::double precision[], $12::double precision[], $13::double precision[],
+                  $14::bytea[], $15::text[], $16::text[], $17::integer[])
+      WITH ORDINALITY AS g (kind, tag, body, timeout_s, deadline, due_at, metadata, key, dedup_key, call, n)
 ), claimed AS (
     INSERT INTO dedup (tenant, key, id)
     SELECT tenant, dedup_key, id FROM given WHERE dedup_key IS NOT NULL ORDER BY tenant, dedup_key, id
