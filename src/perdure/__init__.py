@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from perdure.errors.base import (
         AgentFailed,
         BulkheadFull,
+        ChildCancelled,
+        ChildFailed,
         CircuitRefused,
         Conflict,
         DedupConflict,
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
         Unauthenticated,
         UnknownAgent,
         UnknownModel,
+        WaitTimedOut,
     )
     from perdure.errors.handler import ErrorHandler
     from perdure.memory.manager import MemoryManager
@@ -71,6 +74,8 @@ __all__ = [
     "BulkheadFull",
     "ChatProvider",
     "ChatResult",
+    "ChildCancelled",
+    "ChildFailed",
     "CircuitBreaker",
     "CircuitRefused",
     "CircuitState",
@@ -106,6 +111,7 @@ __all__ = [
     "UnknownAgent",
     "UnknownModel",
     "Validator",
+    "WaitTimedOut",
     "__version__",
     "agent",
     "put_within",

@@ -27,6 +27,6 @@ def problems_of(data: Any, schema: dict[str, Any] | None, *, at: str) -> list[st
 
 @cache
 def _validator() -> Validator:
-    from perdure.security.validator import Validator  # late: it imports jsonschema_rs, which users of `perdure` need not wait for
+    from perdure.security.validator import Validator  # late: it imports jsonschema_rs
 
     return Validator()

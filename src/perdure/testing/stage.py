@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -64,7 +64,7 @@ class Stage:
     """One store, and one worker after the other.
 
     Args:
-        agent (Agent): What they all run.
+        agents (Sequence[Agent]): What they all know.
         store (InMemoryStore): Where the message is.
         clock (FakeClock): The store's.
         provider (Counted): Who answers.
@@ -75,7 +75,7 @@ class Stage:
 
     def __init__(
         self,
-        agent: Agent,
+        agents: Sequence[Agent],
         store: InMemoryStore,
         clock: FakeClock,
         provider: Counted,
@@ -87,7 +87,7 @@ class Stage:
         self.clock: FakeClock = clock
         self.parks: int = 0
         self.journal: CuttingJournal = CuttingJournal(store.journal, self._crash, after=after, during=during)
-        self._agent = agent
+        self._agents = {agent.name: agent for agent in agents}
         self._parts = RunParts(
             journal=self.journal,
             memory=store.memory,
@@ -102,11 +102,12 @@ class Stage:
         )
 
     async def round(self) -> None:
-        """Let a new worker take the message and do what comes of it."""
-        worker = await self.store.workers.register(WorkerCard(host="here", pid=1, slots=1, agents=[self._agent.card()]))
+        """Let a new worker take a message and do what comes of it."""
+        cards = [agent.card() for agent in self._agents.values()]
+        worker = await self.store.workers.register(WorkerCard(host="here", pid=1, slots=1, agents=cards))
         [lease] = await self.store.messages.lease(await self.store.messages.routes(), limit=1, worker=worker)
         try:
-            ending = await perform(self._agent, lease, self._parts)
+            ending = await perform(self._agents[lease.message.agent], lease, self._parts)
         except LeaseError:
             return  # that was the crash
         await self._end(lease, ending)
@@ -114,7 +115,7 @@ class Stage:
 
     async def _end(self, lease: Lease, ending: Ending) -> None:
         if isinstance(ending, Finished):
-            await self.store.messages.done(lease, ending.result, usage=ending.usage, code_version=self._agent.version)
+            await self.store.messages.done(lease, ending.result, usage=ending.usage, code_version=self._agents[lease.message.agent].version)
         elif isinstance(ending, Parked):
             self.parks += 1
             await self.store.messages.park(lease, ending.wait)

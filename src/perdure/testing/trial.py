@@ -20,6 +20,7 @@ from perdure.agents.agent import Agent
 from perdure.agents.journal import Step
 from perdure.errors.base import ErrorFacts
 from perdure.messages.message import ENDS, MessageId, NewMessage, State, Wait
+from perdure.messages.store import Filter
 from perdure.providers.protocol import ChatProvider
 from perdure.resources.usage import Usage
 from perdure.stores.inmemory import InMemoryStore
@@ -66,6 +67,8 @@ async def run_agent(
     crash_after: int | Literal["every"] | None = None,
     crash_during: int | None = None,
     memory: Mapping[str, Any] | None = None,
+    signals: Sequence[tuple[str, Any]] = (),
+    others: Sequence[Agent] = (),
     attempts: int = 3,
     timeout_s: float = 10.0,
 ) -> Outcome:
@@ -80,6 +83,8 @@ async def run_agent(
             is made again.
         crash_during (int | None): Crash when this many steps have been intended, before the last of them is made.
         memory (Mapping[str, Any] | None): What the agent remembers from before.
+        signals (Sequence[tuple[str, Any]]): What it is told: names and data, in this order.
+        others (Sequence[Agent]): To whom it may send messages.
         attempts (int): How often it is tried.
         timeout_s (float): How long one attempt may really take.
 
@@ -90,7 +95,8 @@ async def run_agent(
         AssertionError: A crash changed the outcome.
     """
     asked = provider or FakeProvider()
-    trial = _Trial(agent, dump(body), asked, memory or {}, attempts, timeout_s)
+    new = NewMessage(agent=agent.name, body=dump(body), queue=agent.queue, attempts=attempts, timeout_s=agent.timeout_s or timeout_s)
+    trial = _Trial([agent, *others], new, asked, memory or {}, [(name, dump(data)) for name, data in signals])
     if crash_after != "every":
         return await trial.outcome(after=crash_after, during=crash_during)
     whole = await trial.outcome(after=None, during=None)
@@ -109,12 +115,33 @@ async def run_agent(
     return whole
 
 
+async def _goes_on(stage: Stage) -> bool:
+    """Let whatever is ready run, or time pass until something is; False if only somebody outside can help."""
+    messages = stage.store.messages
+    if (await messages.list(Filter(state=State.READY), limit=1)).views:
+        await stage.round()
+        return True
+    next_at = (await messages.tend()).next_due_at
+    if next_at is None:
+        return bool((await messages.list(Filter(state=State.READY), limit=1)).views)
+    stage.clock.pass_by(seconds=max(0.0, next_at - stage.clock.now()))
+    await messages.tend()
+    return True
+
+
 class _Trial:
     def __init__(
-        self, agent: Agent, body: bytes, provider: ChatProvider, memory: Mapping[str, Any], attempts: int, timeout_s: float
+        self,
+        agents: Sequence[Agent],
+        new: NewMessage,
+        provider: ChatProvider,
+        memory: Mapping[str, Any],
+        signals: Sequence[tuple[str, bytes]],
     ) -> None:
-        self._agent = agent
-        self._new = NewMessage(agent=agent.name, body=body, queue=agent.queue, attempts=attempts, timeout_s=agent.timeout_s or timeout_s)
+        self._agents = agents
+        self._agent = agents[0]
+        self._new = new
+        self._signals = signals
         self._provider = Counted(provider)
         self._memory = memory
         self.commits = 0
@@ -129,20 +156,17 @@ class _Trial:
                 for key, value in self._memory.items():
                     await store.memory.write("default", self._agent.memory, key, dump(value))
                 [receipt] = await store.messages.put([self._new])
-                return await self._ended(Stage(self._agent, store, clock, self._provider, threads, after, during), receipt.id)
+                for name, data in self._signals:
+                    await store.messages.signal(receipt.id, name, data)
+                return await self._ended(Stage(self._agents, store, clock, self._provider, threads, after, during), receipt.id)
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ended(self, stage: Stage, id: MessageId) -> Outcome:
         for _ in range(_ROUNDS):
             view = await stage.store.messages.get(id)
-            if view.state in ENDS or view.state is State.WAITING:
+            if view.state in ENDS or not await _goes_on(stage):
                 break
-            if view.state is State.LATER and view.wait is not None and view.wait.until is not None:
-                stage.clock.pass_by(seconds=max(0.0, view.wait.until - stage.clock.now()))
-                await stage.store.messages.tend()
-            else:
-                await stage.round()
         else:
             raise AssertionError(f"the message has not ended after {_ROUNDS} rounds")
         self.commits = stage.journal.commits
