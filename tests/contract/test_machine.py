@@ -13,7 +13,7 @@ from perdure.testing import FakeClock, InMemoryStore, StoreMachine
 from servers.shared import Shared
 
 SHORT = settings(max_examples=80, stateful_step_count=50, deadline=None, suppress_health_check=list(HealthCheck))
-FEW = settings(SHORT, max_examples=12, stateful_step_count=40)
+FEW = settings(SHORT, max_examples=5, stateful_step_count=30)  # each look at it all is a hundred round trips
 LONG = settings(SHORT, max_examples=1000, stateful_step_count=80)
 
 
