@@ -59,6 +59,7 @@ class Server:
         self.port = _free_port()
         self._settings = {**_SETTINGS, **settings}
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
 
     @property
     def pid(self) -> int:
@@ -102,6 +103,8 @@ class Server:
             self._process = subprocess.Popen(
                 [*command, *options], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True, **self._placed()
             )
+        self._unguard()
+        self._guard = _guard(self._process.pid, self.folder)
         self._wait_until_it_answers()
         if new:
             with psycopg.connect(self.superuser_url(), autocommit=True) as connection:
@@ -136,6 +139,7 @@ class Server:
         if self.running:
             self.thaw()
             self.stop_now("immediate")
+        self._unguard()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def __aenter__(self) -> Self:
@@ -170,14 +174,27 @@ class Server:
     def _end(self, signal_: signal.Signals) -> None:
         assert self._process is not None, "the server was not started"
         backends = self._processes()
+        self._unguard()
         self._process.send_signal(signal_)
         self._process.wait(_PATIENCE_S)
         _, alive = psutil.wait_procs(backends, timeout=_PATIENCE_S)
         assert not alive, f"still there: {alive}"
 
+    def _unguard(self) -> None:
+        guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.kill()
+            guard.communicate()
+
     def _processes(self) -> list[psutil.Process]:
         server = psutil.Process(self.pid)
         return [server, *server.children(recursive=True)]
+
+
+def _guard(pid: int, folder: Path) -> subprocess.Popen[bytes]:
+    """Ends the server if whoever started it dies, however that happens: then there is nobody left at the other end of its pipe."""
+    watch = 'read -r _; kill -QUIT "$0"; sleep 1; rm -rf "$1"'
+    return subprocess.Popen(["sh", "-c", watch, str(pid), str(folder)], stdin=subprocess.PIPE, start_new_session=True)
 
 
 def _free_port() -> int:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import asyncpg
 import psutil
@@ -89,6 +93,18 @@ async def test_a_frozen_server_says_nothing_until_it_is_thawed(private_postgres:
 
     assert await answer == 1
     await connection.close()
+
+
+def test_a_server_does_not_outlive_whoever_started_it() -> None:
+    source = "import sys; from servers.server import Server; s = Server(); s.start_now(); print(s.pid, flush=True); sys.stdin.read()"
+    environ = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    with subprocess.Popen([sys.executable, "-c", source], env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as starter:
+        assert starter.stdout is not None
+        server = psutil.Process(int(starter.stdout.readline()))
+        starter.kill()
+
+    psutil.wait_procs([server], timeout=20)
+    assert not server.is_running()
 
 
 async def test_nothing_is_left_of_a_private_server() -> None:
