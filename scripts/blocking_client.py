@@ -38,6 +38,7 @@ from perdure.client.answers import (
     EditedJson,
     GroupJson,
     KeyJson,
+    LimitJson,
     MembersPage,
     MessageJson,
     MessagesPage,

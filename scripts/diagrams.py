@@ -11,7 +11,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from perdure.messages.message import BIRTHS, ENDS, MOVES
+from perdure.messages.message import BIRTHS, ENDS, HELD_INSTEAD, MOVES, State
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "architecture.md"
@@ -25,6 +25,8 @@ def life_of_a_message() -> str:
         ways: dict[str, list[str]] = {}
         for move, target in moves.items():
             ways.setdefault(target.value, []).append(move.value)
+            if move in HELD_INSTEAD:
+                ways.setdefault(State.HELD.value, []).append(f"{move.value} without room")
         lines += [f"    {state.value} --> {target}: {', '.join(names)}" for target, names in ways.items()]
     lines += [f"    {state.value} --> [*]" for state in sorted(ENDS)]
     return "\n".join(lines)

@@ -15,6 +15,7 @@ from perdure.clock import Clock, SystemClock
 from perdure.config.secrets import reveal
 from perdure.config.settings import ProviderSettings, RetentionSettings, Settings
 from perdure.errors.base import ConfigError
+from perdure.messages.limits import Limit, Scope
 from perdure.messages.retention import Keep
 from perdure.messages.retry import Backoff
 from perdure.providers.generic import GenericProvider
@@ -29,7 +30,7 @@ from perdure.stores.store import Store
 from perdure.stores.upkeep import Upkeep
 from perdure.worker.worker import Worker
 
-__all__ = ["build_models", "build_worker", "load_app", "open_store", "open_upkeep"]
+__all__ = ["apply_limits", "build_models", "build_worker", "load_app", "open_store", "open_upkeep"]
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql", "postgres")
@@ -59,6 +60,24 @@ def open_store(settings: Settings, *, clock: Clock | None = None) -> Store:
         wait_s=settings.store.wait_s,
         run_dir=settings.data / "run",
     )
+
+
+async def apply_limits(settings: Settings, store: Store) -> None:
+    """Set the limits that the settings name, unless they stand already; others stay as they are.
+
+    Args:
+        settings (Settings): With `[limits]`.
+        store (Store): Open.
+    """
+    wanted = [
+        Limit(scope=Scope(scope), name=name, at_once=at_once)
+        for scope, limits in settings.limits.model_dump().items()
+        for name, at_once in limits.items()
+    ]
+    standing = [one.limit for one in await store.messages.limits()] if wanted else []
+    for limit in wanted:
+        if limit not in standing:
+            await store.messages.set_limit(limit)
 
 
 def open_upkeep(settings: Settings) -> Upkeep:

@@ -8,9 +8,10 @@ from typing import Any
 import asyncpg
 import pytest
 
-from perdure.app import build_models, build_worker, load_app, open_store
+from perdure.app import apply_limits, build_models, build_worker, load_app, open_store
 from perdure.config.settings import Settings
 from perdure.errors.base import ConfigError
+from perdure.messages.limits import Limit, Scope
 from perdure.providers.generic import GenericProvider
 from perdure.providers.local import LocalProvider
 from perdure.providers.qwen import QwenProvider
@@ -189,3 +190,13 @@ async def test_qwens_switches_reach_the_wire_from_the_settings(tmp_path: Path, m
         await target.provider.chat(target.request({"messages": [{"role": "user", "content": "hi"}]}))
         await models.aclose()
     assert (asked[0]["model"], asked[0]["enable_thinking"], asked[0]["thinking_budget"]) == ("qwen-plus", True, 64)
+
+
+async def test_limits_in_the_settings_are_set_at_the_start_and_no_others_touched(tmp_path: Path) -> None:
+    wanted = settings(data=tmp_path, limits={"tenant": {"acme": 3}, "key": {"mail": 1}})
+    async with open_store(wanted) as store:
+        await store.messages.set_limit(Limit(scope=Scope.QUEUE, name="slow", at_once=2))
+        await store.messages.set_limit(Limit(scope=Scope.TENANT, name="acme", at_once=9))
+        await apply_limits(wanted, store)
+        standing = {(one.limit.scope, one.limit.name): one.limit.at_once for one in await store.messages.limits()}
+    assert standing == {("queue", "slow"): 2, ("tenant", "acme"): 3, ("key", "mail"): 1}

@@ -75,7 +75,8 @@ class Others:
         Args:
             agent (str | Agent): Whom.
             body (Any): The payload, in the agent's shape.
-            **how (Any): `queue`, `priority`, `session`, `delay_s` or `due_at`, `deadline`, `attempts`, `version`, `metadata`.
+            **how (Any): `queue`, `priority`, `session`, `on_dead`, `key`, `cost`, `delay_s` or `due_at`, `deadline`,
+                `attempts`, `version`, `metadata`.
 
         Returns:
             Coroutine[Any, Any, str]: The message's id, for `result_of`.

@@ -17,7 +17,7 @@ import msgspec
 from perdure.agents.parts import RunParts
 from perdure.agents.shapes import problems_of
 from perdure.errors.base import ConfigError, InvalidInput, UnknownAgent
-from perdure.messages.message import IDLE, URGENT, Message, NewMessage
+from perdure.messages.message import IDLE, URGENT, Message, NewMessage, OnDead
 from perdure.messages.registry import AgentCard, WorkerRegistry
 from perdure.tools.plain import dump, plain
 
@@ -34,6 +34,9 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
     queue: str | None = None
     priority: int | None = None
     session: str | None = None
+    on_dead: OnDead = "continue"
+    key: str | None = None
+    cost: int = 1
     delay_s: float | None = None
     due_at: datetime | None = None
     deadline: datetime | None = None
@@ -91,6 +94,9 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
             version=self.version,
             lane=_lane(said, card, parts),
             session=self.session,
+            on_dead=self.on_dead,
+            key=self.key,
+            cost=self.cost,
             parent=by.id,
             metadata=self.metadata,
         )

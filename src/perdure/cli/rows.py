@@ -36,6 +36,8 @@ def why(message: MessageJson) -> str:
     """
     if message["error"]:
         return error_line(message["error"])
+    if message["held_by"]:
+        return message["held_by"]
     if message["blocked_by"]:
         return message["blocked_by"]
     wait = message["wait"]

@@ -48,6 +48,8 @@ def send(
     timeout_s: Annotated[
         float | None, typer.Option("--attempt-timeout", min=0, help="Seconds for one attempt.", show_default=False)
     ] = None,
+    session: Annotated[str | None, typer.Option(help="Its messages run one at a time, in order.", show_default=False)] = None,
+    key: Annotated[str | None, typer.Option(help="For limits of keys.", show_default=False)] = None,
     tenant: Annotated[str | None, typer.Option(help="Whose it is; for operators.", show_default=False)] = None,
     url: Url = None,
     as_json: AsJson = False,
@@ -61,6 +63,8 @@ def send(
         "dedup_key": dedup_key,
         "attempts": attempts,
         "timeout_s": timeout_s,
+        "session": session,
+        "key": key,
         "tenant": tenant,
     }
     options: PutOptions = {name: value for name, value in said.items() if value is not None}  # type: ignore[assignment]

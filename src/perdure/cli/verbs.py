@@ -15,6 +15,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "audit": ("Look after it", "who did what"),
     "pause": ("Look after it", "let nothing of a queue start, or nothing at all"),
     "resume": ("Look after it", "lift a pause"),
+    "limits": ("Look after it", "how many may run at once: list, set, drop"),
     "db": ("Set it up", "the database: upgrade, backup, restore, verify"),
     "keys": ("Set it up", "API keys: create, list, revoke"),
     "models": ("Set it up", "what can be asked: list, and get the embedded model"),

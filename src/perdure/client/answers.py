@@ -105,6 +105,11 @@ class MessageJson(TypedDict):
     parent: str | None
     group: str | None
     session: str | None
+    on_dead: str
+    key: str | None
+    cost: int
+    held_by: str | None
+    position: int | None
     code_version: str | None
     revived: int
     replayed: UsageJson | None
@@ -147,6 +152,17 @@ class MembersPage(TypedDict):
     object: Literal["list"]
     data: list[MemberJson]
     next_cursor: str | None
+
+
+class LimitJson(TypedDict):
+    """How many may run at once, and how many do."""
+
+    object: Literal["limit"]
+    scope: str
+    name: str
+    at_once: int
+    used: int
+    held: int
 
 
 class MessagesPage(TypedDict):

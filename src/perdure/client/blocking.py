@@ -21,6 +21,7 @@ from perdure.client.answers import (
     EditedJson,
     GroupJson,
     KeyJson,
+    LimitJson,
     MembersPage,
     MessageJson,
     MessagesPage,
@@ -358,6 +359,36 @@ class Client:
             queue (str | None): Its name; None for the pause of everything.
         """
         self._loop.wait(self._client.resume(queue))
+
+    def limits(self) -> list[LimitJson]:
+        """List how many may run at once, of whom, and how many do.
+
+        Returns:
+            list[LimitJson]: By scope and name.
+        """
+        return self._loop.wait(self._client.limits())
+
+    def set_limit(self, scope: str, name: str, at_once: int) -> LimitJson:
+        """Let only so many run at once.
+
+        Args:
+            scope (str): `queue`, `agent`, `tenant`; or `key` for each key in a queue.
+            name (str): Of whom; for `key` the queue.
+            at_once (int): How many may be ready or running.
+
+        Returns:
+            LimitJson: As it is now.
+        """
+        return self._loop.wait(self._client.set_limit(scope, name, at_once))
+
+    def drop_limit(self, scope: str, name: str) -> None:
+        """Lift a limit.
+
+        Args:
+            scope (str): Of what kind.
+            name (str): Of whom.
+        """
+        self._loop.wait(self._client.drop_limit(scope, name))
 
     def keys(self) -> list[KeyJson]:
         """List API keys, never the keys themselves.

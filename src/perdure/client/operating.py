@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from perdure.client.answers import AgentJson, DeadLetterJson, KeyJson, MessageJson, MessagesPage, NewKeyJson, QueueJson, WorkerJson
+from perdure.client.answers import (
+    AgentJson,
+    DeadLetterJson,
+    KeyJson,
+    LimitJson,
+    MessageJson,
+    MessagesPage,
+    NewKeyJson,
+    QueueJson,
+    WorkerJson,
+)
 from perdure.client.new import as_json
 from perdure.client.transport import Transport, segment
 
@@ -75,6 +85,40 @@ class Operating:
             queue (str | None): Its name; None for the pause of everything.
         """
         await self._wire.ask("POST", _switch(queue, "resume"), repeatable=True)
+
+    async def limits(self) -> list[LimitJson]:
+        """List how many may run at once, of whom, and how many do.
+
+        Returns:
+            list[LimitJson]: By scope and name.
+        """
+        limits: list[LimitJson] = (await self._wire.get("/api/v1/limits"))["data"]
+        return limits
+
+    async def set_limit(self, scope: str, name: str, at_once: int) -> LimitJson:
+        """Let only so many run at once.
+
+        Args:
+            scope (str): `queue`, `agent`, `tenant`; or `key` for each key in a queue.
+            name (str): Of whom; for `key` the queue.
+            at_once (int): How many may be ready or running.
+
+        Returns:
+            LimitJson: As it is now.
+        """
+        limit: LimitJson = await self._wire.ask(
+            "PUT", _limit(scope, name), body=as_json({"at_once": at_once}, "the limit"), repeatable=True
+        )
+        return limit
+
+    async def drop_limit(self, scope: str, name: str) -> None:
+        """Lift a limit.
+
+        Args:
+            scope (str): Of what kind.
+            name (str): Of whom.
+        """
+        await self._wire.ask("DELETE", _limit(scope, name), repeatable=True)
 
     async def keys(self) -> list[KeyJson]:
         """List API keys, never the keys themselves.
@@ -189,3 +233,7 @@ class Operating:
 
 def _switch(queue: str | None, verb: str) -> str:
     return f"/api/v1/{verb}" if queue is None else f"/api/v1/queues/{segment(queue)}/{verb}"
+
+
+def _limit(scope: str, name: str) -> str:
+    return f"/api/v1/limits/{segment(scope)}/{segment(name)}"

@@ -101,6 +101,18 @@ class QueueSettings(_Part):
 Kept: TypeAlias = Literal["forever"] | Annotated[float, Field(gt=0)]
 
 
+AtOnce: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class LimitSettings(_Part):
+    """How many may be ready or running at once; set in the store at each start, where `perdure limits` shows and changes them."""
+
+    queue: dict[str, AtOnce] = Field(default={}, description="Name to number, such as `mail = 20`.")
+    agent: dict[str, AtOnce] = {}
+    tenant: dict[str, AtOnce] = {}
+    key: dict[str, AtOnce] = Field(default={}, description="Queue to number: so many of each distinct `key` in it.")
+
+
 class RetentionSettings(_Part):
     """How long what has ended is kept, in seconds, or `forever`."""
 
@@ -150,6 +162,7 @@ class Settings(_Part):
     server: ServerSettings = ServerSettings()
     worker: WorkerSettings = WorkerSettings()
     queue: QueueSettings = QueueSettings()
+    limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
     providers: dict[str, ProviderSettings] = {}
     models: dict[str, ModelAlias] = {}

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypedDict
 import msgspec
 
 from perdure.errors.base import InvalidInput
+from perdure.messages.message import OnDead
 
 __all__ = ["Named", "NewMessageJson", "PutOptions", "as_json", "written"]
 
@@ -39,6 +40,12 @@ class PutOptions(TypedDict, total=False):
     deadline: datetime | str
     max_wait_s: float
     version: str
+    session: str
+    """Its messages run one at a time, in the order of putting."""
+    on_dead: OnDead
+    key: str
+    """For limits of scope `key`."""
+    cost: int
     metadata: dict[str, str]
     tenant: str
 

@@ -160,6 +160,10 @@ class Completion:
             max_wait_s=ask.max_wait_s or defaults.max_wait_s,
             version=ask.version,
             lane=self._lane(ask, card),
+            session=ask.session,
+            on_dead=ask.on_dead,
+            key=ask.key,
+            cost=ask.cost,
             metadata=ask.metadata,
         )
 

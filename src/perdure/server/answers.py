@@ -149,6 +149,11 @@ class MessageJson(msgspec.Struct, kw_only=True):
     parent: str | None
     group: str | None
     session: str | None
+    on_dead: str
+    key: str | None
+    cost: int
+    held_by: str | None
+    position: int | None
     code_version: str | None
     revived: int
     replayed: UsageJson | None
@@ -198,6 +203,11 @@ class MessageJson(msgspec.Struct, kw_only=True):
             parent=None if message.parent is None else ids.write(message.parent),
             group=None if message.group is None else groups.write(message.group),
             session=message.session,
+            on_dead=message.on_dead,
+            key=message.key,
+            cost=message.cost,
+            held_by=view.held_by,
+            position=view.position,
             code_version=view.code_version,
             revived=view.revived,
             replayed=UsageJson.of(view.replayed),

@@ -35,6 +35,9 @@ Name: TypeAlias = Annotated[
 DedupKey: TypeAlias = Annotated[
     str, Meta(min_length=1, max_length=255, pattern=_PRINTABLE, description="Of a tenant: the same key and body brings the same id again.")
 ]
+SessionName: TypeAlias = Annotated[
+    str, Meta(min_length=1, max_length=200, pattern=_LINE, description="Of a tenant: its messages run one at a time, in order.")
+]
 When: TypeAlias = Annotated[datetime, Meta(tz=True, description="RFC 3339 with a time zone.")]
 Limit: TypeAlias = Annotated[int, Meta(ge=1, le=1000, description="At most so many; fewer come where they are large.")]
 Cursor: TypeAlias = Annotated[str, Meta(min_length=1, max_length=500, pattern=_PRINTABLE, description="`next_cursor` of the page before.")]
@@ -47,8 +50,6 @@ Metadata: TypeAlias = Annotated[
 ]
 
 LATER = {
-    "session": "sessions",
-    "on_dead": "sessions",
     "budget": "budgets",
     "budget_usd": "budgets",
     "max_cost_usd": "budgets",
@@ -75,6 +76,7 @@ __all__ = [
     "NoQuery",
     "PutMany",
     "PutMessage",
+    "SessionName",
     "Signal",
     "StepsQuery",
 ]
@@ -96,6 +98,10 @@ class PutMessage(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_
     deadline: When | None = None
     max_wait_s: Annotated[float, Meta(gt=0, le=_YEARS_S)] | None = None
     version: Annotated[str, Meta(min_length=1, max_length=128, pattern=_PRINTABLE, description="Run on this code only.")] | None = None
+    session: SessionName | None = None
+    on_dead: Annotated[Literal["continue", "block"], Meta(description="What its session does if it is given up.")] = "continue"
+    key: Annotated[str, Meta(min_length=1, max_length=200, pattern=_LINE, description="So many of each may run at once.")] | None = None
+    cost: Annotated[int, Meta(ge=1, le=1_000_000_000, description="How much of its tenant's share it takes.")] = 1
     metadata: Metadata = {}
     tenant: Name | None = None
 
@@ -196,6 +202,7 @@ class MessagesQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     queue: Name | None = None
     agent: Name | None = None
     code: Name | None = None
+    session: SessionName | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
 

@@ -8,6 +8,7 @@ import msgspec
 
 from perdure.clock import iso
 from perdure.messages import groups, ids
+from perdure.messages.limits import LimitStatus
 from perdure.messages.message import Receipt
 from perdure.messages.registry import AgentCard, WorkerStatus
 from perdure.messages.store import Change, QueueStatus
@@ -22,6 +23,7 @@ __all__ = [
     "ChangeJson",
     "Changes",
     "KeyJson",
+    "LimitJson",
     "Listing",
     "NewKeyJson",
     "PageOf",
@@ -108,6 +110,30 @@ class PausedJson(msgspec.Struct, kw_only=True):
     object: Literal["pause"] = "pause"
     paused: bool
     pause: PauseJson | None
+
+
+class LimitJson(msgspec.Struct, kw_only=True):
+    """A limit and how full it is; of scope `key` the sums over all keys."""
+
+    object: Literal["limit"] = "limit"
+    scope: str
+    name: str
+    at_once: int
+    used: int
+    held: int
+
+    @classmethod
+    def of(cls, status: LimitStatus) -> LimitJson:
+        """Write a limit.
+
+        Args:
+            status (LimitStatus): As the store keeps it.
+
+        Returns:
+            LimitJson: For the wire.
+        """
+        limit = status.limit
+        return cls(scope=limit.scope.value, name=limit.name, at_once=limit.at_once, used=status.used, held=status.held)
 
 
 class KeyJson(msgspec.Struct, kw_only=True):

@@ -35,6 +35,7 @@ __all__ = [
     "ReviveMany",
     "ScheduleQuery",
     "SchedulesQuery",
+    "SetLimit",
     "Why",
 ]
 
@@ -43,6 +44,12 @@ class PauseAsk(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_de
     """Why something is paused."""
 
     why: Why | None = None
+
+
+class SetLimit(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How many may be ready or running at once."""
+
+    at_once: Annotated[int, Meta(ge=1, le=1_000_000)]
 
 
 class _Changes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

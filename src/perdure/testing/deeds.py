@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from perdure.agents.journal import Decision, MemoryWrite, StepKind
 from perdure.errors.base import Conflict, DedupConflict, LeaseLost, NotFound, PerdureError, RunCancelled, WorkerFenced
+from perdure.messages.limits import Limit, Scope
 from perdure.messages.message import ENDS, Lease, NewMessage, Wait, WorkerId
 from perdure.stores.store import Store
 from perdure.testing.clock import FakeClock
@@ -34,7 +35,7 @@ class Deeds:
     def __init__(self, store: Store, clock: FakeClock, loop: asyncio.AbstractEventLoop) -> None:
         self.store: Store = store
         self.clock: FakeClock = clock
-        self.model: StoreModel = StoreModel()
+        self.model: StoreModel = StoreModel(clock)
         self.leases: list[Lease] = []
         """Every lease ever given, held or stale; a letter's `token` is a place in this list."""
         self._loop = loop
@@ -141,11 +142,12 @@ class Deeds:
         if letter.place != "dead" or late:
             self.refused(call, Conflict)
             return
-        assert self.do(call).state == "ready"
+        state = self.do(call).state
         letter.used, letter.crashes, letter.waiting_since, letter.code = 0, 0, None, None
         letter.revived += 1
         self.model.ready(letter, self.clock.now())
         self.model.totals[letter.new.queue, "revived"] += 1
+        assert state == letter.place
 
     def decide(self, letter: Letter, number: int, decision: Decision) -> None:
         call = self.store.journal.decide(letter.id, number, decision, by="key_1", result=b"7", tenant=letter.new.tenant)
@@ -170,6 +172,15 @@ class Deeds:
         self.do(self.store.messages.resume(queue))
         self.model.paused.discard(queue)
 
+    def set_limit(self, scope: Scope, name: str, at_once: int) -> None:
+        status = self.do(self.store.messages.set_limit(Limit(scope=scope, name=name, at_once=at_once)))
+        self.model.turns.set_limit(scope, name, at_once, self.clock.now())
+        assert status.limit.at_once == at_once
+
+    def drop_limit(self, scope: Scope, name: str) -> None:
+        assert self.do(self.store.messages.drop_limit(scope, name)) == ((scope, name) in self.model.turns.limits)
+        self.model.turns.drop_limit(scope, name, self.clock.now())
+
     def close_lane(self, lane: str, *, seconds: float) -> None:
         until = self.clock.now() + seconds
         self.do(self.store.messages.close_lane(lane, until=until, why="provider-rate-limited"))
@@ -179,7 +190,7 @@ class Deeds:
         expected = self.model.tend(self.clock.now())
         tended = self.do(self.store.messages.tend())
         assert (tended.expired, tended.gave_up, tended.due) == expected
-        moments = [letter.until for letter in self.model.letters.values() if letter.until is not None]
+        moments = [letter.until for letter in self.model.letters.values() if letter.until is not None and letter.place != "held"]
         assert tended.next_due_at == min(moments, default=None)
 
     # Workers ---------------------------------------------------------------------------------------

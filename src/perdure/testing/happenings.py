@@ -63,6 +63,10 @@ def new_messages(draw: st.DrawFn) -> NewMessage:
         deadline=draw(st.sampled_from([None, None, None, 40.0])),
         max_wait_s=draw(st.sampled_from([50.0, 10_000.0, 10_000.0])),
         lane=draw(st.sampled_from([None, "p/m"])),
+        session=draw(st.sampled_from([None, None, None, "s", "t"])),
+        on_dead=draw(st.sampled_from(["continue", "continue", "block"])),
+        key=draw(st.sampled_from([None, None, "k", "l"])),
+        cost=draw(st.sampled_from([1, 1, 3])),
     )
 
 
@@ -79,7 +83,7 @@ _DEEDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
     "a_dead_worker_wakes": {"which": mostly_recent},
     "somebody_changes_what_may_start": {
         "which": any_of,
-        "act": st.sampled_from(["pause", "resume", "resume", "close-lane", "bow-out"]),
+        "act": st.sampled_from(["pause", "resume", "resume", "close-lane", "bow-out", "limit", "limit", "limit", "lift"]),
         "queue": st.none() | queues,
     },
     "a_person_acts": {
@@ -95,7 +99,7 @@ _HOW_OFTEN = {
     "a_run_goes_on": 5,
     "time_passes": 5,
     "a_dead_worker_wakes": 1,
-    "somebody_changes_what_may_start": 1,
+    "somebody_changes_what_may_start": 2,
     "a_person_acts": 3,
 }
 

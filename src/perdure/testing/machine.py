@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from perdure.agents.journal import Decision
+from perdure.messages.limits import Scope
 from perdure.messages.message import ENDS, Lease, NewMessage, WorkerId
 from perdure.messages.store import Filter
 from perdure.stores.store import Store
@@ -30,6 +31,8 @@ from perdure.testing.clock import FakeClock
 from perdure.testing.deeds import Deeds
 from perdure.testing.happenings import Day, at, happenings, new_messages
 from perdure.testing.model import Letter, StoreModel
+
+_LIMITS = [(Scope.TENANT, "acme"), (Scope.QUEUE, "mail"), (Scope.AGENT, "mail"), (Scope.KEY, "default")]
 
 __all__ = ["StoreMachine"]
 
@@ -124,6 +127,11 @@ class StoreMachine(RuleBasedStateMachine):
             self.deeds.pause(queue)
         elif act == "close-lane":
             self.deeds.close_lane("p/m", seconds=float(which % 4) * 20 - 5)
+        elif act == "limit":
+            scope, name = _LIMITS[which % len(_LIMITS)]
+            self.deeds.set_limit(scope, name, 1 + which // 4 % 3)
+        elif act == "lift":
+            self.deeds.drop_limit(*_LIMITS[which % len(_LIMITS)])
         elif act == "bow-out" and self._living():
             self.deeds.bows_out(self._living()[which % len(self._living())])
         else:
@@ -157,7 +165,9 @@ class StoreMachine(RuleBasedStateMachine):
             assert (view.error and view.error.code) == letter.code
             waits = None if view.wait is None else (view.wait.why, view.wait.until, view.wait.step, view.wait.open_ended)
             assert waits == (None if letter.why is None else (letter.why, letter.until, letter.step, letter.open_ended))
-            assert view.blocked_by == (self.model.obstacle(letter.route, self.deeds.clock.now()) if letter.place == "ready" else None)
+            assert view.held_by == self.model.turns.said_to_hold(letter)
+            can_be = letter.place == "ready" or (letter.place == "held" and letter.held_by != "session")
+            assert view.blocked_by == (self.model.obstacle(letter.route, self.deeds.clock.now()) if can_be else None)
 
     @invariant()
     def kept_numbers_are_what_can_be_counted(self) -> None:
@@ -173,6 +183,17 @@ class StoreMachine(RuleBasedStateMachine):
         names = ("possibly_paid_twice", "crashes", "reaped", "refused_stale")
         counters = self.deeds.do(self.store.messages.counters())
         assert {name: counters.get(name, 0) for name in names} == {name: self.model.counters[name] for name in names}
+
+    @invariant()
+    def no_limit_holds_more_or_fewer_than_it_says(self) -> None:
+        turns = self.model.turns
+        statuses = self.deeds.do(self.store.messages.limits())
+        assert {(one.limit.scope, one.limit.name): one.limit.at_once for one in statuses} == turns.limits
+        for one in statuses:
+            mine = (one.limit.scope, one.limit.name)
+            letters = self.model.letters.values()
+            assert one.used == sum(gate[:2] == mine for letter in letters for gate in letter.gates)
+            assert one.held == sum(letter.place == "held" and letter.held_by[:2] == mine for letter in letters)
 
     @invariant()
     def the_change_sequence_leads_to_where_things_are(self) -> None:

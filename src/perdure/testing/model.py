@@ -6,13 +6,14 @@ wrong. It knows what `StoreMachine` does and no more: one agent, two queues, one
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
 from perdure.clock import Moment
 from perdure.messages.message import MessageId, NewMessage, WorkerId
+from perdure.testing.clock import FakeClock
+from perdure.testing.turns import Turns
 
 __all__ = ["Letter", "StoreModel", "Worker"]
 
@@ -26,6 +27,12 @@ class Letter:
     place: str
     tag: int
     ready_since: Moment
+    urgency: int = 0
+    gates: list[Any] = field(default_factory=list)
+    """The limits it counts under while it is ready or leased."""
+    held_by: Any = None
+    """`session`, or the limit."""
+    held_since: Moment = 0.0
     until: Moment | None = None
     why: str | None = None
     step: int | None = None
@@ -63,21 +70,31 @@ class Worker:
 
 
 class StoreModel:
-    """All that the model knows."""
+    """All that the model knows.
 
-    def __init__(self) -> None:
+    Args:
+        clock (FakeClock): The store's time.
+    """
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
         self.letters: dict[MessageId, Letter] = {}
         self.workers: dict[WorkerId, Worker] = {}
         self.keys: dict[tuple[str, str], MessageId] = {}
         self.paused: set[str | None] = set()
         self.lanes: dict[str, Moment] = {}
         self.blocked: dict[tuple[str, str | None, bool], Moment] = {}
-        self.routes: set[tuple[str, str | None, bool]] = set()
+        self.routes: dict[tuple[str, str | None, bool], None] = {}
         self.memory: dict[str, bytes] = {}
         self.totals: Counter[tuple[str, str]] = Counter()
         self.counters: Counter[str] = Counter()
         self.taken: int = 0
-        self._tags = itertools.count()
+        self.turns: Turns = Turns(self.letters, self.blocked)
+
+    @property
+    def now(self) -> Moment:
+        """The store's time."""
+        return self._clock.now()
 
     # Where messages go -----------------------------------------------------------------------------
 
@@ -90,25 +107,30 @@ class StoreModel:
             now (Moment): When.
         """
         delayed = new.due_at is not None and new.due_at > now
-        letter = Letter(id, new, "later" if delayed else "ready", tag=next(self._tags), ready_since=now)
+        letter = Letter(id, new, "later", tag=0, ready_since=now, urgency=new.priority)
         if delayed:
             letter.until, letter.why = new.due_at, "delay"
+        if self.turns.is_next(letter, now) and not delayed:
+            self.turns.enter(letter, now, again=False)
         self.letters[id] = letter
-        self.routes.add(letter.route)
+        self.routes.setdefault(letter.route)
         self.totals[new.queue, "put"] += 1
         if new.dedup_key is not None:
             self.keys[new.tenant, new.dedup_key] = id
 
     def ready(self, letter: Letter, now: Moment) -> None:
-        """A message may run, at the end of its line.
+        """A message may run, when it is its turn.
 
         Args:
             letter (Letter): Which.
             now (Moment): When.
         """
-        self._leave(letter)
-        letter.place, letter.tag, letter.ready_since = "ready", next(self._tags), now
-        self.routes.add(letter.route)
+        had = self._leave(letter)
+        letter.place = "arriving"
+        if self.turns.is_next(letter, now):
+            self.turns.enter(letter, now, had=had)
+        self.routes.setdefault(letter.route)
+        self.turns.admit((gate for gate in had if gate not in letter.gates), now)
 
     def wait(
         self,
@@ -130,9 +152,10 @@ class StoreModel:
             open_ended (bool): Whether it has no stated end although there is a moment.
             events (tuple[str, ...]): What ends it besides.
         """
-        self._leave(letter)
+        had = self._leave(letter)
         letter.place = "waiting" if until is None or events else "later"
         letter.until, letter.why, letter.step, letter.open_ended, letter.events = until, why, step, open_ended, events
+        self.turns.admit(had, self.now)
 
     def end(self, letter: Letter, place: str, *, code: str | None = None) -> None:
         """A message has ended.
@@ -142,13 +165,17 @@ class StoreModel:
             place (str): `done`, `dead` or `cancelled`.
             code (str | None): Why it is dead.
         """
-        self._leave(letter)
-        letter.place, letter.code = place, code
+        had = self._leave(letter)
+        letter.place, letter.code, letter.held_by = place, code, None
         self.totals[letter.new.queue, place] += 1
+        self.turns.admit(had, self.now)
+        self.turns.goes(letter, self.now)
 
-    def _leave(self, letter: Letter) -> None:
+    def _leave(self, letter: Letter) -> list[Any]:
+        had, letter.gates = letter.gates, []
         letter.until, letter.why, letter.step, letter.open_ended, letter.token, letter.holder = None, None, None, False, None, None
         letter.called_off, letter.events = False, ()
+        return had
 
     # What may start --------------------------------------------------------------------------------
 
@@ -193,7 +220,9 @@ class StoreModel:
         self.taken += 1
         if self.taken % 16 == 0:
             return min(there, key=lambda letter: letter.id)
-        return min(there, key=lambda letter: (letter.new.priority, letter.tag))
+        letter = min(there, key=lambda letter: (letter.urgency, letter.tag, letter.id))
+        self.turns.clocks[letter.urgency] = max(self.turns.clocks[letter.urgency], letter.tag)
+        return letter
 
     # What time and death do ------------------------------------------------------------------------
 
@@ -211,21 +240,34 @@ class StoreModel:
                 self.blocked.pop(route, None)
             else:
                 self.blocked.setdefault(route, now)
+        self.turns.tend(now)
         late = [letter for letter in self._idle() if letter.new.deadline is not None and letter.new.deadline <= now]
-        for letter in late:
+        for letter in sorted(late, key=lambda letter: (letter.new.deadline, letter.id)):
             self.end(letter, "dead", code="deadline-passed")
-        tired = [letter for letter in self._idle() if self._tired(letter, now)]
-        for letter in tired:
-            self.end(letter, "dead", code="provider-billing" if letter.open_ended else "waited-too-long")
-        due = [letter for letter in self._idle() if letter.until is not None and letter.until <= now]
+        tired = 0
+        for places in ({"later", "waiting"}, {"held"}, {"ready"}):  # who ends lets others in, which ends their waiting
+            there = [letter for letter in self._idle() if letter.place in places and self._tired(letter, now)]
+            for letter in sorted(there, key=self._by_patience):
+                if letter.place in places and self._tired(letter, now):
+                    self.end(letter, "dead", code="provider-billing" if letter.open_ended else "waited-too-long")
+                    tired += 1
+        due = [letter for letter in self._idle() if letter.place != "held" and letter.until is not None and letter.until <= now]
         for letter in sorted(due, key=lambda letter: (letter.until, letter.id)):
             self.ready(letter, now)
-        return len(late), len(tired), len(due)
+        return len(late), tired, len(due)
+
+    def _by_patience(self, letter: Letter) -> tuple[float, int]:
+        if letter.place == "ready":
+            return (list(self.routes).index(letter.route), letter.id)
+        since = letter.held_since if letter.place == "held" else letter.waiting_since
+        return ((since or 0.0) + letter.new.max_wait_s, letter.id)
 
     def _idle(self) -> list[Letter]:
-        return [letter for letter in self.letters.values() if letter.place in {"ready", "later", "waiting"}]
+        return [letter for letter in self.letters.values() if letter.place in {"ready", "later", "waiting", "held"}]
 
     def _tired(self, letter: Letter, now: Moment) -> bool:
+        if letter.place == "held":
+            return letter.held_since + letter.new.max_wait_s <= now
         if letter.place == "ready":
             since = self.blocked.get(letter.route)
             return since is not None and max(since, letter.ready_since) + letter.new.max_wait_s <= now

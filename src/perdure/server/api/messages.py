@@ -75,7 +75,7 @@ async def list_messages(call: Call) -> Answer:
     """
     query: MessagesQuery = call.query
     state = None if query.state is None else State(query.state)
-    wanted = Filter(tenant=call.tenant, state=state, queue=query.queue, agent=query.agent, code=query.code)
+    wanted = Filter(tenant=call.tenant, state=state, queue=query.queue, agent=query.agent, code=query.code, session=query.session)
     return json_answer(await page_of(call, wanted, limit=query.limit, cursor=query.cursor))
 
 

@@ -67,20 +67,29 @@ def _expire(contents: Contents, now: Moment) -> int:
     late = [
         row for row in contents.rows.values() if row.state in _PLACES and row.message.deadline is not None and row.message.deadline <= now
     ]
+    late.sort(key=lambda row: (row.message.deadline or 0.0, row.message.id))
     for row in late[:_AT_ONCE]:
         _bury(contents, row, deadline_passed(row.message.deadline))
     return len(late[:_AT_ONCE])
 
 
 def _give_up(contents: Contents, now: Moment) -> int:
-    tired = [row for row in contents.rows.values() if _waits_since(contents, row, now) + row.message.max_wait_s <= now]
-    for row in tired[:_AT_ONCE]:
-        _bury(
-            contents,
-            row,
-            waited_too_long(row.message, wait=row.wait, blocked_by=held_by(contents, row) or obstacle(contents, row.route, now)),
-        )
-    return len(tired[:_AT_ONCE])
+    """Those who wait for something first, then those who are held: who ends lets others in, which ends their waiting."""
+    gave_up = 0
+    for places in ((State.LATER, State.WAITING), (State.HELD,), (State.READY,)):
+        for row in sorted((row for row in contents.rows.values() if row.state in places), key=lambda row: _turn(contents, row)):
+            if gave_up < _AT_ONCE and row.state in places and _waits_since(contents, row, now) + row.message.max_wait_s <= now:
+                reason = held_by(contents, row) or obstacle(contents, row.route, now)
+                _bury(contents, row, waited_too_long(row.message, wait=row.wait, blocked_by=reason))
+                gave_up += 1
+    return gave_up
+
+
+def _turn(contents: Contents, row: Row) -> tuple[float, int]:
+    if row.state is State.READY:
+        return (contents.routes[row.route].id, row.message.id)
+    since = row.held_since if row.state is State.HELD else row.waiting_since or 0.0
+    return (since + row.message.max_wait_s, row.message.id)
 
 
 def _waits_since(contents: Contents, row: Row, now: Moment) -> Moment:

@@ -7,6 +7,7 @@ who waited for them, a bounded number at once; what is left over is marked for t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from perdure.clock import Moment
 from perdure.messages.message import Move, State
@@ -18,7 +19,7 @@ from perdure.stores.sql.progress import keep_progress, progress_of
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["admit", "admit_all", "become_ready", "enter_ready", "give_back_slots", "hold", "leave", "reprioritise", "watch_held"]
+__all__ = ["Rank", "admit", "admit_all", "become_ready", "enter_ready", "give_back_slots", "hold", "leave", "reprioritise", "watch_held"]
 
 _READY, _HOLD, _WATCH = statement("ready_add"), statement("held_add"), statement("expiry_add")
 _LEAVE = {
@@ -31,6 +32,13 @@ _LEAVE = {
 _ROUTES, _HEAD = statement("held_routes"), statement("held_head")
 _OTHER_GATE, _OTHER_PRIORITY, _HERE = statement("held_set_gate"), statement("held_set_priority"), statement("ready_get")
 _AT_ONCE = 64
+
+
+class Rank(NamedTuple):
+    """Where in its line a message lies."""
+
+    priority: int
+    tag: int
 
 
 def enter_ready(tx: Transaction, place: Place, crashes: int, *, fresh: bool = False, slots: str | None = None) -> State:
@@ -47,19 +55,19 @@ def enter_ready(tx: Transaction, place: Place, crashes: int, *, fresh: bool = Fa
         State: Ready or held, for `Transaction.move`.
     """
     entry, priority = entry_of(tx, place, crashes), urgency(tx, place)
-    tag = (tx.tags.fresh if fresh else tx.tags.again)(entry.id, place.tenant, priority, place.cost)
+    rank = Rank(priority, (tx.tags.fresh if fresh else tx.tags.again)(entry.id, place.tenant, priority, place.cost))
     watch_deadline(tx, place)
     had = ids_in(slots)
     if had and not tx.gates.is_blocked(entry):
-        _lay(tx, place, entry, priority, tag, had)
+        _lay(tx, place, entry, rank, had)
         return State.READY
     gates = tx.gates.over(place.route, place.tenant, place.key)
     full = _first_full(tx, entry, gates)
     if full is None:
         tx.gates.count(gates, used=1)
-        _lay(tx, place, entry, priority, tag, gates)
+        _lay(tx, place, entry, rank, gates)
     else:
-        hold(tx, place, entry, priority, tag, full)
+        hold(tx, place, entry, rank, full)
     give_back_slots(tx, slots)
     return State.READY if full is None else State.HELD
 
@@ -84,18 +92,17 @@ def leave(tx: Transaction, place: Place, state: State, crashes: int) -> None:
         tx.run(_LEAVE[state], (place.id,))
 
 
-def hold(tx: Transaction, place: Place, entry: RouteRow, priority: int, tag: int, gate: int) -> None:
+def hold(tx: Transaction, place: Place, entry: RouteRow, rank: Rank, gate: int) -> None:
     """Hold a message under a limit.
 
     Args:
         tx (Transaction): What is being committed.
         place (Place): The message.
         entry (RouteRow): Where it would lie ready.
-        priority (int): With which priority.
-        tag (int): With which tag.
+        rank (Rank): With which priority and tag.
         gate (int): The count that has no room.
     """
-    tx.run(_HOLD, (place.id, entry.id, place.tenant, priority, tag, tx.now, gate, None, None))
+    tx.run(_HOLD, (place.id, entry.id, place.tenant, *rank, tx.now, gate, None, None))
     tx.gates.count([gate], held=1)
     watch_held(tx, place, tx.now)
 
@@ -176,12 +183,12 @@ def reprioritise(tx: Transaction, place: Place, priority: int) -> None:
         return
     since, gates = tx.run(_HERE, (entry.id, place.id)).fetchone()
     tx.tags.left()
-    tx.run(_LEAVE[State.READY], (entry.id, place.id)).get
+    tx.run(_LEAVE[State.READY], (entry.id, place.id)).fetchall()
     tx.run(_READY, (entry.id, priority, tag, place.id, place.tenant, since, gates))
 
 
-def _lay(tx: Transaction, place: Place, entry: RouteRow, priority: int, tag: int, gates: Sequence[int]) -> None:
-    tx.run(_READY, (entry.id, priority, tag, place.id, place.tenant, tx.now, text_of(gates)))
+def _lay(tx: Transaction, place: Place, entry: RouteRow, rank: Rank, gates: Sequence[int]) -> None:
+    tx.run(_READY, (entry.id, *rank, place.id, place.tenant, tx.now, text_of(gates)))
 
 
 def _first_full(tx: Transaction, entry: RouteRow, gates: Sequence[int]) -> int | None:
@@ -198,8 +205,8 @@ def _head(tx: Transaction, gate: int) -> tuple[int, int, int] | None:
     heads = [(*tx.run(_HEAD, (gate, route)).fetchone(), route) for route in open_ones]
     if not heads:
         return None
-    _, tag, id, route = min(heads)
-    return id, route, tag
+    _, tag, message, route = min(heads)
+    return message, route, tag
 
 
 def _let_in(tx: Transaction, gate: int, id: int, route: int, tag: int) -> None:
@@ -212,9 +219,9 @@ def _let_in(tx: Transaction, gate: int, id: int, route: int, tag: int) -> None:
         tx.gates.count([full], held=1)
         return
     priority = urgency(tx, place)
-    tx.run(_LEAVE[State.HELD], (id,)).get
+    tx.run(_LEAVE[State.HELD], (id,)).fetchall()
     tx.gates.count(gates, used=1)
-    _lay(tx, place, entry, priority, tx.tags.admitted(entry.id, priority, tag), gates)
+    _lay(tx, place, entry, Rank(priority, tx.tags.admitted(entry.id, priority, tag)), gates)
     tx.move(id, place.route, State.HELD, Move.ADMIT, facts_of(tx, place, progress_of(tx.run, id).used))
 
 

@@ -176,8 +176,8 @@ class Gates:
             used (int): How many more are ready or leased.
             held (int): How many more are held.
         """
-        for id in ids:
-            gate = self.get(id)
+        for one in ids:
+            gate = self.get(one)
             if gate is not None:
                 self._put(gate._replace(used=max(gate.used + used, 0), held=max(gate.held + held, 0)))
 
@@ -209,14 +209,13 @@ class Gates:
 
     def flush(self) -> None:
         """Write what has changed; a key that nobody uses any more is forgotten."""
-        for id in self._changed:
-            gate = self._known[id]
+        for gate in [self._known[one] for one in self._changed]:
             if gate is None:
                 continue
             if gate.used == gate.held == 0 and gate.key:
-                self._run(_DROP, (id,))
+                self._run(_DROP, (gate.id,))
             else:
-                self._run(_SET, (id, gate.used, gate.held, gate.dirty))
+                self._run(_SET, (gate.id, gate.used, gate.held, gate.dirty))
 
     def marks(self) -> _Marks:
         """Remember what is gathered so far.
@@ -236,12 +235,12 @@ class Gates:
         self._blocked.clear()
 
     def _of(self, cap: int, key: str) -> int:
-        id = self._by_key.get((cap, key))
-        if id is None:
+        number = self._by_key.get((cap, key))
+        if number is None:
             row = self._run(_OF, (cap, key)).fetchone() or self._run(_ADD, (cap, key)).fetchone()
-            id = self._by_key[cap, key] = row[0]
-            self._known.setdefault(id, Gate(*row))
-        return id
+            number = self._by_key[cap, key] = int(row[0])
+            self._known.setdefault(number, Gate(*row))
+        return number
 
     def _caps(self) -> dict[tuple[str, str], CapRow]:
         if self._version is None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from perdure.messages.limits import Limit, LimitStatus, Scope
 from perdure.messages.message import Move, State
-from perdure.stores.sql.admission import admit, admit_all, hold
+from perdure.stores.sql.admission import Rank, admit, admit_all, hold
 from perdure.stores.sql.gates import ids_in, text_of
 from perdure.stores.sql.names import CapRow
 from perdure.stores.sql.places import facts_of, known_place
@@ -126,13 +126,13 @@ def make_room(tx: Transaction, route: int) -> set[int]:
         set[int]: The counts that have room for others now.
     """
     freed: set[int] = set()
-    for id, priority, tag, text in tx.run(_LIMITED, (route, _BITE)).fetchall():
-        place = known_place(tx, id)
+    for message, priority, tag, text in tx.run(_LIMITED, (route, _BITE)).fetchall():
+        place = known_place(tx, message)
         over = tx.gates.over(place.route, place.tenant, place.key)
         if over:
             tx.gates.count(ids_in(text), used=-1)
             freed.update(ids_in(text))
-            _hold(tx, id, route, priority, tag, over[0])
+            _hold(tx, message, route, Rank(priority, tag), over[0])
     return freed
 
 
@@ -148,12 +148,12 @@ def reconcile(tx: Transaction) -> int:
     used = Counter(gate for sql in (_IN_READY, _IN_LEASE) for (text,) in tx.run(sql) for gate in ids_in(text))
     held = dict(tx.run(_IN_HELD).fetchall())
     wrong = 0
-    for id, was_used, was_held in tx.run(_NUMBERS).fetchall():
-        now = (used[id], held.get(id, 0))
+    for gate, was_used, was_held in tx.run(_NUMBERS).fetchall():
+        now = (used[gate], held.get(gate, 0))
         if now != (was_used, was_held):
             wrong += 1
-            tx.gates.count([id], used=now[0] - was_used, held=now[1] - was_held)
-            tx.gates.mark(id, dirty=True)
+            tx.gates.count([gate], used=now[0] - was_used, held=now[1] - was_held)
+            tx.gates.mark(gate, dirty=True)
     return wrong
 
 
@@ -181,11 +181,11 @@ def _forget_lifted(tx: Transaction, cap: int) -> None:
 
 
 def _count_leased(tx: Transaction, cap: CapRow) -> None:
-    for id, text in tx.run(_LEASED).fetchall():
-        gate = _gate_of(tx, cap, id)
+    for message, text in tx.run(_LEASED).fetchall():
+        gate = _gate_of(tx, cap, message)
         if gate is not None and gate not in ids_in(text):
             tx.gates.count([gate], used=1)
-            tx.run(_LEASE_GATES, (id, text_of([*ids_in(text), gate])))
+            tx.run(_LEASE_GATES, (message, text_of([*ids_in(text), gate])))
 
 
 def _sweep(tx: Transaction, cap: CapRow, bite: int) -> None:
@@ -195,19 +195,19 @@ def _sweep(tx: Transaction, cap: CapRow, bite: int) -> None:
     freed: set[int] = set()
     with ExitStack() as cursors:
         rows = list(islice(merge(*_ranges(tx, cap, cursors, bite), key=itemgetter(0)), bite))
-    for id, route, text in rows:
-        gate, had = _gate_of(tx, cap, id), ids_in(text)
+    for message, route, text in rows:
+        gate, had = _gate_of(tx, cap, message), ids_in(text)
         if gate is None or gate in had:
             continue
         entry = tx.names.route_by_id(route)
         if not tx.gates.is_full(gate) and not tx.gates.is_blocked(entry):
             tx.gates.count([gate], used=1)
-            tx.run(_READY_GATES, (route, id, text_of([*had, gate])))
+            tx.run(_READY_GATES, (route, message, text_of([*had, gate])))
             continue
-        priority, tag = tx.run(_PLACE, (route, id)).fetchone()
+        rank = Rank(*tx.run(_PLACE, (route, message)).fetchone())
         tx.gates.count(had, used=-1)
         freed.update(had)
-        _hold(tx, id, route, priority, tag, gate)
+        _hold(tx, message, route, rank, gate)
     again = 0 if tx.now < cap.settled_at else None
     tx.run(_SWEPT, (cap.id, rows[-1][0] if len(rows) == bite else again, cap.settled_at))
     admit_all(tx, freed)
@@ -229,9 +229,9 @@ def _gate_of(tx: Transaction, cap: CapRow, id: int) -> int | None:
     return next((gate for gate in tx.gates.over(place.route, place.tenant, place.key) if tx.gates.cap_of(gate) == cap.id), None)
 
 
-def _hold(tx: Transaction, id: int, route: int, priority: int, tag: int, gate: int) -> None:
+def _hold(tx: Transaction, id: int, route: int, rank: Rank, gate: int) -> None:
     place = known_place(tx, id)
     tx.tags.left()
-    tx.run(_LEAVE, (route, id)).get
-    hold(tx, place, tx.names.route_by_id(route), priority, tag, gate)
+    tx.run(_LEAVE, (route, id)).fetchall()
+    hold(tx, place, tx.names.route_by_id(route), rank, gate)
     tx.move(id, place.route, State.READY, Move.HOLD, facts_of(tx, place, progress_of(tx.run, id).used))

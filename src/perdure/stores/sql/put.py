@@ -140,9 +140,10 @@ def _wait(tx: Transaction, place: Place, waits: Wait) -> State:
 def _enter(tx: Transaction, place: Place, due_at: Moment | None) -> State:
     if place.session is not None and place.parent is not None:
         _refuse_ancestors(tx, place.session, place.parent)
+    due_at = due_at if due_at is not None and due_at > tx.now else None
     if not join(tx, place, place.route, turn=place.id, due_at=due_at):
         return State.HELD
-    if due_at is None or due_at <= tx.now:
+    if due_at is None:
         return enter_ready(tx, place, 0, fresh=True)
     tx.run(_LATER, (place.id, place.route.id, place.tenant, due_at, None))
     watch_deadline(tx, place)

@@ -75,15 +75,15 @@ def _next(tx: Transaction, line: Line) -> None:
     if row is None:
         tx.run(_DROP, (line.id,))
         return
-    id, due_at = row
-    place = known_place(tx, id)
+    head, due_at = row
+    place = known_place(tx, head)
     leave(tx, place, State.HELD, 0)
-    tx.run(_SET, (line.id, id, _most_urgent(tx, line, place.priority)))
+    tx.run(_SET, (line.id, head, _most_urgent(tx, line, place.priority)))
     if due_at is not None and due_at > tx.now:
-        tx.run(_LATER, (id, place.route.id, place.tenant, due_at, None))
-        tx.move(id, place.route, State.HELD, Move.DEFER)
+        tx.run(_LATER, (head, place.route.id, place.tenant, due_at, None))
+        tx.move(head, place.route, State.HELD, Move.DEFER)
     elif enter_ready(tx, place, 0) is State.READY:
-        tx.move(id, place.route, State.HELD, Move.ADMIT, facts_of(tx, place, 0))
+        tx.move(head, place.route, State.HELD, Move.ADMIT, facts_of(tx, place, 0))
 
 
 def _most_urgent(tx: Transaction, line: Line, head: int) -> int:
