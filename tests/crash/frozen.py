@@ -1,6 +1,6 @@
 """A worker without a heartbeat, which will be frozen: when it goes on, it tries every write there is.
 
-Run as `python frozen.py DATABASE RUN_DIR`. It says `ready` once it holds three messages and has begun
+Run as `python frozen.py DATA [URL]`. It says `ready` once it holds three messages and has begun
 their steps, waits for a line, and then says as JSON what became of each write.
 """
 
@@ -12,20 +12,21 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 
 from perdure.agents.journal import Intent, MemoryWrite, StepKey, StepKind
+from perdure.app import open_store
+from perdure.config.settings import Settings
 from perdure.errors.base import AgentFailed, PerdureError
 from perdure.messages.message import Lease, Wait
 from perdure.messages.registry import AgentCard, WorkerCard
-from perdure.stores.sqlite.store import SqliteStore
+from perdure.stores.store import Store
 
 
 def intent(number: int, kind: StepKind = StepKind.LLM) -> Intent:
     return Intent(number=number, key=StepKey("", kind, f"step {number}", "0" * 64, 0))
 
 
-def writes(store: SqliteStore, lease: Lease) -> dict[str, Callable[[], Awaitable[object]]]:
+def writes(store: Store, lease: Lease) -> dict[str, Callable[[], Awaitable[object]]]:
     """Every call that a worker can make with a lease."""
     messages, journal, facts = store.messages, store.journal, AgentFailed("late").facts()
     value = MemoryWrite(space="slow", key="who", value=b'"frozen"')
@@ -51,8 +52,8 @@ async def outcome(write: Callable[[], Awaitable[object]]) -> str:
     return "written"
 
 
-async def main(database: str, run_dir: str) -> None:
-    async with SqliteStore(database, run_dir=Path(run_dir)) as store:
+async def main(data: str, url: str | None = None) -> None:
+    async with open_store(Settings.model_validate({"data": data, "store": {"url": url} if url else {}})) as store:
         card = WorkerCard(host="here", pid=os.getpid(), slots=3, agents=[AgentCard(name="slow", version="1")])
         worker = await store.workers.register(card)
         heart = store.workers.heart(worker)
@@ -74,4 +75,4 @@ async def main(database: str, run_dir: str) -> None:
         print(json.dumps(said), flush=True)
 
 
-asyncio.run(main(sys.argv[1], sys.argv[2]))
+asyncio.run(main(*sys.argv[1:]))

@@ -19,14 +19,14 @@ from perdure.messages.registry import AgentCard, WorkerCard
 
 FROZEN = Path(__file__).parent / "frozen.py"
 MESSAGES = 10
+BOTH = pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 
 
+@BOTH
 async def test_every_write_of_a_frozen_worker_is_refused(ground: Any, seer: Any, capsys: pytest.CaptureFixture[str]) -> None:
     ids = await seer.put("slow", [{"s": 0}] * 3)
-    data = ground.folder / "data"
-    frozen = subprocess.Popen(
-        [sys.executable, str(FROZEN), str(data / "perdure.db"), str(data / "run")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    where = [str(ground.folder / "data"), *([ground.database_url] if ground.database_url else [])]
+    frozen = subprocess.Popen([sys.executable, str(FROZEN), *where], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert frozen.stdout is not None
     assert frozen.stdout.readline() == "ready\n"
     os.kill(frozen.pid, signal.SIGSTOP)
@@ -70,6 +70,7 @@ async def everything(seer: Any, ids: list[Any]) -> Any:
     return msgspec.to_builtins([views, steps, attempts, None if memory is None else memory.decode()])
 
 
+@BOTH
 @pytest.mark.timeout(120)
 async def test_a_real_worker_frozen_in_its_runs_writes_nothing_when_it_goes_on(
     ground: Any, seer: Any, capsys: pytest.CaptureFixture[str]

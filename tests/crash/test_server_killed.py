@@ -18,6 +18,7 @@ CLIENTS = 100
 KILLS = 3
 
 
+@pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 async def test_every_id_that_was_answered_exists(ground: Any, seer: Any, capsys: pytest.CaptureFixture[str]) -> None:
     answered: list[str] = []
     sent = 0

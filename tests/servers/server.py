@@ -47,11 +47,11 @@ class Server:
     """Listens on loopback, for whoever knows its password, and keeps everything in one folder of its own.
 
     `async with` makes and starts it, and leaves nothing behind. With a `host`, an address of this machine, its
-    neighbours in that network may come in too.
+    neighbours in that network may come in too. On a `disk` its folder lies there.
     """
 
-    def __init__(self, *, programs: Path | None = None, host: str = "127.0.0.1", **settings: str) -> None:
-        self.folder = place.folder("perdure-postgres")
+    def __init__(self, *, programs: Path | None = None, host: str = "127.0.0.1", disk: Path | None = None, **settings: str) -> None:
+        self.folder = place.folder("perdure-postgres", *([disk] if disk else []))
         self.programs = place.reachable_programs(programs or binaries.find(), self.folder)
         self.version = binaries.version(self.programs)
         self.password = secrets.token_hex(12)
@@ -109,6 +109,18 @@ class Server:
         if new:
             with psycopg.connect(self.superuser_url(), autocommit=True) as connection:
                 connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{_verifier(self.password)}'".encode())
+
+    async def start_if_down(self) -> None:
+        """Wait until it answers again, starting it if it has given up."""
+        await asyncio.to_thread(self._start_if_down)
+
+    def _start_if_down(self) -> None:
+        for _ in range(3):
+            if not self.running:
+                break
+            with suppress(RuntimeError):  # it was still there, and has gone meanwhile
+                return self._wait_until_it_answers()
+        self.start_now()
 
     async def stop(self, mode: Mode = "fast") -> None:
         await asyncio.to_thread(self.stop_now, mode)

@@ -1,0 +1,48 @@
+"""There is no leader: whoever would take the dead one's messages back may die as well, and the next one does it in the same time."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from typing import Any
+
+import pytest
+
+from perdure.clock import now
+
+EACH = 10
+BY_LOCK_S, BY_SILENCE_S = 2.0, 12.0
+BOTH = pytest.mark.parametrize("engine", ["sqlite", "postgres"])
+
+
+async def living(seer: Any, count: int) -> bool:
+    return await seer.living() >= count
+
+
+async def begun(ground: Any, count: int) -> bool:
+    return len(ground.traces("begun")) >= count
+
+
+@BOTH
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(("struck_by", "within_s"), [(signal.SIGKILL, BY_LOCK_S), (signal.SIGSTOP, BY_SILENCE_S)], ids=["killed", "silent"])
+async def test_the_messages_of_two_that_are_gone_run_again_on_the_third(
+    ground: Any, seer: Any, struck_by: signal.Signals, within_s: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await seer.put("slow", [{"s": 600.0}] * 2 * EACH)
+    doomed = [ground.worker("--slots", str(EACH)) for _ in range(2)]
+    await seer.until(lambda: begun(ground, 2 * EACH), what=f"two workers begin all: {ground.said()}")
+    third = ground.worker("--slots", str(2 * EACH))
+    await seer.until(lambda: living(seer, 3), what=f"the third lives: {ground.said()}")
+
+    first, second = random.sample(doomed, 2)
+    os.kill(first.pid, struck_by)
+    os.kill(second.pid, struck_by)
+    struck_at = now()
+    await seer.until(lambda: begun(ground, 4 * EACH), what=f"all begin again: {ground.said()}")
+    took_s = now() - struck_at
+    with capsys.disabled():
+        print(f"\n{2 * EACH} messages of two workers struck by {struck_by.name} ran again after {took_s:.2f} s")
+    assert {line.split()[1] for line in ground.traces("begun")[2 * EACH :]} == {str(third.pid)}
+    assert took_s < within_s
