@@ -6,7 +6,7 @@ It knows nothing of how a store works: only the change sequence, `MOVES` and wha
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from perdure.messages.message import BIRTHS, ENDS, MOVES, MessageId, State
@@ -25,8 +25,11 @@ async def whole_history(messages: MessageStore) -> list[Change]:
     return found
 
 
-def illegal_paths(history: Iterable[Change]) -> list[str]:
-    """Moves that `MOVES` does not know, and messages that begin where none can."""
+def illegal_paths(history: Iterable[Change], *, called_off: Collection[MessageId] = ()) -> list[str]:
+    """Moves that `MOVES` does not know, and messages that begin where none can.
+
+    That one who runs was called off is told as a change, and is none of its state.
+    """
     wrong: list[str] = []
     at: dict[MessageId, State] = {}
     for change in history:
@@ -34,6 +37,8 @@ def illegal_paths(history: Iterable[Change]) -> list[str]:
         if before is None:
             if change.state not in BIRTHS:
                 wrong.append(f"{change.id} begins {change.state}")
+        elif change.id in called_off and change.state is before is State.LEASED:
+            continue
         elif change.state not in MOVES[before].values():
             wrong.append(f"{change.id} goes from {before} to {change.state} at {change.seq}")
         at[change.id] = change.state

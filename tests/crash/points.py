@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ from everything import app
 
 from perdure.app import open_store
 from perdure.config.settings import Settings
+from perdure.errors.base import Conflict
 from perdure.messages.message import ENDS, State
 from perdure.messages.retry import Backoff
+from perdure.messages.store import Filter
 from perdure.providers.generic import GenericProvider
 from perdure.providers.models import Models
 from perdure.stores.store import Store
@@ -102,14 +105,32 @@ async def live(order: dict[str, Any], points: Points) -> None:
         )
         stop = asyncio.Event()
         life = asyncio.create_task(worker.run(stop))
+        caller = asyncio.create_task(call_off(store))
         try:
             async with asyncio.timeout(LIMIT_S):
                 while not life.done() and not await over(store):
                     await asyncio.sleep(0.02)
+        except TimeoutError:
+            for view in (await store.messages.list(Filter(), limit=1000)).views:
+                print("left", view.message.agent, view.state.value, view.wait, view.cancelling, view.error, file=sys.stderr)
+            raise
         finally:
             stop.set()
+            caller.cancel()
+            await asyncio.wait([caller])
             await life
             await provider.aclose()
+
+
+async def call_off(store: Store) -> None:
+    """Be the person who calls the endless ones off once they have begun, with whatever they have sent."""
+    while True:
+        for state in (State.LEASED, State.WAITING):
+            for view in (await store.messages.list(Filter(agent="endless", state=state), limit=1000)).views:
+                if json.loads(view.message.body)["deep"] and not view.cancelling:
+                    with suppress(Conflict):  # it has just ended
+                        await store.messages.cancel(view.message.id)
+        await asyncio.sleep(0.03)
 
 
 async def over(store: Store) -> bool:
@@ -121,11 +142,9 @@ async def over(store: Store) -> bool:
 
 
 async def awaited(store: Store) -> bool:
-    """Whether somebody waits for something that will still happen."""
-    from perdure.messages.store import Filter
-
-    waiting = await store.messages.list(Filter(state=State.WAITING), limit=1000)
-    return any(view.wait is None or view.wait.why != "outcome-unknown" for view in waiting.views)
+    """Whether those that wait will go on without a person's word on what became of a call."""
+    waiting = (await store.messages.list(Filter(state=State.WAITING), limit=1000)).views
+    return bool(waiting) and not any(view.wait is not None and view.wait.why == "outcome-unknown" for view in waiting)
 
 
 def main() -> None:

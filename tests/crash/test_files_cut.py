@@ -105,7 +105,7 @@ def taken_of(writer: subprocess.Popen[bytes], database: Path, log: Path, to: Pat
     finally:
         writer.send_signal(signal.SIGCONT)
     generation, log_bytes = reached(to / "perdure.db-wal")
-    known = [Acknowledged(what, MessageId(int(id)), int(then), int(size)) for what, id, then, size in told]
+    known = [Acknowledged(what, MessageId(int(number)), int(then), int(size)) for what, number, then, size in told]
     return Snapshot(to, generation, min(safe_bytes, log_bytes), log_bytes, known)
 
 

@@ -115,12 +115,11 @@ class Server:
         await asyncio.to_thread(self._start_if_down)
 
     def _start_if_down(self) -> None:
-        for _ in range(3):
-            if not self.running:
-                break
-            with suppress(RuntimeError):  # it was still there, and has gone meanwhile
-                return self._wait_until_it_answers()
-        self.start_now()
+        if self.running:
+            with suppress(RuntimeError):  # it was about to go
+                self._wait_until_it_answers()
+        if not self.running:
+            self.start_now()
 
     async def stop(self, mode: Mode = "fast") -> None:
         await asyncio.to_thread(self.stop_now, mode)

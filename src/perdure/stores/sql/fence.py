@@ -16,7 +16,7 @@ from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["Held", "check", "is_held", "take_back"]
 
-_CHECK, _TAKE_BACK = statement("lease_check"), statement("lease_take_back")
+_CHECK, _CLAIM, _TAKE_BACK = (statement(f"lease_{verb}") for verb in ("check", "claim", "take_back"))
 
 
 class Held(NamedTuple):
@@ -46,19 +46,20 @@ def is_held(tx: Transaction, lease: Lease) -> bool:
     return tx.run(_CHECK, (lease.message.id, lease.token)).fetchone() is not None
 
 
-def check(tx: Transaction, lease: Lease, *, beginning: bool = False) -> None:
+def check(tx: Transaction, lease: Lease, *, beginning: bool = False, adding: bool = False) -> None:
     """Refuse a stale lease.
 
     Args:
         tx (Transaction): What is being committed.
         lease (Lease): The right to a message.
         beginning (bool): Something new is about to be begun.
+        adding (bool): Something is added that must be called off together with the message.
 
     Raises:
         LeaseLost: It is stale.
         RunCancelled: It was called off, so nothing new may be begun.
     """
-    called_off = tx.run(_CHECK, (lease.message.id, lease.token)).fetchone()
+    called_off = tx.run(_CLAIM if adding else _CHECK, (lease.message.id, lease.token)).fetchone()
     if called_off is None:
         raise _lost(tx, lease)
     if beginning and called_off[0]:

@@ -74,7 +74,7 @@ def send(
     Raises:
         RunLimit: There are too many senders behind one another.
     """
-    fence.check(tx, lease, beginning=True)
+    fence.check(tx, lease, beginning=True, adding=True)
     depth = (tx.run(_DEPTH, (lease.message.id,)).get or 0) + 1
     if depth > max_depth:
         raise too_deep(depth, max_depth)

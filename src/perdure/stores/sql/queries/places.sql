@@ -58,5 +58,9 @@ INSERT OR IGNORE INTO expiry (kind, at, id) VALUES (?, ?, ?);
 -- The token is the fence: of a lease that was taken away nothing matches.
 DELETE FROM lease WHERE id = ? AND token = ? RETURNING route, tenant, attempt, crashes, started_at, called_off, gates;
 
+-- name: lease_claim
+-- Written, not only looked at: who calls the message off at this moment begins anew and then sees what is sent now.
+UPDATE lease SET token = token WHERE id = ? AND token = ? RETURNING coalesce(called_off, 0);
+
 -- name: lease_check
 SELECT coalesce(called_off, 0) FROM lease WHERE id = ? AND token = ?;
