@@ -85,6 +85,7 @@ class PostgresTransaction(Transaction):
         book (TagBook): Draws the tags.
     """
 
+    takes_rows_as_text = False
     settling_s = 10.0
 
     def __init__(self, runner: Runner, names: Names, now: Moment, flags: Flags, book: TagBook) -> None:

@@ -18,6 +18,7 @@ from perdure.stores.sql.mail import has_come
 from perdure.stores.sql.places import Place, enter_wait, facts_of
 from perdure.stores.sql.progress import keep_progress, progress_of, usage_text
 from perdure.stores.sql.statements import statement
+from perdure.stores.sql.together import done_together
 from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["bury", "cancel_held", "done", "done_many", "give_back", "log_attempt", "park", "release", "release_held", "retry"]
@@ -54,10 +55,12 @@ def done_many(tx: Transaction, ended: Sequence[Ended]) -> list[LeaseLost | None]
     Returns:
         list[LeaseLost | None]: For each why it was refused; None where it is done.
     """
+    together = done_together(tx, ended)
     lost: list[LeaseLost | None] = []
-    for one in ended:
+    for place, one in enumerate(ended):
         try:
-            done(tx, one.lease, one.result, usage=one.usage, code_version=one.code_version)
+            if place not in together:
+                done(tx, one.lease, one.result, usage=one.usage, code_version=one.code_version)
         except LeaseLost as error:  # nothing of it was written
             lost.append(error)
         else:

@@ -13,12 +13,15 @@ from heapq import merge
 from operator import itemgetter
 from typing import Any, Final
 
+import msgspec
+
 from perdure.errors.base import WorkerFenced
 from perdure.messages.message import Lease, Move, State, WorkerId
 from perdure.messages.order import EVERY
 from perdure.messages.routes import Route
 from perdure.stores.sql.rows import message_from
 from perdure.stores.sql.statements import statement
+from perdure.stores.sql.together import FEW, text
 from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["lease"]
@@ -26,6 +29,8 @@ __all__ = ["lease"]
 _URGENT, _EARLIEST, _LEAVE = statement("ready_most_urgent"), statement("ready_earliest"), statement("ready_take")
 _ALIVE, _MESSAGES, _LEASE = statement("worker_is_alive"), statement("messages_to_run"), statement("lease_add")
 _PAUSED, _CLOSED, _OCCUPIED = statement("queue_paused"), statement("lane_closed"), statement("ready_routes")
+_LEAVE_MANY, _LEASES, _HEADS = statement("ready_take_many"), statement("leases_add"), statement("ready_heads")
+_FEW_AT_ONCE = 2  # of so few routes, all heads that could be taken are read at once
 _FEW = 8  # so many heads are read as fast as it is found out which there are
 _PRIORITY: Final = 0
 _TAG: Final = 1
@@ -34,6 +39,7 @@ _ROUTE: Final = 3
 _GATES: Final = 4
 _PUT = 18  # so many columns say how it was put
 _Head = tuple[int, int, int, int, str | None]
+_decode_heads = msgspec.json.Decoder(list[_Head]).decode
 
 
 def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId) -> list[Lease]:
@@ -55,11 +61,30 @@ def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId
         raise WorkerFenced(f"worker {worker} is not alive", hint="It must stop; whatever it still writes is refused.")
     heads = _choose(tx, _occupied(tx, [route.id for route in _open(tx, routes)]), limit)
     tx.tags.left()
-    tx.run_many(_LEAVE, [(head[_ROUTE], *head[:_ROUTE]) for head in heads])
+    _leave(tx, heads)
     found = {row[0]: row for row in tx.run(_MESSAGES, (json.dumps([head[_ID] for head in heads]),))} if heads else {}
     rows = [(found[head[_ID]], tx.number(), head[_GATES]) for head in heads]
-    tx.run_many(_LEASE, [_held(tx, row, token, worker, gates) for row, token, gates in rows])
+    _hold(tx, rows, worker)
     return [_take(tx, row, token, worker) for row, token, _ in rows]
+
+
+def _leave(tx: Transaction, heads: Sequence[_Head]) -> None:
+    if not tx.takes_rows_as_text or len(heads) < FEW:
+        tx.run_many(_LEAVE, [(head[_ROUTE], *head[:_ROUTE]) for head in heads])
+        return
+    of_route: dict[int, list[int]] = {}
+    for head in heads:
+        of_route.setdefault(head[_ROUTE], []).append(head[_ID])
+    for route, ids in of_route.items():
+        tx.run(_LEAVE_MANY, (route, text(ids)))
+
+
+def _hold(tx: Transaction, rows: Sequence[tuple[tuple[Any, ...], int, str | None]], worker: WorkerId) -> None:
+    if tx.takes_rows_as_text and len(rows) >= FEW:
+        held = [(row[0], token, row[1], row[2], row[_PUT] + 1, row[_PUT + 1], gates) for row, token, gates in rows]
+        tx.run(_LEASES, (text(held), worker, tx.now))
+    else:
+        tx.run_many(_LEASE, [_held(tx, row, token, worker, gates) for row, token, gates in rows])
 
 
 def _held(tx: Transaction, row: tuple[Any, ...], token: int, worker: WorkerId, gates: str | None) -> tuple[Any, ...]:
@@ -87,12 +112,12 @@ def _occupied(tx: Transaction, routes: list[int]) -> list[int]:
 def _choose(tx: Transaction, routes: list[int], limit: int) -> list[_Head]:
     chosen: dict[int, _Head] = {}
     with ExitStack() as cursors:
-        urgent = _merged(tx, cursors, _URGENT, routes, key=itemgetter(_PRIORITY, _TAG, _ID))
+        urgent = _merged(tx, cursors, _URGENT, routes, limit, key=itemgetter(_PRIORITY, _TAG, _ID))
         earliest: Iterator[_Head] | None = None
         while len(chosen) < limit:
             stream = urgent
             if tx.turn() % EVERY == 0:
-                earliest = earliest or _merged(tx, cursors, _EARLIEST, routes, key=itemgetter(_ID))
+                earliest = earliest or _merged(tx, cursors, _EARLIEST, routes, limit, key=itemgetter(_ID))
                 stream = earliest
             head = next((head for head in stream if head[_ID] not in chosen), None)
             if head is None:
@@ -104,8 +129,11 @@ def _choose(tx: Transaction, routes: list[int], limit: int) -> list[_Head]:
     return list(chosen.values())
 
 
-def _merged(tx: Transaction, cursors: ExitStack, sql: str, routes: list[int], *, key: Any) -> Iterator[_Head]:
-    streams: list[Any] = [cursors.enter_context(closing(tx.run(sql, (route,)))) for route in routes]
+def _merged(tx: Transaction, cursors: ExitStack, sql: str, routes: list[int], limit: int, *, key: Any) -> Iterator[_Head]:
+    if sql is _URGENT and limit >= FEW and len(routes) <= _FEW_AT_ONCE and tx.takes_rows_as_text:
+        streams: list[Any] = [iter(_decode_heads(tx.run(_HEADS, (route, limit)).get)) for route in routes]
+    else:
+        streams = [cursors.enter_context(closing(tx.run(sql, (route,)))) for route in routes]
     return iter(streams[0]) if len(streams) == 1 else merge(*streams, key=key)
 
 

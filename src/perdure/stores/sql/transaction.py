@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
 
+import msgspec
+
 from perdure.clock import Moment
 from perdure.messages.message import Move, State, after
 from perdure.security.audit import Actor, details_text
@@ -21,7 +23,8 @@ from perdure.stores.sql.tags import Tags
 
 __all__ = ["Transaction", "sees_latest"]
 
-_SEQUENCE, _ADVANCE, _CHANGE = statement("sequence_get"), statement("sequence_set"), statement("change_add")
+_encode = msgspec.json.Encoder().encode
+_SEQUENCE, _ADVANCE, _CHANGES = statement("sequence_get"), statement("sequence_set"), statement("changes_add")
 _TALLY, _COUNT, _AUDIT = statement("tally_add"), statement("counter_add"), statement("audit_add")
 _TOTALS = {
     Move.FINISH: "done",
@@ -89,6 +92,8 @@ class Transaction:
         now (Moment): The store's time, the same for all that is committed together.
     """
 
+    takes_rows_as_text = True
+    """Whether many rows go down as one text, and are taken apart there."""
     settling_s = 0.0
     """How long after a limit has been set somebody may still put who has not heard of it."""
 
@@ -270,7 +275,7 @@ class Transaction:
     def flush(self) -> None:
         """Write what was gathered."""
         if self._changes:
-            self.run_many(_CHANGE, [(one.seq, one.id, one.state, self.now) for one in self._changes])
+            self._write_changes()
         for tally, n in self._tallies().items():
             if n:
                 self.run(_TALLY, (*tally, n))
@@ -281,6 +286,10 @@ class Transaction:
         now = (self.last, self.change, self.taken, self.worker, self.all_paused)
         if now != self._begun:
             self.run(_ADVANCE, now)
+
+    def _write_changes(self) -> None:
+        rows = [(one.seq, one.id, one.state) for one in self._changes]
+        self.run(_CHANGES, (_encode(rows).decode(), self.now))
 
     def marks(self) -> _Marks:
         """Remember what is gathered so far, before a call that may have to be taken back alone.

@@ -10,7 +10,18 @@ from perdure.stores.postgres.dialect import OWN_NAMES, own, paging_of, text_of
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.sql.statements import NAMES, Statement, statement
 
-SQLITES_OWN = {"sequence_get", "sequence_set", "change_add", "verify_numbers"}
+SQLITES_OWN = {
+    "changes_add",
+    "leases_add",
+    "leases_drop",
+    "leases_held",
+    "outcomes_add",
+    "ready_heads",
+    "ready_take_many",
+    "sequence_get",
+    "sequence_set",
+    "verify_numbers",
+}
 """What PostgreSQL never executes: its numbers lie elsewhere."""
 
 

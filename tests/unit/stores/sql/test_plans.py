@@ -134,6 +134,11 @@ def test_nothing_is_sorted_that_is_read_only_in_part(file: apsw.Connection, name
         ("ready_get", "ready_by_route (route=? AND id=?)"),
         ("ready_limited", "ready_limited (route=?)"),
         ("gate_dirty", "gate_dirty"),
+        ("ready_take_many", "ready_by_route (route=? AND id=?)"),
+        ("ready_heads", "PRIMARY KEY (route=?)"),
+        ("leases_held", "l USING INTEGER PRIMARY KEY (rowid=?)"),
+        ("leases_drop", "lease USING INTEGER PRIMARY KEY (rowid=?)"),
+        ("outcomes_add", "l USING INTEGER PRIMARY KEY (rowid=?)"),
     ],
 )
 def test_the_index_made_for_it_is_used(file: apsw.Connection, name: str, index: str) -> None:

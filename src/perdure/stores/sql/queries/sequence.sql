@@ -7,9 +7,6 @@ UPDATE sequence SET last = ?, change = ?, taken = ?, worker = ?, all_paused = ? 
 -- name: sequence_last_change
 SELECT change FROM sequence WHERE one = 1;
 
--- name: change_add
-INSERT INTO change (seq, id, state, at) VALUES (?, ?, ?, ?);
-
 -- name: change_list
 -- Tenant, queue and agent of a message never change, so they are looked up instead of written each time.
 SELECT c.seq, c.id, t.name, r.queue, r.agent, c.state, c.at
