@@ -78,13 +78,13 @@ class Turns:
     def _here(self, letter: Any) -> int:
         """The clock of a letter's route: behind that of its priority, if the head of the route is."""
         tags = [o.tag for o in self._at("ready") if o is not letter and (o.route, o.urgency) == (letter.route, letter.urgency)]
-        return min([self.clocks[letter.urgency], *(tag - 1 for tag in tags)])
+        return min([self.clocks[letter.urgency], *(int(tag) - 1 for tag in tags)])
 
     def _tag(self, letter: Any, *, again: bool) -> int:
         key = (letter.route, letter.new.tenant, letter.urgency, again)
-        tag: int = max(self._here(letter), self.lasts[key]) + letter.new.cost
-        self.lasts[key] = tag
-        return tag
+        cost: int = letter.new.cost
+        self.lasts[key] = max(self._here(letter), self.lasts[key]) + cost
+        return self.lasts[key]
 
     # Limits ----------------------------------------------------------------------------------------
 
