@@ -102,7 +102,7 @@ class Engine:
             Pool(self.address, max(1, self._pool - reading)),
             Pool(self.address, reading),
             News(self.address),
-            TagBook(Pool(self.address, 1)),
+            TagBook(Pool(self.address, 1), self.again),
         )
         self._closing = False
         try:

@@ -10,15 +10,13 @@ the clock a process knows what it has leased itself; what others have leased it 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from perdure.clock import awake
 from perdure.errors.base import StoreError
-from perdure.stores.postgres.border import border
 from perdure.stores.postgres.bridge import wait_for
-from perdure.stores.postgres.dialect import own, text_of
 from perdure.stores.postgres.hot import hot
 from perdure.stores.postgres.pool import Pool
 from perdure.stores.sql.statements import Run, statement
@@ -28,11 +26,10 @@ __all__ = ["PostgresTags", "TagBook"]
 
 Line: TypeAlias = tuple[int, int, int, int]
 """Route, tenant, priority, and 1 for those that come back."""
-_RESERVE, _RAISE, _CLOCK = hot("reserve"), text_of(own("clock_raise")).text, statement("clock_get")
+_RESERVE, _RAISE, _CLOCK = hot("reserve"), hot("raise_clock"), statement("clock_get")
 _KEPT_S, _PATIENCE_AT_CLOSE_S = 0.1, 2.0
 _MANY = 64
 """Draws from a line within `_KEPT_S` from which on it is drawn ahead."""
-_NO_FLUSH = "SET synchronous_commit = off"
 
 
 class _Range:
@@ -62,10 +59,11 @@ class TagBook:
 
     Args:
         pool (Pool): Connections for this alone.
+        again (Callable[[Callable[[float], Any]], Awaitable[Any]]): The engine's: makes an attempt until it succeeds.
     """
 
-    def __init__(self, pool: Pool) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, again: Callable[[Callable[[float], Any]], Awaitable[Any]]) -> None:
+        self._pool, self._again = pool, again
         self.clocks: dict[int, int] = {}
         """By priority the largest tag leased in order, as far as this process knows."""
         self._ranges: dict[Line, _Range] = {}
@@ -135,9 +133,7 @@ class TagBook:
             costs,
         )
         starts: dict[Line, int] = {}
-        with border():
-            async with self._pool.take() as connection:
-                rows = await connection.fetch(_RESERVE, *given)
+        rows = await self._fetch(_RESERVE, *given)
         reserved = dict(zip(lines, costs, strict=True))
         for route, tenant, priority, again, last, here in rows:
             line = (route, tenant, priority, again)
@@ -152,6 +148,16 @@ class TagBook:
             self._ranges.clear()
         return self._ranges.setdefault(line, _Range())
 
+    async def _fetch(self, text: str, *given: Any) -> list[Any]:
+        """Whatever is drawn twice leaves a gap and no more, so it may be made again."""
+
+        async def attempt(until: float) -> list[Any]:
+            async with self._pool.take(until) as connection:
+                return await connection.fetch(text, *given)
+
+        rows: list[Any] = await self._again(attempt)
+        return rows
+
     async def _raise_soon(self) -> None:
         await asyncio.sleep(_KEPT_S)
         with suppress(StoreError):  # they hear of it the next time
@@ -160,10 +166,7 @@ class TagBook:
     async def _raise(self) -> None:
         news = {priority: tag for priority, tag in self.clocks.items() if tag > self._raised.get(priority, 0)}
         if news:
-            with border():
-                async with self._pool.take() as connection:
-                    await connection.execute(_NO_FLUSH)
-                    await connection.execute(_RAISE, sorted(news), [news[priority] for priority in sorted(news)])
+            await self._fetch(_RAISE, list(news), list(news.values()))
             self._raised |= news
 
 
@@ -178,6 +181,10 @@ class PostgresTags(Tags):
     def __init__(self, run: Run, book: TagBook) -> None:
         super().__init__(run)
         self._book = book
+
+    def fresh(self, route: int, tenant: int, priority: int, cost: int) -> int:
+        """Draw the tag of a message that comes for the first time."""
+        return self._draw((route, tenant, priority, 0), cost)
 
     def leased(self, priority: int, tag: int) -> None:
         """Note that a message was leased in order."""

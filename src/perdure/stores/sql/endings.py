@@ -55,7 +55,8 @@ def end(
     text = usage_of_steps(tx.run, place.id) if usage is None else usage_text(usage)
     tx.run(_OUTCOME, (*head, text, facts, result))
     kin.ended(tx, place, state)
-    leave_line(tx, place, state)
+    if place.session is not None:
+        leave_line(tx, place, state)
 
 
 def bury(tx: Transaction, place: Place, state: State, error: ErrorFacts) -> None:

@@ -41,7 +41,8 @@ def done(tx: Transaction, lease: Lease, result: bytes, *, usage: Usage | None, c
     facts = facts_of(tx, place, held.attempt)
     facts["took_s"] = tx.now - lease.leased_at
     state = tx.move(place.id, place.route, State.LEASED, Move.FINISH, facts)
-    give_back_slots(tx, held.gates)
+    if held.gates is not None:
+        give_back_slots(tx, held.gates)
     end(tx, place, state, used=held.attempt, started_at=held.started_at, usage=usage, result=result, code_version=code_version)
 
 
@@ -215,8 +216,20 @@ def log_attempt(tx: Transaction, id: int, attempt: Attempt) -> None:
 def _place(tx: Transaction, lease: Lease, held: Held) -> Place:
     put = lease.message
     route = tx.names.route_by_id(held.route)
-    bounds = (put.deadline, put.max_wait_s, put.parent, put.group, put.session, put.on_dead, put.key, put.cost)
-    return Place(put.id, route, held.tenant, put.priority, *bounds)
+    return Place(
+        put.id,
+        route,
+        held.tenant,
+        put.priority,
+        put.deadline,
+        put.max_wait_s,
+        put.parent,
+        put.group,
+        put.session,
+        put.on_dead,
+        put.key,
+        put.cost,
+    )
 
 
 def _failed(tx: Transaction, lease: Lease, kind: str, error: ErrorFacts, step: int | None) -> None:

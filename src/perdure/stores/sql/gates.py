@@ -69,6 +69,7 @@ class Gates:
         self._names = names
         self._read_version = version
         self._version: int | None = None
+        self._rules: bool | None = None
         self._known: dict[int, Gate | None] = {}
         self._changed: set[int] = set()
         self._by_key: dict[tuple[int, str], int] = {}
@@ -80,11 +81,21 @@ class Gates:
         Args:
             version (int): The new version.
         """
-        self._version = version
+        self._version, self._rules = version, None
 
     def forget_blocks(self) -> None:
         """Note that this transaction has changed which routes are blocked."""
         self._blocked.clear()
+
+    def rule(self) -> bool:
+        """Tell whether there are any limits.
+
+        Returns:
+            bool: False for most stores, and then nothing here has to be asked.
+        """
+        if self._rules is None:
+            self._rules = bool(self._caps())
+        return self._rules
 
     def over(self, route: RouteRow, tenant: int, key: str | None) -> list[int]:
         """List the counts that a message has to be in.

@@ -111,6 +111,7 @@ def _occupied(tx: Transaction, routes: list[int]) -> list[int]:
 
 def _choose(tx: Transaction, routes: list[int], limit: int) -> list[_Head]:
     chosen: dict[int, _Head] = {}
+    furthest: dict[int, int] = {}
     with ExitStack() as cursors:
         urgent = _merged(tx, cursors, _URGENT, routes, limit, key=itemgetter(_PRIORITY, _TAG, _ID))
         earliest: Iterator[_Head] | None = None
@@ -125,7 +126,9 @@ def _choose(tx: Transaction, routes: list[int], limit: int) -> list[_Head]:
             chosen[head[_ID]] = head
             tx.took()
             if stream is urgent:
-                tx.tags.leased(head[_PRIORITY], head[_TAG])
+                furthest[head[_PRIORITY]] = head[_TAG]  # tags only grow within a priority
+    for priority, tag in furthest.items():
+        tx.tags.leased(priority, tag)
     return list(chosen.values())
 
 

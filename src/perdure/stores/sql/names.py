@@ -10,6 +10,7 @@ from collections.abc import MutableMapping
 from typing import NamedTuple
 
 from perdure.stores.sql.statements import Run, statement
+from perdure.stores.sql.tags import TagMemory
 
 __all__ = ["CapRow", "Names", "RouteRow"]
 
@@ -62,6 +63,8 @@ class Names:
         self._patience: MutableMapping[int, float] = {}
         self._tenants: MutableMapping[str, int] = {}
         self._tenant_names: MutableMapping[int, str] = {}
+        self.tags: tuple[object, TagMemory] | None = None
+        """What the last transaction knew of tags, and what the numbers were that it left."""
         self._caps_version = -1
         self._caps: dict[int, CapRow] = {}
         self._standing: dict[tuple[str, str], CapRow] = {}

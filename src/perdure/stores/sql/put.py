@@ -23,6 +23,7 @@ __all__ = ["put", "put_as", "size_of"]
 
 _MESSAGE, _BOUND, _LATER, _WATCH = (statement(name) for name in ("message_add", "bound_add", "later_add", "expiry_add"))
 _GROUP = statement("message_group")
+_READY = statement("ready_add")
 _KNOWN, _DEDUP, _FIRST_BODY, _WAITING = (statement(n) for n in ("dedup_find", "dedup_add", "edit_first_body", "waiting_add"))
 
 
@@ -123,6 +124,12 @@ def _lay_down(tx: Transaction, new: NewMessage, id: int, *, group: GroupId | Non
     tx.run(_MESSAGE, (*head, new.session, new.parent, group, new.dedup_key, metadata, new.body))
     if new.session is not None or new.key is not None or new.cost != 1:
         tx.run(_BOUND, (id, new.on_dead, new.key, new.cost))
+    if waits is None and new.due_at is None and new.session is None and new.deadline is None and not tx.gates.rule():
+        tag = tx.tags.fresh(route.id, tenant, new.priority, new.cost)  # nothing but its turn decides: nearly all messages
+        tx.run(_READY, (route.id, new.priority, tag, id, tenant, tx.now, None))
+        facts = {"message": id, "agent": new.agent, "queue": new.queue, "tenant": new.tenant, "attempt": 0, "code": None}
+        tx.born(id, route, State.READY, facts)
+        return
     bounds = (new.deadline, new.max_wait_s, new.parent, group, new.session, new.on_dead, new.key, new.cost)
     place = Place(id, route, tenant, new.priority, *bounds)
     state = _wait(tx, place, waits) if waits is not None else _enter(tx, place, new.due_at)

@@ -26,8 +26,8 @@ def message_from(id: int, route: tuple[str, str, str | None, str | None], tenant
         Message: As it was put.
     """
     queue, agent, version, lane = route
-    priority, attempts, created_at, timeout_s, deadline, max_wait_s, *bounds, parent, group, dedup_key, metadata, body = columns
-    session, on_dead, key, cost = bounds
+    priority, attempts, created_at, timeout_s, deadline, max_wait_s = columns[:6]
+    session, on_dead, key, cost, parent, group, dedup_key, metadata, body = columns[6:]
     return Message(
         id=MessageId(id),
         agent=agent,

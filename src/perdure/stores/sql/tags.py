@@ -1,17 +1,30 @@
-"""Fair tags in one transaction: what it reads of clocks and tenants it reads once, and writes once before the commit."""
+"""Fair tags in one transaction: what it reads of clocks and tenants it reads once, and writes once before the commit.
+
+What one transaction knew, the next may take over (`TagMemory`), if nobody else has written in between.
+"""
 
 from __future__ import annotations
 
 from perdure.messages.order import clock_at, tag_admitted, tag_after
 from perdure.stores.sql.statements import Run, statement
 
-__all__ = ["Tags"]
+__all__ = ["TagMemory", "Tags"]
 
 _CLOCK, _HEAD, _LAST = statement("clock_get"), statement("ready_head_tag"), statement("fair_get")
 _SET_CLOCK, _SET_LAST = statement("clock_set"), statement("fair_set")
 _Line = tuple[int, int, int, int]
 """Route, tenant, priority, and 1 for those that come back."""
+_MOST_KNOWN = 10_000
 _Marks = tuple[dict[int, int], set[int], dict[_Line, int], set[_Line]]
+
+
+class TagMemory:
+    """What is known of clocks, tenants and heads, as of the last commit."""
+
+    def __init__(self) -> None:
+        self.clocks: dict[int, int] = {}
+        self.lasts: dict[_Line, int] = {}
+        self.here: dict[tuple[int, int], int] = {}
 
 
 class Tags:
@@ -19,15 +32,17 @@ class Tags:
 
     Args:
         run (Run): Of the transaction.
+        memory (TagMemory | None): What is known already, and still true.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, memory: TagMemory | None = None) -> None:
         self._run: Run = run
-        self._clocks: dict[int, int] = {}
+        memory = memory or TagMemory()
+        self._clocks, self._lasts, self._here = memory.clocks, memory.lasts, memory.here
+        self._quick: dict[_Line, int] = {}
+        """The last tags of lines that nothing was taken from since: not behind the clock."""
         self._moved: set[int] = set()
-        self._lasts: dict[_Line, int] = {}
         self._drawn: set[_Line] = set()
-        self._here: dict[tuple[int, int], int] = {}
 
     def fresh(self, route: int, tenant: int, priority: int, cost: int) -> int:
         """Draw the tag of a message that comes for the first time.
@@ -41,7 +56,12 @@ class Tags:
         Returns:
             int: Behind all its tenant has put there.
         """
-        return self._draw((route, tenant, priority, 0), cost)
+        line = (route, tenant, priority, 0)
+        last = self._quick.get(line)
+        if last is None:
+            last = self._draw(line, 0)
+        tag = self._quick[line] = last + cost
+        return tag
 
     def again(self, route: int, tenant: int, priority: int, cost: int) -> int:
         """Draw the tag of a message that comes back.
@@ -71,13 +91,13 @@ class Tags:
         return tag_admitted(self._clock_at(route, priority), tag)
 
     def leased(self, priority: int, tag: int) -> None:
-        """Note that a message was leased in order.
+        """Note that messages were leased in order.
 
         Args:
-            priority (int): Its priority.
-            tag (int): Its tag.
+            priority (int): Their priority.
+            tag (int): The largest tag.
         """
-        self._here.clear()
+        self.left()
         if tag > self._clock(priority):
             self._clocks[priority] = tag
             self._moved.add(priority)
@@ -85,13 +105,28 @@ class Tags:
     def left(self) -> None:
         """Note that something lies ready no more, which may have been the head of its route."""
         self._here.clear()
+        if self._quick:
+            self._lasts.update(self._quick)
+            self._quick.clear()
 
     def flush(self) -> None:
         """Write what was drawn."""
+        self._lasts.update(self._quick)
         for priority in self._moved:
             self._run(_SET_CLOCK, (priority, self._clocks[priority]))
         for line in self._drawn:
             self._run(_SET_LAST, (*line, self._lasts[line]))
+
+    def memory(self) -> TagMemory:
+        """Hand on what is known now.
+
+        Returns:
+            TagMemory: For the next transaction.
+        """
+        known = TagMemory()
+        if len(self._lasts) <= _MOST_KNOWN:
+            known.clocks, known.lasts, known.here = self._clocks, self._lasts, self._here
+        return known
 
     def marks(self) -> _Marks:
         """Remember what is gathered so far.
@@ -99,7 +134,7 @@ class Tags:
         Returns:
             _Marks: For `back_to`.
         """
-        return dict(self._clocks), set(self._moved), dict(self._lasts), set(self._drawn)
+        return dict(self._clocks), set(self._moved), self._lasts | self._quick, set(self._drawn)
 
     def back_to(self, marks: _Marks) -> None:
         """Forget what a call that failed had gathered.
@@ -108,7 +143,7 @@ class Tags:
             marks (_Marks): From before it.
         """
         self._clocks, self._moved, self._lasts, self._drawn = marks
-        self._here.clear()
+        self._here, self._quick = {}, {}
 
     def _draw(self, line: _Line, cost: int) -> int:
         last = self._lasts.get(line)

@@ -286,6 +286,7 @@ class Transaction:
         now = (self.last, self.change, self.taken, self.worker, self.all_paused)
         if now != self._begun:
             self.run(_ADVANCE, now)
+        self.names.tags = (now, self.tags.memory())
 
     def _write_changes(self) -> None:
         rows = [(one.seq, one.id, one.state) for one in self._changes]
@@ -318,7 +319,9 @@ class Transaction:
         return last, change, taken, worker, all_paused
 
     def _tags(self) -> Tags:
-        return Tags(self.run)
+        """Whoever moves a message changes the numbers: if they are as we left them, so is all we know of tags."""
+        kept, self.names.tags = self.names.tags, None
+        return Tags(self.run, kept[1] if kept is not None and kept[0] == self._begun else None)
 
     def _limits(self) -> int:
         """The version of the limits; those who put see them at once here."""

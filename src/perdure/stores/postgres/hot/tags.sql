@@ -21,5 +21,13 @@ WITH given AS MATERIALIZED (
 SELECT d.route, d.tenant, d.priority, d.again, d.last, least(g.now, coalesce(g.head - 1, g.now)) AS here
   FROM drawn d JOIN given g ON g.route = d.route AND g.tenant = d.tenant AND g.priority = d.priority AND g.again = d.again;
 
+-- name: raise_clock
+INSERT INTO clock (priority, tag)
+SELECT g.priority, g.tag
+  FROM unnest($1::integer[], $2::bigint[]) AS g (priority, tag)
+ WHERE (SELECT set_config('synchronous_commit', 'off', true)) IS NOT NULL
+ ORDER BY g.priority
+ON CONFLICT (priority) DO UPDATE SET tag = excluded.tag WHERE excluded.tag > clock.tag;
+
 -- name: caps_now
 SELECT (SELECT caps FROM origin), scope, name FROM cap WHERE at_once IS NOT NULL UNION ALL SELECT caps, NULL, NULL FROM origin;

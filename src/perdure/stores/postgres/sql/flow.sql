@@ -4,10 +4,6 @@ SELECT caps FROM origin;
 -- name: caps_changed
 UPDATE origin SET caps = caps + 1 RETURNING caps;
 
--- name: clock_raise
-INSERT INTO clock (priority, tag) SELECT * FROM unnest(?::integer[], ?::bigint[]) ON CONFLICT (priority) DO UPDATE SET tag = excluded.tag
- WHERE excluded.tag > clock.tag;
-
 -- name: session_find
 -- Locked: whoever moves one of the line has the whole line for as long.
 SELECT id, head, urgency FROM session WHERE tenant = ? AND name = ? FOR UPDATE;
