@@ -36,11 +36,26 @@ class Turns:
     # Sessions --------------------------------------------------------------------------------------
 
     def line(self, letter: Any) -> list[Any]:
-        """Find the line of a letter's session; one without session is alone in its own."""
+        """Find the line of a letter's session; one without session is alone in its own.
+
+        Args:
+            letter (Any): Which.
+
+        Returns:
+            list[Any]: In the order of turns; the letter alone if it has no session.
+        """
         return [letter] if letter.new.session is None else self.lines[letter.new.tenant, letter.new.session]
 
     def is_next(self, letter: Any, now: Moment) -> bool:
-        """Put a letter in its line, if it is not there; tell whether it is at the head. If not, it is held."""
+        """Put a letter in its line, if it is not there; tell whether it is at the head. If not, it is held.
+
+        Args:
+            letter (Any): Which.
+            now (Moment): When.
+
+        Returns:
+            bool: Whether it may go on; else it is held.
+        """
         line = self.line(letter)
         if letter not in line:
             line.append(letter)
@@ -51,7 +66,12 @@ class Turns:
         return False
 
     def goes(self, letter: Any, now: Moment) -> None:
-        """A letter has ended: the line goes on, or stands."""
+        """A letter has ended: the line goes on, or stands.
+
+        Args:
+            letter (Any): Which.
+            now (Moment): When.
+        """
         line = self.line(letter)
         head = bool(line) and line[0] is letter
         if letter not in line or (head and letter.place == "dead" and letter.new.on_dead == "block"):
@@ -89,7 +109,14 @@ class Turns:
     # Limits ----------------------------------------------------------------------------------------
 
     def over(self, letter: Any) -> list[Gate]:
-        """Name the counts that a letter has to be in."""
+        """Name the counts that a letter has to be in.
+
+        Args:
+            letter (Any): Which.
+
+        Returns:
+            list[Gate]: In the order in which they are asked.
+        """
         new = letter.new
         gates = [("queue", new.queue, ""), ("agent", new.agent, ""), ("tenant", new.tenant, "")]
         if new.key is not None:
@@ -103,7 +130,14 @@ class Turns:
         return letter.route in self._blocked and not letter.route[2]
 
     def enter(self, letter: Any, now: Moment, *, again: bool = True, had: Iterable[Gate] = ()) -> None:
-        """A letter at the head of its line wants to be ready, and is, or is held."""
+        """A letter at the head of its line wants to be ready, and is, or is held.
+
+        Args:
+            letter (Any): Which.
+            now (Moment): When.
+            again (bool): Whether it comes back.
+            had (Iterable[Gate]): The counts it is in already.
+        """
         had = list(had)
         letter.place, letter.gates, letter.held_by = "arriving", [], None
         letter.urgency = min(one.new.priority for one in self.line(letter))
@@ -119,7 +153,12 @@ class Turns:
             letter.place, letter.gates = "ready", gates
 
     def admit(self, gates: Iterable[Gate], now: Moment) -> None:
-        """Counts may have room: let in who waits for them."""
+        """Counts may have room: let in who waits for them.
+
+        Args:
+            gates (Iterable[Gate]): Which.
+            now (Moment): When.
+        """
         for gate in sorted(set(gates)):
             while not self._full(gate):
                 held = [letter for letter in self._at("held") if letter.held_by == gate and not self._stuck(letter)]
@@ -140,14 +179,25 @@ class Turns:
         return list(had)
 
     def tend(self, now: Moment) -> None:
-        """Who cannot start makes room; who can again, may come in."""
+        """Who cannot start makes room; who can again, may come in.
+
+        Args:
+            now (Moment): When.
+        """
         freed: list[Gate] = []
         for letter in [letter for letter in self._at("ready") if letter.gates and self._stuck(letter)]:
             freed += self._hold(letter, self.over(letter)[0], now)
         self.admit([*freed, *(letter.held_by for letter in self._at("held") if letter.held_by != "session")], now)
 
     def set_limit(self, scope: str, name: str, at_once: int, now: Moment) -> None:
-        """Somebody sets a limit."""
+        """Somebody sets a limit.
+
+        Args:
+            scope (str): Of what kind.
+            name (str): Of whom.
+            at_once (int): How many.
+            now (Moment): When.
+        """
         new, freed = (scope, name) not in self.limits, []
         self.limits[scope, name] = at_once
         for letter in [*self._at("leased"), *self._at("ready")] if new else []:
@@ -160,7 +210,13 @@ class Turns:
         self._open(scope, name, now)
 
     def drop_limit(self, scope: str, name: str, now: Moment) -> None:
-        """Somebody lifts a limit."""
+        """Somebody lifts a limit.
+
+        Args:
+            scope (str): Of what kind.
+            name (str): Of whom.
+            now (Moment): When.
+        """
         self.limits.pop((scope, name), None)
         for letter in self._letters.values():
             letter.gates = [gate for gate in letter.gates if gate[:2] != (scope, name)]
@@ -170,7 +226,14 @@ class Turns:
         self.admit([letter.held_by for letter in self._at("held") if letter.held_by[:2] == (scope, name)], now)
 
     def said_to_hold(self, letter: Any) -> str | None:
-        """What `View.held_by` says."""
+        """What `View.held_by` says.
+
+        Args:
+            letter (Any): Which.
+
+        Returns:
+            str | None: None if it is not held.
+        """
         if letter.place != "held":
             return None
         if letter.held_by == "session":

@@ -12,7 +12,6 @@ from perdure.stores.sql.transaction import Transaction
 __all__ = ["look_after"]
 
 _DUE, _SET, _BITE, _DROP = statement("chore_due"), statement("chore_set"), statement("fair_bite"), statement("fair_drop")
-_HOURLY_S = 3600.0
 _AT_ONCE, _BITES = 1000, 50
 _log = logging.getLogger("perdure.stores")
 
@@ -24,7 +23,7 @@ def look_after(tx: Transaction) -> None:
         tx (Transaction): What is being committed.
     """
     for name, at in tx.run(_DUE, (tx.now,)).fetchall():
-        tx.run(_SET, (name, tx.now + _HOURLY_S))
+        tx.run(_SET, (name, tx.now + limits.HOURLY_S))
         if at and name in _CHORES:
             _CHORES[name](tx)
 

@@ -25,7 +25,7 @@ from perdure.stores.sql.progress import progress_of
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["drop_limit", "go_on", "limits", "make_room", "reconcile", "set_limit"]
+__all__ = ["HOURLY_S", "drop_limit", "go_on", "limits", "make_room", "reconcile", "set_limit"]
 
 _LIST, _GET, _ADD, _SET = statement("cap_list"), statement("cap_get"), statement("cap_add"), statement("cap_set")
 _SWEPT, _DROP, _STATUS, _CHANGED = statement("cap_swept"), statement("cap_drop"), statement("cap_status"), statement("caps_changed")
@@ -35,7 +35,9 @@ _LEASE_GATES, _READY_GATES, _LIMITED = statement("lease_set_gates"), statement("
 _LEAVE, _ROUTES, _TENANT = statement("ready_leave"), statement("route_list"), statement("tenant_find")
 _IN_READY, _IN_LEASE, _IN_HELD, _NUMBERS = (statement(name) for name in ("gates_ready", "gates_leased", "gates_held", "gate_numbers"))
 _GATE_DROP, _PLACE = statement("gate_drop"), statement("ready_place")
+_BEGIN = statement("chore_begin")
 _BITE = 1000
+HOURLY_S = 3600.0
 
 
 def limits(run: Run) -> list[LimitStatus]:
@@ -68,6 +70,7 @@ def set_limit(tx: Transaction, limit: Limit) -> None:
         cap = cap._replace(swept=0, settled_at=tx.now + tx.settling_s)
     tx.gates.changed(tx.run(_CHANGED).get)
     if new:
+        tx.run(_BEGIN, ("gates", tx.now + HOURLY_S))
         _sweep(tx, cap, _BITE)
     _open(tx, cap)
 

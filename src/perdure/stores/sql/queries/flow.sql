@@ -173,5 +173,8 @@ SELECT id, used, held FROM gate;
 -- Never begun is 0: the first who tends anything names the first moment.
 SELECT name, at FROM chore WHERE at <= ?;
 
+-- name: chore_begin
+UPDATE chore SET at = ?2 WHERE name = ?1 AND at = 0;
+
 -- name: chore_set
 UPDATE chore SET at = ?2 WHERE name = ?1;

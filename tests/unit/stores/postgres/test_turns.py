@@ -1,0 +1,95 @@
+"""Turns between processes on one database: tags, sessions, limits."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from perdure.messages.limits import Limit, Scope
+from perdure.messages.message import State
+from perdure.stores.postgres.store import PostgresStore
+from perdure.testing import FakeClock
+from perdure.testing.given import alive, message, put, soon, state, states, take
+
+OF_ACME = Limit(scope=Scope.TENANT, name="acme", at_once=2)
+
+
+async def test_concurrent_puts_of_one_session_make_one_line(store: PostgresStore, second: PostgresStore) -> None:
+    puts = [one.messages.put([message(session="talk")]) for one in (store, second) for _ in range(6)]
+    ids = sorted(receipt.id for [receipt] in await asyncio.gather(*puts))
+    worker = await alive(store)
+    for number in ids:
+        [lease] = await take(store, worker, 5)
+        assert lease.message.id == number
+        await second.messages.done(lease, b"1")
+
+
+async def test_a_bulk_of_one_process_delays_no_newcomer_of_another(store: PostgresStore, second: PostgresStore) -> None:
+    worker = await alive(second)
+    await store.messages.put([message(tenant="bulk") for _ in range(200)])
+    for _ in range(3):
+        await second.messages.done_many([])
+        for lease in await take(second, worker, 20):
+            await second.messages.done(lease, b"1")
+    newcomer = await put(store, tenant="newcomer")
+    assert newcomer in {lease.message.id for lease in await take(second, worker, 3)}
+
+
+async def test_no_two_of_a_tenant_share_a_turn(store: PostgresStore, second: PostgresStore, database: asyncpg.Connection) -> None:
+    await asyncio.gather(*(one.messages.put([message() for _ in range(50)]) for one in (store, second) for _ in range(4)))
+    tags = [row[0] for row in await database.fetch("SELECT tag FROM ready")]
+    assert len(tags) == len(set(tags)) == 400
+
+
+async def test_what_a_process_drew_ahead_it_lets_go_of(store: PostgresStore) -> None:
+    book = store._engine.book
+    line = (1, 1, 5, 0)
+    for _ in range(3):
+        await book.draw([(line, 1)] * 100)
+    assert len(set(await book.draw([(line, 1)] * 10))) == 10
+    ahead = book._ranges[line]
+    assert ahead.end > ahead.last, "it drew for the next moments"
+    ahead.until = 0.0
+    [tag] = await book.draw([(line, 1)])
+    assert tag == ahead.last > 310
+
+
+async def test_a_limit_set_elsewhere_holds_what_was_put_before_anybody_knew(
+    store: PostgresStore, second: PostgresStore, clock: FakeClock
+) -> None:
+    await alive(store)
+    await put(store, tenant="acme")
+    await second.messages.set_limit(OF_ACME)
+    late = [await put(store, tenant="acme") for _ in range(3)]
+    await second.messages.tend()
+    assert (await states(store, late)).count(State.HELD) == 2
+    [status] = await second.messages.limits()
+    assert (status.used, status.held) == (2, 2)
+    clock.pass_by(seconds=11)
+    await second.messages.tend()
+    assert await state(store, await put(store, tenant="acme")) == "held"
+
+
+async def test_a_limit_holds_however_many_put_and_end_at_once(store: PostgresStore, second: PostgresStore) -> None:
+    await store.messages.set_limit(OF_ACME)
+    await asyncio.gather(*(one.messages.put([message(tenant="acme")]) for one in (store, second) for _ in range(8)))
+    workers = [(one, await alive(one)) for one in (store, second)]
+    done = 0
+    while done < 16:
+        leases = [(one, lease) for one, worker in workers for lease in await take(one, worker, 5)]
+        assert 1 <= len(leases) <= 2
+        await asyncio.gather(*(one.messages.done(lease, b"1") for one, lease in leases))
+        done += len(leases)
+    [status] = await store.messages.limits()
+    assert (status.used, status.held) == (0, 0)
+
+
+@pytest.mark.parametrize("delayed", [True, False])
+async def test_what_is_plain_but_for_its_cost_stays_on_the_short_way(
+    store: PostgresStore, clock: FakeClock, database: asyncpg.Connection, *, delayed: bool
+) -> None:
+    await put(store, cost=3, key="k", due_at=soon(clock) if delayed else None)
+    assert await database.fetchval("SELECT cost FROM bound") == 3
+    assert await database.fetchval("SELECT count(*) FROM later") == delayed
