@@ -139,11 +139,13 @@ class Server:
     def freeze(self) -> None:
         """Let no process of it go on; connections stay open and get no answer."""
         for one in self._processes():
-            one.suspend()
+            with suppress(psutil.NoSuchProcess):  # a backend that has just ended
+                one.suspend()
 
     def thaw(self) -> None:
         for one in self._processes():
-            one.resume()
+            with suppress(psutil.NoSuchProcess):
+                one.resume()
 
     def remove(self) -> None:
         """Stop it, however it is, and forget its data."""

@@ -242,7 +242,7 @@ async def test_what_is_not_there_is_not_found(served: Served) -> None:
 async def test_what_is_not_built_is_refused_by_name(served: Served) -> None:
     async with served.client() as client:
         with pytest.raises(NotYetBuilt):
-            await client.send("echo", 1, session="s")  # type: ignore[misc]
+            await client.send("echo", 1, budget_usd=1.0)  # type: ignore[call-arg]
 
 
 async def test_a_wrong_field_comes_with_all_problems(served: Served) -> None:

@@ -160,6 +160,7 @@ def test_every_statement_is_used_and_stands_once() -> None:
         "worker": ("add", "end", "shown", "forget"),
         "memory": ("read", "write", "drop", "clear", "stats"),
         "key": ("add", "find", "by_id", "set", "list"),
+        "lease": ("check", "claim"),
     }
     made = {f"{noun}_{verb}" for noun, verbs in fstrings.items() for verb in verbs} | {
         f"{n}_add" for n in ("ready", "later", "waiting", "outcome")
