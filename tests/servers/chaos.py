@@ -37,7 +37,7 @@ class Chaos:
         self.connections = 0
         """How many were ever accepted."""
         self._left_bytes: int | None = None
-        self._loses_answer = False
+        self._loses_answer, self._lost_to = False, b""
 
     @property
     def url(self) -> str:
@@ -58,9 +58,9 @@ class Chaos:
         """End every connection once clients have sent so many more bytes: in the middle of a call."""
         self._left_bytes = sent_bytes
 
-    def lose_answer(self) -> None:
-        """Let the next thing a client sends arrive, and cut its connection in place of the answer."""
-        self._loses_answer = True
+    def lose_answer(self, to: bytes = b"") -> None:
+        """Let the next thing a client sends arrive, and cut its connection in place of the answer; or the next that has `to` in it."""
+        self._loses_answer, self._lost_to = True, to
 
     def stall(self) -> None:
         """Forward nothing; connections stay open, new ones are accepted, as if packets were lost."""
@@ -94,7 +94,7 @@ class Chaos:
         """Decide what of that which a client has sent goes on."""
         if self._left_bytes is not None:
             sent, self._left_bytes = sent[: self._left_bytes], self._left_bytes - len(sent)
-        if self._loses_answer:
+        if self._loses_answer and self._lost_to in sent:
             self._loses_answer, link.deaf = False, True
         return sent
 

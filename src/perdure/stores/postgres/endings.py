@@ -11,7 +11,8 @@ from perdure.messages.message import Lease
 from perdure.messages.store import Ended
 from perdure.resources.batcher import Batcher
 from perdure.resources.usage import Usage
-from perdure.stores.postgres.hot import Event, Ground, ask, columns, each_apart, hot, write
+from perdure.stores.postgres.hot import Event, Ground, ask, columns, each_apart, hot
+from perdure.stores.postgres.marked import write
 from perdure.stores.postgres.text import to_kept
 from perdure.stores.sql import finish as shared
 

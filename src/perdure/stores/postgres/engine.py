@@ -31,8 +31,8 @@ from perdure.stores.postgres.migrate import migrate
 from perdure.stores.postgres.news import News
 from perdure.stores.postgres.pool import Pool
 from perdure.stores.postgres.tagging import TagBook
-from perdure.stores.postgres.transaction import KeptNames, PostgresTransaction
-from perdure.stores.postgres.writing import Unsure, is_committed, write_once
+from perdure.stores.postgres.transaction import KeptNames, Mark, PostgresTransaction
+from perdure.stores.postgres.writing import Unsure, answer_of, write_once
 
 __all__ = ["Engine"]
 
@@ -218,6 +218,34 @@ class Engine:
             await asyncio.sleep(nap_s * (0.5 + chance()))
             nap_s = min(2 * nap_s, _LONGEST_NAP_S)
 
+    async def answer_of(self, mark: Mark, session: tuple[int, str]) -> list[int | None] | None:
+        """Find out what became of a transaction whose answer was lost; if it is not committed, it never will be.
+
+        Args:
+            mark (Mark): What it leaves.
+            session (tuple[int, str]): The server's process that had it, and that one's name.
+
+        Returns:
+            list[int | None] | None: What it has left as its answer; None if it was not committed.
+
+        Raises:
+            StoreError: The database stayed out of reach.
+        """
+
+        async def ask(until: float) -> list[int | None] | None:
+            async with self.writing.take(until) as connection:
+                return await answer_of(connection, mark, session, self.address)
+
+        try:
+            answer: list[int | None] | None = await self.again(ask)
+        except StoreError as error:
+            self._out()
+            raise StoreError(
+                "the database was lost in the middle of a commit, and nobody can say whether it happened",
+                hint="Look at what is there before you repeat it; a `dedup_key` makes repeating a put harmless.",
+            ) from error
+        return answer
+
     async def _write(self, make: Callable[[PostgresTransaction], Any], isolation: str) -> Any:
         async def attempt(until: float) -> Any:
             async with self.writing.take(until) as connection:
@@ -227,23 +255,9 @@ class Engine:
             try:
                 return await self.again(attempt)
             except Unsure as unsure:
-                if await self._is_committed(unsure):
+                if await self.answer_of(unsure.mark, unsure.session) is not None:
                     self.committed(0, unsure.events)
                     return unsure.result
-
-    async def _is_committed(self, unsure: Unsure) -> bool:
-        async def ask(until: float) -> bool:
-            async with self.writing.take(until) as connection:
-                return await is_committed(connection, unsure, self.address)
-
-        try:
-            return bool(await self.again(ask))
-        except StoreError as error:
-            self._out()
-            raise StoreError(
-                "the database was lost in the middle of a commit, and nobody can say whether it happened",
-                hint="Look at what is there before you repeat it; a `dedup_key` makes repeating a put harmless.",
-            ) from error
 
     async def _read(self, fn: Callable[..., Any], given: tuple[Any, ...], isolation: str) -> Any:
         async def attempt(until: float) -> Any:

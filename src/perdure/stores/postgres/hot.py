@@ -27,12 +27,11 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 
 from perdure.clock import Clock
 from perdure.errors.base import PerdureError, StoreError
-from perdure.stores.postgres.border import FOREIGN, is_lost
 from perdure.stores.postgres.connection import Address, Connection
 from perdure.stores.postgres.flags import Flags
 from perdure.stores.sql.statements import read_all
 
-__all__ = ["Event", "Ground", "ask", "columns", "each_apart", "fits", "hot", "write"]
+__all__ = ["Event", "Ground", "ask", "columns", "each_apart", "fits", "hot"]
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -114,6 +113,18 @@ class Ground(Protocol):
         """
         ...
 
+    async def answer_of(self, mark: tuple[float, int], session: tuple[int, str]) -> list[int | None] | None:
+        """Find out what became of a transaction whose answer was lost; if it is not committed, it never will be.
+
+        Args:
+            mark (tuple[float, int]): What it leaves.
+            session (tuple[int, str]): The server's process that had it, and that one's name.
+
+        Returns:
+            list[int | None] | None: What it has left as its answer; None if it was not committed.
+        """
+        ...
+
     def committed(self, newest: int, events: Sequence[Event] = ()) -> None:
         """Hear of a commit: tell its events, wake who waits.
 
@@ -177,37 +188,6 @@ async def ask(ground: Ground, statement: str, *given: Any) -> list[Any]:
     async def attempt(until: float) -> list[Any]:
         async with ground.writing.take(until) as connection:
             return await connection.fetch(statement, *given)
-
-    rows: list[Any] = await ground.again(attempt)
-    return rows
-
-
-async def write(ground: Ground, statement: str, *given: Any) -> list[Any]:
-    """Execute a statement that is a transaction.
-
-    Args:
-        ground (Ground): The engine.
-        statement (str): One of `hot`.
-        *given (Any): Its parameters.
-
-    Returns:
-        list[Any]: The rows, once what it wrote is on disk.
-
-    Raises:
-        StoreError: Also where the connection was lost while the answer was awaited: it may have happened or not.
-    """
-
-    async def attempt(until: float) -> list[Any]:
-        async with ground.writing.take(until) as connection:
-            try:
-                return await connection.fetch(statement, *given)
-            except FOREIGN as error:
-                if is_lost(error):
-                    raise StoreError(
-                        "the database was lost in the middle of a commit, and nobody can say whether it happened",
-                        hint="Look at what is there before you repeat it; a `dedup_key` makes repeating a put harmless.",
-                    ) from error
-                raise
 
     rows: list[Any] = await ground.again(attempt)
     return rows

@@ -16,7 +16,8 @@ from perdure.errors.base import ErrorFacts, PerdureError
 from perdure.messages.message import Lease
 from perdure.resources.batcher import Batcher
 from perdure.resources.usage import Usage
-from perdure.stores.postgres.hot import Ground, columns, each_apart, hot, write
+from perdure.stores.postgres.hot import Ground, columns, each_apart, hot
+from perdure.stores.postgres.marked import write
 from perdure.stores.postgres.text import to_kept
 from perdure.stores.sql.parcels import Parcel
 from perdure.stores.sql.progress import usage_text

@@ -22,8 +22,9 @@ from perdure.messages.message import Lease, WorkerId
 from perdure.messages.routes import Route
 from perdure.stores.postgres.choosing import EVERY, Chosen, Head, choose
 from perdure.stores.postgres.floors import Floors
-from perdure.stores.postgres.hot import Event, Ground, ask, hot, write
+from perdure.stores.postgres.hot import Event, Ground, ask, hot
 from perdure.stores.postgres.interned import Interned
+from perdure.stores.postgres.marked import write_unmarked
 from perdure.stores.sql.fence import Held
 from perdure.stores.sql.finish import release_held
 from perdure.stores.sql.places import place_of
@@ -115,7 +116,7 @@ class Leasing:
         early = [[head.route, head.priority, head.tag, head.id] for head in chosen.early]
         heads = [[route, priority, first, n] for (route, priority), (first, n) in lanes.items()]
         try:
-            rows = await write(self._ground, self._take_text, worker, now, base, *_columns(early), *_columns(heads))
+            rows = await write_unmarked(self._ground, self._take_text, worker, now, base, *_columns(early), *_columns(heads))
         except (StoreError, asyncio.CancelledError):
             self._aside(self._give_back(worker, base, base + len(chosen.order)))
             raise

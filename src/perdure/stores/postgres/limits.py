@@ -53,11 +53,11 @@ class KnownLimits:
             (gate.scope, gate.name) in self._standing for new in messages for gate in gates_for(new.queue, new.agent, new.tenant, new.key)
         )
 
-    def heard(self, version: int) -> None:
+    def heard(self, version: int | None) -> None:
         """Hear of which version they were when something was put.
 
         Args:
-            version (int): As the put saw it.
+            version (int | None): As the put saw it; None if that is not known any more.
         """
         if version != self._version:
             self.forget()

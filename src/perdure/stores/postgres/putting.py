@@ -11,9 +11,10 @@ import msgspec
 from perdure.errors.base import PerdureError
 from perdure.messages.message import NewMessage, Receipt
 from perdure.resources.batcher import Batcher
-from perdure.stores.postgres.hot import Event, Ground, columns, each_apart, hot, write
+from perdure.stores.postgres.hot import Event, Ground, columns, each_apart, hot
 from perdure.stores.postgres.interned import Interned
 from perdure.stores.postgres.limits import KnownLimits
+from perdure.stores.postgres.marked import write
 from perdure.stores.postgres.text import to_kept
 from perdure.stores.sql import put as shared
 
@@ -83,9 +84,9 @@ class Putting:
         tags = await self._tags(calls, kinds, now)
         numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds), 1)}
         rows = _rows(calls, [numbers[kind] for kind in kinds], tags)
-        given = (now, *_common(numbers), *columns(rows, 10))
+        given = (*_common(numbers), *columns(rows, 10))
         keyed = bool(given[-2])
-        found = await write(self._ground, _KEYED if keyed else _PLAIN, *(given if keyed else given[:-2]))
+        found = await write(self._ground, _KEYED if keyed else _PLAIN, now, *(given if keyed else given[:-2]))
         self._limits.heard(found[0][2])
         return self._answer(calls, found)
 

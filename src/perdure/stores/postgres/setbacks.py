@@ -13,7 +13,8 @@ from perdure.messages.message import Lease, Move, State, Wait, after
 from perdure.resources.batcher import Batcher
 from perdure.resources.usage import Usage
 from perdure.stores.postgres.endings import belongs_to_nobody, used_by
-from perdure.stores.postgres.hot import Event, Ground, columns, each_apart, hot, write
+from perdure.stores.postgres.hot import Event, Ground, columns, each_apart, hot
+from perdure.stores.postgres.marked import write
 from perdure.stores.sql.progress import usage_text
 
 __all__ = ["Setbacks"]

@@ -32,7 +32,7 @@ _ALONE, _ALONE_OR_WAIT, _REACH, _READ = own("folded_lock"), own("folded_wait"), 
 _SET, _TALLY, _COUNTED, _COUNTER = own("folded_set"), statement("tally_add"), own("counting_take"), statement("counter_add")
 _CAPS = own("caps_version")
 _MOST_AT_ONCE = 512
-_MARKS_KEPT_S = 3600.0
+_MARKS_KEPT_S = 600.0
 
 
 Mark: TypeAlias = tuple[Moment, int]

@@ -14,9 +14,9 @@ from perdure.stores.postgres.dialect import own, text_of
 from perdure.stores.postgres.tagging import TagBook
 from perdure.stores.postgres.transaction import KeptNames, Mark, PostgresTransaction
 
-__all__ = ["Unsure", "is_committed", "write_once"]
+__all__ = ["Unsure", "answer_of", "write_once"]
 
-_CLAIM, _END = text_of(own("mark_claim")).text, text_of(own("backend_end")).text
+_CLAIM, _READ, _END = (text_of(own(name)).text for name in ("mark_claim", "mark_read", "backend_end"))
 
 
 class Unsure(Exception):
@@ -98,22 +98,31 @@ async def write_once(connection: Connection, make: Callable[[PostgresTransaction
     return result
 
 
-async def is_committed(connection: Connection, unsure: Unsure, address: Address) -> bool:
-    """Ask what became of a transaction, and settle that for good if it is still open.
+async def answer_of(connection: Connection, mark: Mark, session: tuple[int, str], address: Address) -> list[int | None] | None:
+    """Ask what became of a transaction, and settle that for good if it is still open. May be asked again.
 
     Args:
         connection (Connection): Another one than it was on.
-        unsure (Unsure): The transaction.
+        mark (Mark): What the transaction has left, if it was committed.
+        session (tuple[int, str]): The server's process that had it, and a name that only this one had.
         address (Address): Of the database.
 
     Returns:
-        bool: Whether it was committed.
+        list[int | None] | None: What it has left as its answer; None if it was not committed.
+
+    Raises:
+        StoreError: It was so long ago that nobody can say.
     """
     async with connection.transaction():
         if address.preamble:
             await connection.execute(address.preamble)
-        await connection.fetch(_END, *unsure.session)
-        return await connection.fetchval(_CLAIM, *unsure.mark) is None
+        await connection.fetch(_END, *session)
+        await connection.execute(_CLAIM, *mark)
+        left = await connection.fetchrow(_READ, *mark)
+    if left is None:
+        raise StoreError("the mark of a commit whose answer was lost is gone", hint="Look at what is there before you repeat it.")
+    claimed, answer = left
+    return None if claimed else answer or []
 
 
 async def _commit(connection: Connection, unsure: Unsure) -> None:

@@ -16,6 +16,8 @@ WITH found AS MATERIALIZED (
     SELECT id, 'done', route, tenant, attempt, started_at, $1, code_version, usage, result FROM held
 ), told AS (
     INSERT INTO change (seq, id, route, at, was, state, total) SELECT seq, id, route, $1, 'leased', 'done', 'done' FROM held
+), marked AS (
+    INSERT INTO mark (at, nonce, answer) SELECT $1, $7, array_agg(n) FROM held
 )
 SELECT n, seq FROM held;
 
@@ -72,5 +74,7 @@ WITH found AS MATERIALIZED (
      WHERE s.ctid = f.ctid
 ), told AS (
     INSERT INTO change (seq, id, route, at, was, state, total) SELECT seq, id, route, $1, 'leased', state, total FROM held
+), marked AS (
+    INSERT INTO mark (at, nonce, answer) SELECT $1, $17, array_agg(n) FROM held
 )
 SELECT n, seq FROM held;

@@ -23,6 +23,8 @@ WITH given AS MATERIALIZED (
 ), told AS (
     INSERT INTO change (seq, id, route, at, state, total)
     SELECT seq, id, route, $1, CASE WHEN delayed THEN 'later' ELSE 'ready' END, 'put' FROM given
+), marked AS (
+    INSERT INTO mark (at, nonce, answer) SELECT $1, $16, array_agg(id ORDER BY n) FROM given
 )
 SELECT id, seq, (SELECT caps FROM origin) FROM given ORDER BY n;
 
@@ -61,5 +63,7 @@ WITH given AS MATERIALIZED (
 ), told AS (
     INSERT INTO change (seq, id, route, at, state, total)
     SELECT seq, id, route, $1, CASE WHEN delayed THEN 'later' ELSE 'ready' END, 'put' FROM fresh
+), marked AS (
+    INSERT INTO mark (at, nonce, answer) SELECT $1, $18, array_agg(CASE WHEN call NOT IN (SELECT call FROM known) THEN id END ORDER BY n) FROM given
 )
 SELECT CASE WHEN call NOT IN (SELECT call FROM known) THEN id END AS id, seq, (SELECT caps FROM origin) FROM given ORDER BY n;

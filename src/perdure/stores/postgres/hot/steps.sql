@@ -34,6 +34,8 @@ WITH held AS MATERIALIZED (
      WHERE (g.at IN (SELECT at FROM mine)) IS TRUE
      ORDER BY g.tenant, g.space, g.key
     ON CONFLICT (tenant, space, key) DO UPDATE SET value = excluded.value
+), marked AS (
+    INSERT INTO mark (at, nonce, answer) SELECT $1, $27, array_agg(at) FROM mine
 )
 SELECT at FROM mine;
 
@@ -61,5 +63,7 @@ WITH held AS MATERIALIZED (
               FROM ended) e
      CROSS JOIN LATERAL (VALUES ('calls', e.calls), ('input_tokens', e.input_tokens), ('output_tokens', e.output_tokens)) AS c (name, n)
      WHERE c.n > 0
+), marked AS (
+    INSERT INTO mark (at, nonce, answer) SELECT $1, $12, array_agg(at) FROM ended
 )
 SELECT at FROM ended;

@@ -27,9 +27,13 @@ UPDATE origin
 INSERT INTO mark (at, nonce) VALUES (?, ?);
 
 -- name: mark_claim
--- Waits for a transaction that has set the same mark and is still open. Nothing comes back if it is committed;
--- else it never will be, for the mark is ours now.
-INSERT INTO mark (at, nonce) VALUES (?, ?) ON CONFLICT DO NOTHING RETURNING nonce;
+-- Waits for a transaction that has set the same mark and is still open. If it is not committed then, it never will be, for
+-- the mark is ours now.
+INSERT INTO mark (at, nonce, claimed) VALUES (?, ?, true) ON CONFLICT DO NOTHING;
+
+-- name: mark_read
+-- Whose a mark is, and what its transaction had to answer.
+SELECT claimed, answer FROM mark WHERE at = ? AND nonce = ?;
 
 -- name: mark_forget
 DELETE FROM mark WHERE at < ?;
