@@ -34,6 +34,8 @@ class SeededLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.dice = random.Random(seed)
         self.passed_s = 0.0
+        self.set_ahead_s = 0.0
+        """By how much somebody has set the world's clock; no timer here follows it."""
         self.turns = 0
         self.ending = False
         self._clock_resolution = 1e-9
@@ -43,7 +45,7 @@ class SeededLoop(asyncio.BaseEventLoop):
 
     def now(self) -> float:
         """The world's clock, for stores."""
-        return START + self.passed_s
+        return START + self.passed_s + self.set_ahead_s
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         done = self.create_future()

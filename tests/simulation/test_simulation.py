@@ -16,7 +16,7 @@ from simulation.inline import inline_store
 from simulation.loop import SeededLoop, Stuck, seeded
 from simulation.world import Pulse, World
 
-SEEDS = int(os.environ.get("SEEDS", "60"))
+SEEDS = int(os.environ.get("SEEDS", "40"))
 FIRST = int(os.environ.get("SEED", "0"))
 
 

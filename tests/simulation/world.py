@@ -6,12 +6,13 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
-from crash.history import illegal_paths, told_twice, whole_history
-from perdure import App, Run, agent, tool
+from crash.history import illegal_paths, sessions_out_of_order, starved, told_twice, whole_history
+from perdure import App
 from perdure.agents.journal import Decision, StepKind
-from perdure.errors.base import StoreBusy, WorkerFenced
+from perdure.errors.base import Conflict, StoreBusy, StoreError, WorkerFenced
 from perdure.messages.message import ENDS, MessageId, NewMessage, State
 from perdure.messages.registry import BEAT_S, STALE_AFTER_S, Heart
 from perdure.messages.retry import Backoff
@@ -19,13 +20,21 @@ from perdure.messages.store import Filter
 from perdure.providers.models import Models
 from perdure.testing import FakeProvider
 from perdure.worker.worker import Worker
+from simulation.doings import agents
 from simulation.loop import SeededLoop
 
 __all__ = ["World"]
 
-LIMIT_S = 3600.0
+LIMIT_S = 6 * 3600.0
 BUSY = 0.02
 """How often the store is too busy to answer."""
+LOST = 0.02
+"""How often it has done what it was told, and the answer is lost."""
+_MAY_BE_LOST = frozenset({"done", "done_many", "retry", "bury", "park", "release", "tend", "reap", "routes", "called_off"})
+"""Calls that whoever makes them makes again. Of the others an engine finds out what became of them before it says anything."""
+MESSAGES = 6
+JUMPS_S = [-3600.0] + [-60.0] * 20 + [60.0] * 10 + [3600.0] * 10
+"""How far the clock is set. An hour back is rare, since whatever was due must be waited for once more."""
 
 
 class Process:
@@ -35,6 +44,13 @@ class Process:
         self.loop = loop
         self.dead = False
         self.frozen_until = 0.0
+        self.stood_still_s = 0.0
+        self.fenced = False
+
+    def freeze(self, seconds: float) -> None:
+        """Let nothing leave it, nor come in, for so long."""
+        self.frozen_until = self.loop.time() + seconds
+        self.stood_still_s = max(self.stood_still_s, seconds)
 
     async def out(self) -> None:
         """A call leaves the process, or an answer comes in."""
@@ -70,6 +86,8 @@ class Far:
         answer = await found(*given, **named)
         if name != "changed":
             await process.out()
+        if name in _MAY_BE_LOST and process.loop.dice.random() < LOST:
+            raise StoreError("the dice have lost the answer")
         return answer
 
 
@@ -127,6 +145,7 @@ class Pulse:
                 self._heart.beat()
             except WorkerFenced:
                 self.fenced = True
+                self.process.fenced = True
                 self._on_fenced()
                 return
             self._beat_at = self.process.loop.time()
@@ -141,35 +160,13 @@ class World:
         self.dice = loop.dice
         self.billed: Counter[str] = Counter()
         self.charged: Counter[int] = Counter()
+        self.marked: Counter[int] = Counter()
         self.processes: list[Process] = []
         self.lives: list[asyncio.Task[Any]] = []
         self.ids: list[MessageId] = []
-        self.app = App([self._order()])
-
-    def _order(self) -> Any:
-        world = self
-
-        @tool
-        async def charge(n: int) -> str:
-            """Charge a customer; not idempotent."""
-            world.charged[n] += 1
-            await asyncio.sleep(world.dice.uniform(0.0, 0.2))
-            return f"charged {n}"
-
-        @agent(queue="orders", version="1", name="order")
-        async def order(run: Run) -> dict[str, Any]:
-            n = run.body["n"]
-            first = await run.ask("first", f"{n}-first")
-            if run.attempt == 1 and n % 3 == 0:
-                raise RuntimeError("it fails once")
-            charged = await run.call(charge, n)
-            if n % 4 == 0:
-                await run.sleep(20)
-            both = await run.map("more", lambda part: run.ask("part", f"{n}-part-{part}"), [1, 2])
-            await run.memory.store(f"order-{n}", n)
-            return {"n": n, "first": first, "charged": charged, "both": both}
-
-        return order
+        self.sessions: dict[MessageId, str] = {}
+        self.endless: MessageId | None = None
+        self.app = App(agents(self))
 
     def start(self) -> Process:
         """Start a worker in a process of its own."""
@@ -186,14 +183,12 @@ class World:
         self.lives.append(asyncio.ensure_future(worker.run(asyncio.Event())))
         return process
 
-    async def run(self, *, messages: int = 6, workers: int = 2, blows: int = 4) -> None:
+    async def run(self, *, messages: int = MESSAGES, workers: int = 2, blows: int = 4) -> None:
         """Put messages, let workers be struck by blows, and see everything to its end."""
-        bodies = [json.dumps({"n": n}).encode() for n in range(messages)]
         for _ in range(workers):
             self.start()
-        put = await self.store.messages.put([NewMessage(agent="order", queue="orders", body=body) for body in bodies])
-        self.ids = [receipt.id for receipt in put]
-        tasks = [asyncio.ensure_future(self._blows(blows)), asyncio.ensure_future(self._person())]
+        await self._put(messages)
+        tasks = [asyncio.ensure_future(one) for one in (self._blows(blows), self._person(), self._caller())]
         try:
             async with asyncio.timeout(LIMIT_S):
                 while not await self._ended():
@@ -205,25 +200,60 @@ class World:
                 process.dead = True
             await asyncio.wait(tasks)
 
+    async def _put(self, messages: int) -> None:
+        """Orders, some of them in a line, of any urgency; and one that never ends by itself."""
+        line = self.dice.choice([0, 0, 2, 4])
+        new = [
+            NewMessage(
+                agent="order",
+                queue="orders",
+                body=json.dumps({"n": n}).encode(),
+                priority=self.dice.choice([0, 5, 5, 9]),
+                session="line" if n < line else None,
+            )
+            for n in range(messages)
+        ]
+        self.ids = [receipt.id for receipt in await self.store.messages.put(new)]
+        self.sessions = dict.fromkeys(self.ids[:line], "line")
+        if self.dice.random() < 0.5:
+            [receipt] = await self.store.messages.put([NewMessage(agent="endless", queue="orders", body=b'{"deep": true}')])
+            self.endless = receipt.id
+
     async def _ended(self) -> bool:
-        return all([(await self.store.messages.get(one)).state in ENDS for one in self.ids])
+        views = (await self.store.messages.list(Filter(), limit=1000)).views
+        return all(view.state in ENDS for view in views)
 
     async def _blows(self, count: int) -> None:
         for _ in range(count):
             await asyncio.sleep(self.dice.uniform(0.0, 3.0))
             living = [process for process in self.processes if not process.dead]
             struck = self.dice.choice(living)
-            if self.dice.random() < 0.6:
-                struck.dead = True
-                self.start()
-            else:
-                struck.frozen_until = self.loop.time() + self.dice.choice([0.5, 5.0, 15.0, 40.0])
+            match self.dice.random():
+                case chance if chance < 0.5:
+                    struck.dead = True
+                    self.start()
+                case chance if chance < 0.8:
+                    struck.freeze(self.dice.choice([0.5, 5.0, 15.0, 40.0]))
+                case _:
+                    self.loop.set_ahead_s += self.dice.choice(JUMPS_S)
         if all(process.dead or process.frozen_until > self.loop.time() for process in self.processes):
             self.start()
         while True:  # workers that were fenced or recycled are replaced, as a supervisor would
             await asyncio.sleep(2.0)
             if all(life.done() or process.dead for life, process in zip(self.lives, self.processes, strict=True)):
                 self.start()
+
+    async def _caller(self) -> None:
+        """Tell orders what they wait for, more than once, and call off the one that never ends."""
+        for n, message in enumerate(self.ids):
+            if n % 5 == 2:
+                for _ in range(self.dice.choice([1, 2])):
+                    await asyncio.sleep(self.dice.uniform(0.0, 8.0))
+                    with suppress(Conflict):  # it has ended: it had heard the first one
+                        await self.store.messages.signal(message, "go", b'"go on"', key="once")
+        if self.endless is not None:
+            await asyncio.sleep(self.dice.uniform(0.0, 8.0))
+            await self.store.messages.cancel(self.endless)
 
     async def _person(self) -> None:
         while True:
@@ -232,9 +262,11 @@ class World:
                 if view.wait is None or view.wait.why != "outcome-unknown" or view.wait.step is None:
                     continue
                 n = json.loads(view.message.body)["n"]
-                happened = self.charged[n] > 0
+                books = self.charged if view.message.agent == "order" else self.marked
+                happened = books[n] > 0
                 decision = Decision.HAPPENED if happened else Decision.RUN_AGAIN
-                result = json.dumps(f"charged {n}").encode() if happened else None
+                said = f"charged {n}" if view.message.agent == "order" else f"marked {n}"
+                result = json.dumps(said).encode() if happened else None
                 await self.store.journal.decide(view.message.id, view.wait.step, decision, by="key_test", result=result)
 
     async def wrongs(self) -> list[str]:
@@ -246,8 +278,12 @@ class World:
             if view.state is not State.DONE:
                 wrong.append(f"{n} is {view.state}: {view.error}")
                 continue
-            if json.loads(view.result or b"null")["charged"] != f"charged {n}":
+            result = json.loads(view.result or b"null")
+            told, part = ("go on" if n % 5 == 2 else None), (f"marked {n}" if n % 5 == 1 else None)
+            if (result["charged"], result["told"], result["part"]) != (f"charged {n}", told, part):
                 wrong.append(f"{n} has another result: {view.result!r}")
+            if part and self.marked[n] != 1:
+                wrong.append(f"{n} was marked {self.marked[n]} times")
             if self.charged[n] != 1:
                 wrong.append(f"{n} was charged {self.charged[n]} times")
             if view.attempt != (2 if n % 3 == 0 else 1):
@@ -257,5 +293,19 @@ class World:
                     prompt = json.loads(step.request or b"{}")["messages"][-1]["content"]
                     if self.billed[prompt] > 1 + step.ambiguous:
                         wrong.append(f"{prompt} was billed {self.billed[prompt]} times and called ambiguous {step.ambiguous} times")
-        told = await whole_history(self.store.messages)
-        return [*wrong, *illegal_paths(told), *told_twice(told)]
+        views = (await self.store.messages.list(Filter(), limit=1000)).views
+        endless = [view for view in views if view.message.agent == "endless"]
+        wrong += [f"{view.message.id}, called off, is {view.state}" for view in endless if view.state is not State.CANCELLED]
+        wrong += [
+            f"living worker {n} was declared dead" for n, one in enumerate(self.processes) if one.fenced and one.stood_still_s < BEAT_S
+        ]
+        history = await whole_history(self.store.messages)
+        ends = Counter(change.id for change in history if change.state in ENDS)
+        wrong += [f"{message} ended {times} times" for message, times in ends.items() if times != 1]
+        wrong += illegal_paths(history, called_off=[view.message.id for view in endless])
+        return [
+            *wrong,
+            *told_twice(history),
+            *sessions_out_of_order(history, self.sessions),
+            *starved(history, workers=len(self.processes)),
+        ]

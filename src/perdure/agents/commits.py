@@ -138,6 +138,17 @@ class Commits:
         """
         return await self._firmly(lambda: self._journal.send(self._lease, intent, messages, max_depth=max_depth))
 
+    async def read(self, look: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """Read something of the store that the run needs: that it cannot be read is not the agent's failure either.
+
+        Args:
+            look (Callable[[], Coroutine[Any, Any, R]]): Reads it.
+
+        Returns:
+            R: What it says.
+        """
+        return await self._firmly(look)
+
     async def _firmly(self, write: Callable[[], Coroutine[Any, Any, R]]) -> R:
         task = asyncio.create_task(self._tried(write))
         try:

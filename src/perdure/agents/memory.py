@@ -67,7 +67,7 @@ class RunMemory:
         call = self._steps.take(StepKind.MEMORY, "retrieve", {"key": _named(key)})
 
         async def read() -> tuple[bytes, None]:
-            return await self._steps.parts.memory.read(self._tenant, self._space, key) or b"null", None
+            return await self._steps.read(lambda: self._steps.parts.memory.read(self._tenant, self._space, key)) or b"null", None
 
         return self._found(call, read)
 
@@ -96,7 +96,7 @@ class RunMemory:
         call = self._steps.take(StepKind.MEMORY, "get_stats", {})
 
         async def count() -> tuple[bytes, None]:
-            return dump(dict(await self._steps.parts.memory.stats(self._tenant, self._space))), None
+            return dump(dict(await self._steps.read(lambda: self._steps.parts.memory.stats(self._tenant, self._space)))), None
 
         return self._found(call, count)
 

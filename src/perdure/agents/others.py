@@ -161,7 +161,7 @@ class Others:
             InvalidInput: This message joins no group.
         """
         messages, group = _joined(self)
-        return await messages.group(group)
+        return await self._steps.read(lambda: messages.group(group))
 
     async def members(self, *, page: int = 500) -> AsyncIterator[Member]:
         """Go through what became of the group's messages, in the order of putting.
@@ -199,7 +199,7 @@ class Others:
                 recorded = await self._steps.recorded(call, here)
                 if recorded is not None:
                     return recorded
-                messages = await sending.messages(bodies, self._steps.parts, self._steps.lease.message)
+                messages = await self._steps.read(lambda: sending.messages(bodies, self._steps.parts, self._steps.lease.message))
                 return msgspec.json.encode([ids.write(one) for one in await self._steps.send(call, messages)])
 
         return sent()
@@ -229,7 +229,7 @@ async def page_of(run: Others, page: int, cursor: str | None) -> Members:
         Members: And where to go on.
     """
     messages, group = _joined(run)
-    return await messages.members(group, limit=page, cursor=cursor)
+    return await run._steps.read(lambda: messages.members(group, limit=page, cursor=cursor))
 
 
 def _joined(run: Others) -> tuple[MessageStore, GroupId]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from perdure.agents.blame import Blame
 from perdure.agents.call import SCOPE, Call
@@ -33,6 +33,8 @@ from perdure.security.secrets import redact_facts
 from perdure.tools.plain import dump, fingerprint, plain
 
 __all__ = ["Steps"]
+
+T = TypeVar("T")
 
 _log = logging.getLogger("perdure.agents")
 _CODE = frozenset({StepKind.LLM, StepKind.STEP})
@@ -274,6 +276,17 @@ class Steps:
             handle (str): By which it can be asked after a crash.
         """
         await self._commits.handle(call.number, handle)
+
+    async def read(self, look: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Read something of the store beside the journal. If it stays busy the run halts, as if it could not write.
+
+        Args:
+            look (Callable[[], Coroutine[Any, Any, T]]): Reads it.
+
+        Returns:
+            T: What it says.
+        """
+        return await self._commits.read(look)
 
     async def count_saved(self) -> None:
         """Commit what replay has saved and is not counted yet. That this fails is no reason to lose what the run did."""
