@@ -9,14 +9,15 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from perdure.cli.options import AsJson, Id, Url
+from perdure.cli.options import AsJson, Id, Url, new_app
 from perdure.cli.read import read_json
 from perdure.cli.talk import talk
 from perdure.cli.words import print_json, say
 
-__all__ = ["export", "fork", "import_run"]
+app: typer.Typer = new_app("Runs made of other runs: fork, export, import.", several=True)
 
 
+@app.command(epilog="Example:  perdure messages fork msg_01k7s8x4zv000 --from-step 4 --body @better.json")
 def fork(
     id: Id,
     *,
@@ -39,6 +40,7 @@ def fork(
     print_json(message) if as_json else say(f"{message['id']} goes on from step {from_step} of {id}")
 
 
+@app.command(epilog="Example:  perdure messages export msg_01k7s8x4zv000 --to run.json")
 def export(
     id: Id,
     *,
@@ -58,6 +60,7 @@ def export(
     say(f"{id} is written to {to}")
 
 
+@app.command("import", epilog="Example:  perdure messages import run.json --start")
 def import_run(
     file: Annotated[str, typer.Argument(metavar="FILE", help="What `export` wrote; `-` for standard input.")],
     *,

@@ -6,16 +6,17 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli.options import AsJson, Url
+from perdure.cli.options import AsJson, Url, new_app
 from perdure.cli.progress import HowFar
 from perdure.cli.talk import talk
 from perdure.cli.words import fields, print_json
 from perdure.client.aio import AsyncClient
 from perdure.client.answers import GroupJson
 
-__all__ = ["group"]
+app: typer.Typer = new_app("How far messages that were put together have come.")
 
 
+@app.command(epilog="Example:  perdure messages group grp_01k7s8x4zv000 --wait")
 def group(
     id: Annotated[str, typer.Argument(metavar="GROUP", help="grp_…")],
     wait: Annotated[bool, typer.Option("--wait", help="Show how far it is until all have ended.")] = False,

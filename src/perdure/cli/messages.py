@@ -21,10 +21,8 @@ from perdure.messages.message import State
 
 app: typer.Typer = new_app("Messages: list, show, steps, cancel, group, decide, fork, export, import.", several=True)
 
-app.command("group", epilog="Example:  perdure messages group grp_01k7s8x4zv000 --wait")(groups.group)
-app.command("fork", epilog="Example:  perdure messages fork msg_01k7s8x4zv000 --from-step 4 --body @better.json")(carry.fork)
-app.command("export", epilog="Example:  perdure messages export msg_01k7s8x4zv000 --to run.json")(carry.export)
-app.command("import", epilog="Example:  perdure messages import run.json --start")(carry.import_run)
+app.add_typer(groups.app)
+app.add_typer(carry.app)
 
 
 class Idle(StrEnum):

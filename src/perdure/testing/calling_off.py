@@ -84,8 +84,7 @@ class CallingOffKit(Kit, standard=True):
         view = await store.messages.get(lease.message.id)
         assert (view.state, view.result, view.cancelling) == (State.DONE, b"1", False)
 
-    async def test_a_mark_ends_with_its_lease(self, store: Store, clock: FakeClock) -> None:
-        """Somebody who dies crashed; but nobody tries again what was called off."""
+    async def test_a_mark_ends_with_its_lease(self, store: Store, clock: FakeClock) -> None:  # crashed, but nobody tries it again
         lease = await runs(store)
         await store.messages.cancel(lease.message.id)
         clock.pass_by(seconds=11)

@@ -249,7 +249,8 @@ class EndingKit(Kit, standard=True):
         elif end == "poison":
             await dies(store, clock)
             for _ in range(3):  # the first crash came after a result
-                await take(store, await alive(store)) or await take(store, await alive(store, quarantine=True), quarantine=True)
+                if not await take(store, await alive(store)):
+                    await take(store, await alive(store, quarantine=True), quarantine=True)
                 await dies(store, clock)
         else:
             await asks(store, lease, 3)

@@ -64,10 +64,10 @@ class Contents:
         self.clock = clock
         self.closed = False
         self.rows: dict[MessageId, Row] = {}
-        self.kin = Kin(self.rows, self.move, clock)
+        self.kin: Kin = Kin(self.rows, self.move, clock)
         self.dedup: dict[tuple[str, str], MessageId] = {}
         self.routes: dict[RouteKey, RouteRow] = {}
-        self.flow = Flow(self.rows, self.routes)
+        self.flow: Flow = Flow(self.rows, self.routes)
         self.lanes: dict[str, tuple[Moment, str]] = {}
         self.paused_queues: set[str] = set()
         self.all_paused = False

@@ -35,7 +35,7 @@ class Kin:
         parent = None if row.message.parent is None else self._rows.get(row.message.parent)
         if parent is not None and parent.wait is not None and self.has_come(parent, parent.wait):
             self.wake_for(parent, *parent.wait.events)
-        if row.message.group in self.groups:
+        if row.message.group is not None and row.message.group in self.groups:
             self.close_if_all_ended(row.message.group)
 
     def has_come(self, row: Row, wait: Wait) -> bool:

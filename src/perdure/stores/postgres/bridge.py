@@ -63,7 +63,11 @@ def wait_for(awaitable: Awaitable[T]) -> T:
 
 
 class Rows:
-    """What a statement returned; as a cursor of SQLite shows it."""
+    """What a statement returned; as a cursor of SQLite shows it.
+
+    Args:
+        rows (Sequence[tuple[Any, ...]]): All of them.
+    """
 
     __slots__ = ("_at", "_rows")
 
@@ -79,11 +83,19 @@ class Rows:
         return row[0] if len(row) == 1 else row
 
     def fetchone(self) -> tuple[Any, ...] | None:
-        """Give the next row."""
+        """Give the next row.
+
+        Returns:
+            tuple[Any, ...] | None: It; None if none is left.
+        """
         return next(self, None)
 
     def fetchall(self) -> list[tuple[Any, ...]]:
-        """Give all rows that are left."""
+        """Give all rows that are left.
+
+        Returns:
+            list[tuple[Any, ...]]: In order; none is left then.
+        """
         rows, self._at = list(self._rows[self._at :]), len(self._rows)
         return rows
 
@@ -109,7 +121,7 @@ class Runner:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.wrote = False
+        self.wrote: bool = False
         """Whether a statement has changed anything."""
 
     def run(self, statement: str, given: Sequence[Any] = ()) -> Any:

@@ -37,7 +37,7 @@ class Floors:
     """Remembers heads, and says from where to read."""
 
     def __init__(self) -> None:
-        self.needed = False
+        self.needed: bool = False
         """Whether looks are slow without."""
         self._slow = 0
         self._sweep_at: Moment = 0.0

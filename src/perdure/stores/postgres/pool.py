@@ -31,7 +31,8 @@ class Pool:
     """
 
     def __init__(self, address: Address, most: int) -> None:
-        self._address, self.most = address, most
+        self._address = address
+        self.most: int = most
         self._idle: list[Connection] = []
         self._taken: set[Connection] = set()
         self._room = asyncio.Semaphore(most)

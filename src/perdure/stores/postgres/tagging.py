@@ -183,7 +183,17 @@ class PostgresTags(Tags):
         self._book = book
 
     def fresh(self, route: int, tenant: int, priority: int, cost: int) -> int:
-        """Draw the tag of a message that comes for the first time."""
+        """Draw the tag of a message that comes for the first time.
+
+        Args:
+            route (int): Where it will lie ready.
+            tenant (int): Whose it is.
+            priority (int): With which.
+            cost (int): How much of its share it takes.
+
+        Returns:
+            int: Behind all its tenant has put there.
+        """
         return self._draw((route, tenant, priority, 0), cost)
 
     def leased(self, priority: int, tag: int) -> None:

@@ -58,7 +58,14 @@ class KeptNames(Names):
             self._tenant_names = ChainMap({}, kept._tenant_names)
 
     def caps(self, version: int) -> dict[tuple[str, str], CapRow]:
-        """List the limits that stand."""
+        """List the limits that stand.
+
+        Args:
+            version (int): Theirs now: what was read before is read again when it is another.
+
+        Returns:
+            dict[tuple[str, str], CapRow]: By scope and name.
+        """
         if self._kept is not None and self._kept._caps_version == version != self._caps_version:
             self._caps, self._standing, self._caps_version = self._kept._caps, self._kept._standing, version
         return super().caps(version)
@@ -86,7 +93,7 @@ class PostgresTransaction(Transaction):
     """
 
     takes_rows_as_text = False
-    settling_s = 10.0
+    settling_s: float = 10.0
 
     def __init__(self, runner: Runner, names: Names, now: Moment, flags: Flags, book: TagBook) -> None:
         self._book = book
@@ -99,7 +106,11 @@ class PostgresTransaction(Transaction):
         super().__init__(runner.run, runner.run_many, names, now)
 
     def number(self) -> int:
-        """Draw the next of the one growing sequence; in blocks that grow."""
+        """Draw the next of the one growing sequence; in blocks that grow.
+
+        Returns:
+            int: Larger than any that this transaction drew before.
+        """
         drawn = next(self._numbers, None)
         if drawn is None:
             block, self._next_block = self._next_block, min(8 * self._next_block, _MOST_AT_ONCE)
@@ -108,12 +119,20 @@ class PostgresTransaction(Transaction):
         return drawn
 
     def worker_number(self) -> int:
-        """Draw a number for a worker; committed, or a server that crashes now would draw it again."""
+        """Draw a number for a worker; committed, or a server that crashes now would draw it again.
+
+        Returns:
+            int: Nobody else has it.
+        """
         self._runner.wrote = True
         return int(self.run(_WORKER).get)
 
     def turn(self) -> int:
-        """Tell the how many-th of all messages ever leased the next one is; others may lease at the same time."""
+        """Tell the how many-th of all messages ever leased the next one is; others may lease at the same time.
+
+        Returns:
+            int: From 1.
+        """
         if self._taken is None:
             self._taken = int(self.run(_TAKEN).get)
         return self._taken + self._took + 1
@@ -123,15 +142,27 @@ class PostgresTransaction(Transaction):
         self._took += 1
 
     def is_all_paused(self) -> bool:
-        """Tell whether everything is paused."""
+        """Tell whether everything is paused.
+
+        Returns:
+            bool: True if nobody may lease.
+        """
         return bool(self.run(_ALL_PAUSED).get)
 
     def pause_all(self, *, paused: bool) -> None:
-        """Turn the big switch."""
+        """Turn the big switch.
+
+        Args:
+            paused (bool): Whether nobody may lease from now on.
+        """
         self.run(_PAUSE_ALL, (int(paused),))
 
     def alone(self) -> bool:
-        """Make sure that nobody else tends at the same time."""
+        """Make sure that nobody else tends at the same time.
+
+        Returns:
+            bool: False: somebody does. True without `skip_locked`, after a wait for them.
+        """
         return self.run(_ALONE if self._flags.skip_locked else _ALONE_OR_WAIT).get is not None
 
     def fold(self) -> None:
@@ -148,11 +179,22 @@ class PostgresTransaction(Transaction):
         self.run(_FORGET, (self.now - _MARKS_KEPT_S,))
 
     def total(self, route: RouteRow, name: str) -> None:
-        """Add one to a total of a queue."""
+        """Add one to a total of a queue.
+
+        Args:
+            route (RouteRow): Of the queue.
+            name (str): Which total.
+        """
         self._beside.append((route.id, None, name))
 
     def gone(self, route: RouteRow, state: State, total: str | None = None) -> None:
-        """Note that a message has left the store, with all it owned."""
+        """Note that a message has left the store, with all it owned.
+
+        Args:
+            route (RouteRow): Where it was.
+            state (State): How it had ended.
+            total (str | None): A total of its queue that it adds to.
+        """
         self._beside.append((route.id, state, total))
 
     def flush(self) -> None:

@@ -31,7 +31,10 @@ class Unsure(Exception):
 
     def __init__(self, mark: Mark, session: tuple[int, str], result: Any, events: Sequence[tuple[str, dict[str, Any]]]) -> None:
         super().__init__(mark)
-        self.mark, self.session, self.result, self.events = mark, session, result, events
+        self.mark: Mark = mark
+        self.session: tuple[int, str] = session
+        self.result: Any = result
+        self.events: Sequence[tuple[str, dict[str, Any]]] = events
 
 
 class Home(Protocol):

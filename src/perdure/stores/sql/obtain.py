@@ -47,9 +47,9 @@ def obtain(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None
     before = tx.run(_FIND, (run, intent.number)).fetchone()
     if before is not None and before[1] == StepState.DONE:
         raise Conflict(f"step {intent.number} of message {write(run)!r} is recorded already", hint="Return the recorded result.")
-    goes_on = before is not None and before[1] == StepState.INTENT
-    row = before[0] if goes_on else steps.begin(tx, lease, intent, request)
-    obtained = _signal(tx, run, intent) if intent.signal is not None else _children(tx, run, intent, goes_on=goes_on)
+    begun = before if before is not None and before[1] == StepState.INTENT else None
+    row = begun[0] if begun is not None else steps.begin(tx, lease, intent, request)
+    obtained = _signal(tx, run, intent) if intent.signal is not None else _children(tx, run, intent, goes_on=begun is not None)
     if obtained is not None:
         steps.end(tx, row, obtained.result, obtained.error)
     return obtained

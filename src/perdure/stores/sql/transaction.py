@@ -94,7 +94,7 @@ class Transaction:
 
     takes_rows_as_text = True
     """Whether many rows go down as one text, and are taken apart there."""
-    settling_s = 0.0
+    settling_s: float = 0.0
     """How long after a limit has been set somebody may still put who has not heard of it."""
 
     def __init__(self, run: Run, run_many: Run, names: Names, now: Moment) -> None:
