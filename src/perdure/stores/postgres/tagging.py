@@ -28,7 +28,7 @@ Line: TypeAlias = tuple[int, int, int, int]
 """Route, tenant, priority, and 1 for those that come back."""
 _RESERVE, _RAISE, _CLOCK = hot("reserve"), hot("raise_clock"), statement("clock_get")
 _KEPT_S, _PATIENCE_AT_CLOSE_S = 0.1, 2.0
-_MANY = 64
+_MANY = 16
 """Draws from a line within `_KEPT_S` from which on it is drawn ahead."""
 
 
@@ -37,21 +37,26 @@ class _Range:
 
     def __init__(self) -> None:
         self.last = self.end = 0
-        self.until = self.counted_from = 0.0
-        self.draws = self.drawn = 0
+        self.until = self._counted_from = 0.0
+        self._calls = self._drawn = 0
+        self._ahead = 0
 
     def take(self, cost: int, now: float) -> int | None:
-        if now - self.counted_from > _KEPT_S:
-            self.counted_from, self.draws, self.drawn = now, 0, 0
+        """The last of so many tags, if we have them."""
+        passed_s = now - self._counted_from
+        if passed_s > _KEPT_S:
+            often = self._calls >= _MANY and passed_s < 2 * _KEPT_S
+            self._ahead = self._drawn // 2 if often else 0
+            self._counted_from, self._calls, self._drawn = now, 0, 0
+        self._calls, self._drawn = self._calls + 1, self._drawn + cost
         if now >= self.until or self.last + cost > self.end:
             return None
         self.last += cost
         return self.last
 
-    def ahead(self, cost: int, draws: int) -> int:
-        """How much to draw beyond what is needed now."""
-        self.draws, self.drawn = self.draws + draws, self.drawn + cost
-        return self.drawn if self.draws >= _MANY else 0
+    def ahead(self) -> int:
+        """How much to draw beyond what is needed now: what goes in half of the time for which it is kept."""
+        return self._ahead
 
 
 class TagBook:
@@ -93,7 +98,7 @@ class TagBook:
             else:
                 starts[line] = end - cost
         if missing:
-            starts |= await self._reserve(missing, len(wishes), now)
+            starts |= await self._reserve(missing, now)
         tags: list[int] = []
         for line, cost in wishes:
             starts[line] += cost
@@ -123,9 +128,9 @@ class TagBook:
                 await self._raise()
         await self._pool.close()
 
-    async def _reserve(self, missing: dict[Line, int], draws: int, now: float) -> dict[Line, int]:
+    async def _reserve(self, missing: dict[Line, int], now: float) -> dict[Line, int]:
         lines = sorted(missing)
-        costs = [missing[line] + self._range(line).ahead(missing[line], draws) for line in lines]
+        costs = [missing[line] + self._range(line).ahead() for line in lines]
         given = (
             *([line[at] for line in lines] for at in range(4)),
             [self.clocks.get(line[2], 0) for line in lines],

@@ -9,6 +9,7 @@ import pytest
 
 from perdure.messages.limits import Limit, Scope
 from perdure.messages.message import State
+from perdure.stores.postgres import tagging
 from perdure.stores.postgres.store import PostgresStore
 from perdure.testing import FakeClock
 from perdure.testing.given import alive, message, put, soon, state, states, take
@@ -43,17 +44,35 @@ async def test_no_two_of_a_tenant_share_a_turn(store: PostgresStore, second: Pos
     assert len(tags) == len(set(tags)) == 400
 
 
-async def test_what_a_process_drew_ahead_it_lets_go_of(store: PostgresStore) -> None:
-    book = store._engine.book
-    line = (1, 1, 5, 0)
-    for _ in range(3):
-        await book.draw([(line, 1)] * 100)
-    assert len(set(await book.draw([(line, 1)] * 10))) == 10
-    ahead = book._ranges[line]
-    assert ahead.end > ahead.last, "it drew for the next moments"
-    ahead.until = 0.0
-    [tag] = await book.draw([(line, 1)])
-    assert tag == ahead.last > 310
+async def test_who_draws_often_draws_ahead_and_lets_go_of_what_it_did_not_use(
+    store: PostgresStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = 1000.0
+    monkeypatch.setattr(tagging, "awake", lambda: time)
+    book, line = store._engine.book, (1, 1, 5, 0)
+
+    async def draw() -> int:
+        [tag] = await book.draw([(line, 1)])
+        return tag
+
+    asked: list[float] = []
+    fetch = book._fetch
+
+    async def counted(text: str, *given: object) -> list[object]:
+        asked.append(time)
+        return await fetch(text, *given)
+
+    monkeypatch.setattr(book, "_fetch", counted)
+    tags = []
+    for _ in range(500):
+        time += 0.001
+        tags.append(await draw())
+    assert tags == list(range(1, 501))
+    assert len([at for at in asked if at > 1000.3]) < 10, "once it is known how often, it draws for the next moments"
+    time += 60
+    drawn = [await draw() for _ in range(2)]
+    assert drawn == [drawn[0], drawn[0] + 1]
+    assert asked[-2:] == [time, time], "and for nothing more than now once it is quiet"
 
 
 async def test_a_limit_set_elsewhere_holds_what_was_put_before_anybody_knew(
