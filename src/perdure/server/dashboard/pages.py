@@ -15,6 +15,7 @@ from perdure.server.dashboard.login import Here, Login, leave
 from perdure.server.dashboard.message import message
 from perdure.server.dashboard.overview import overview
 from perdure.server.dashboard.render import Renderer
+from perdure.server.dashboard.schedules import pause_schedule, resume_schedule, run_schedule, schedules
 from perdure.server.dashboard.visit import Page, Visited
 from perdure.server.frame import trace_of
 
@@ -23,6 +24,7 @@ __all__ = ["page_routes"]
 _PAGES: tuple[tuple[str, Visited, str], ...] = (
     ("/", overview, "messages:read"),
     ("/messages/{id}", message, "messages:read"),
+    ("/schedules", schedules, "schedules:read"),
     ("/live", live, "messages:read"),
 )
 _ACTIONS: tuple[tuple[str, Visited, str], ...] = (
@@ -32,6 +34,9 @@ _ACTIONS: tuple[tuple[str, Visited, str], ...] = (
     ("/messages/{id}/steps/{number}/decision", actions.decide, "steps:decide"),
     ("/queues/{name}/pause", actions.pause, "queues:write"),
     ("/queues/{name}/resume", actions.resume, "queues:write"),
+    ("/schedules/{tenant}/{name}/run", run_schedule, "schedules:write"),
+    ("/schedules/{tenant}/{name}/pause", pause_schedule, "schedules:write"),
+    ("/schedules/{tenant}/{name}/resume", resume_schedule, "schedules:write"),
     ("/pause", actions.pause_all, "queues:write"),
     ("/resume", actions.resume_all, "queues:write"),
     ("/logout", leave, ""),

@@ -15,10 +15,10 @@ from perdure.messages.ids import write
 from perdure.messages.message import MessageId, State, View
 from perdure.messages.store import Filter
 from perdure.security.audit import Actor
-from perdure.stores.sql import letters, reopen
+from perdure.stores.sql import letters
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.listing import ids_of
-from perdure.stores.sql.places import Place, place_of, state_of
+from perdure.stores.sql.revive import Letter, letters_of, refusal, revive_all
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction
 
@@ -106,35 +106,31 @@ def _fits(run: Run, filter: DeadFilter, id: int) -> bool:
 
 
 def _revive(tx: Transaction, found: _Found, filter: DeadFilter, pace: Pace | None, by: Actor | None) -> Bite:
-    done: list[int] = []
+    chosen: list[tuple[Letter, Moment | None]] = []
     due_at: Moment | None = None
-    for place in _still_dead(tx, found.ids):
-        at = None if pace is None else pace.at(len(done))
-        if reopen.refusal(place, max(tx.now, at or 0.0)) is None:
-            reopen.revive_into(tx, place, at if at is None or at > tx.now else None)
-            done.append(place.id)
+    for letter in letters_of(tx, found.ids):
+        at = None if pace is None else pace.at(len(chosen))
+        if refusal(letter.place, max(tx.now, at or 0.0)) is None:
+            chosen.append((letter, at if at is None or at > tx.now else None))
             due_at = at
+    done = [letter.place.id for letter, _ in chosen]
     if done:
-        tx.audit(by, "dead-letters.revive", "*", **_told(filter, done), per_s=None if pace is None else pace.per_s)
+        revive_all(tx, chosen)
+        tx.audit(by, "dead-letters.revive", "*", **_named(filter, done), per_s=None if pace is None else pace.per_s)
     on = None if pace is None else Pace(pace.per_s, pace.start, pace.done + len(done))
     return _bite(found, done, None if found.below is None else write_pace(found.below, on), due_at)
 
 
 def _discard(tx: Transaction, found: _Found, filter: DeadFilter, by: Actor | None) -> Bite:
-    places = _still_dead(tx, found.ids)
+    places = [letter.place for letter in letters_of(tx, found.ids)]
     done = [place.id for place in places]
     if done:
         letters.discard_into_nothing(tx, places)
-        tx.audit(by, "dead-letters.discard", "*", **_told(filter, done))
+        tx.audit(by, "dead-letters.discard", "*", **_named(filter, done))
     return _bite(found, done, None if found.below is None else str(found.below))
 
 
-def _still_dead(tx: Transaction, ids: Sequence[int]) -> list[Place]:
-    places = [place for one in ids if (place := place_of(tx, one)) is not None]
-    return [place for place in places if state_of(tx.run, place.id) is State.DEAD]
-
-
-def _told(filter: DeadFilter, done: Sequence[int]) -> dict[str, object]:
+def _named(filter: DeadFilter, done: Sequence[int]) -> dict[str, object]:
     """What an audit row says of a bite: by which filter, how many, and between which ids."""
     named = {name: value for name in DeadFilter.__struct_fields__ if (value := getattr(filter, name)) is not None}
     for moment in ("died_after", "died_before"):

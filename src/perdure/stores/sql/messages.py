@@ -21,6 +21,7 @@ from perdure.stores.sql import finish, groups, listing, mail, obstacles, queues,
 from perdure.stores.sql import lease as leasing
 from perdure.stores.sql import limits as flow
 from perdure.stores.sql import put as putting
+from perdure.stores.sql import revive as reviving
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import sees_latest
@@ -111,7 +112,7 @@ class SqlMessages(MessageStore):
 
     async def revive(self, id: MessageId, *, tenant: str | None = None, edit: Edit | None = None, by: Actor | None = None) -> View:
         """Give a dead letter another life with all its attempts, its journal kept."""
-        return await self._engine.write(reopen.revive, id, tenant, edit, by)
+        return await self._engine.write(reviving.revive, id, tenant, edit, by)
 
     async def get(self, id: MessageId, *, tenant: str | None = None) -> View:
         """Look at one message."""

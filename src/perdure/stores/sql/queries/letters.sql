@@ -19,3 +19,15 @@ SELECT at, who, was, body FROM edit WHERE message = ? ORDER BY id;
 -- name: edit_first_body
 -- The body as it was put; nothing where it was never edited.
 SELECT body FROM edit WHERE message = ? AND body IS NOT NULL ORDER BY id LIMIT 1;
+
+-- name: letters_dead
+-- Those of a bite that are still dead, with their places and how far they had come, in one read.
+SELECT m.id, m.route, m.tenant, m.priority, m.deadline, m.max_wait_s, m.parent, m.grp,
+       m.session, ifnull(b.on_dead, 'continue'), b.key, ifnull(b.cost, 1),
+       ifnull(p.results, 0), ifnull(p.revived, 0), o.started_at, o.usage
+  FROM outcome o
+  JOIN message m ON m.id = o.id
+  LEFT JOIN bound b ON b.id = o.id
+  LEFT JOIN progress p ON p.id = o.id
+ WHERE o.id IN (SELECT value FROM json_each(?)) AND o.state = 'dead'
+ ORDER BY o.id DESC;
