@@ -93,6 +93,7 @@ class PostgresTransaction(Transaction):
     """
 
     takes_rows_as_text = False
+    bite: int = 200
     settling_s: float = 10.0
 
     def __init__(self, runner: Runner, names: Names, now: Moment, flags: Flags, book: TagBook) -> None:

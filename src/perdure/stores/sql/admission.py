@@ -213,13 +213,15 @@ def _let_in(tx: Transaction, gate: int, id: int, route: int, tag: int) -> None:
     place, entry = known_place(tx, id), tx.names.route_by_id(route)
     gates = tx.gates.over(place.route, place.tenant, place.key)
     full = next((one for one in gates if tx.gates.is_full(one)), None)
-    tx.gates.count([gate], held=-1)
     if full is not None:
-        tx.run(_OTHER_GATE, (id, full))
-        tx.gates.count([full], held=1)
+        if tx.run(_OTHER_GATE, (id, full)).fetchone() is not None:
+            tx.gates.count([gate], held=-1)
+            tx.gates.count([full], held=1)
         return
     priority = urgency(tx, place)
-    tx.run(_LEAVE[State.HELD], (id,)).fetchall()
+    if tx.run(_LEAVE[State.HELD], (id,)).fetchone() is None:  # somebody was quicker, where others write at the same time
+        return
+    tx.gates.count([gate], held=-1)
     tx.gates.count(gates, used=1)
     _lay(tx, place, entry, Rank(priority, tx.tags.admitted(entry.id, priority, tag)), gates)
     tx.move(id, place.route, State.HELD, Move.ADMIT, facts_of(tx, place, progress_of(tx.run, id).used))

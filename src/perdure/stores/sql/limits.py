@@ -2,7 +2,8 @@
 
 A new limit finds messages that are ready or leased already. Those leased count under it; those ready are looked
 through in the order of putting, and keep their place while there is room or are held. The look goes on in bites:
-`cap.swept` says how far it has come.
+`cap.swept` says how far it has come. With many writers this sees the newest of each row and steps over those that
+others are just moving, since a backlog that is being worked on never holds still.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from perdure.stores.sql.names import CapRow
 from perdure.stores.sql.places import facts_of, known_place
 from perdure.stores.sql.progress import progress_of
 from perdure.stores.sql.statements import Run, statement
-from perdure.stores.sql.transaction import Transaction
+from perdure.stores.sql.transaction import Transaction, sees_latest
 
-__all__ = ["HOURLY_S", "drop_limit", "go_on", "limits", "make_room", "reconcile", "set_limit"]
+__all__ = ["HOURLY_S", "drop_limit", "go_on", "limits", "make_room", "reconcile", "set_limit", "unfinished"]
 
 _LIST, _GET, _ADD, _SET = statement("cap_list"), statement("cap_get"), statement("cap_add"), statement("cap_set")
 _SWEPT, _DROP, _STATUS, _CHANGED = statement("cap_swept"), statement("cap_drop"), statement("cap_status"), statement("caps_changed")
@@ -35,7 +36,7 @@ _LEASE_GATES, _READY_GATES, _LIMITED = statement("lease_set_gates"), statement("
 _LEAVE, _ROUTES, _TENANT = statement("ready_leave"), statement("route_list"), statement("tenant_find")
 _IN_READY, _IN_LEASE, _IN_HELD, _NUMBERS = (statement(name) for name in ("gates_ready", "gates_leased", "gates_held", "gate_numbers"))
 _GATE_DROP, _PLACE = statement("gate_drop"), statement("ready_place")
-_BEGIN = statement("chore_begin")
+_BEGIN, _UNFINISHED = statement("chore_begin"), statement("limits_unfinished")
 _BITE = 1000
 HOURLY_S = 3600.0
 
@@ -55,6 +56,7 @@ def limits(run: Run) -> list[LimitStatus]:
     ]
 
 
+@sees_latest
 def set_limit(tx: Transaction, limit: Limit) -> None:
     """Let only so many run at once.
 
@@ -71,10 +73,11 @@ def set_limit(tx: Transaction, limit: Limit) -> None:
     tx.gates.changed(tx.run(_CHANGED).get)
     if new:
         tx.run(_BEGIN, ("gates", tx.now + HOURLY_S))
-        _sweep(tx, cap, _BITE)
+        _sweep(tx, cap, min(_BITE, tx.bite))
     _open(tx, cap)
 
 
+@sees_latest
 def drop_limit(tx: Transaction, scope: Scope, name: str) -> bool:
     """Lift a limit.
 
@@ -98,16 +101,31 @@ def drop_limit(tx: Transaction, scope: Scope, name: str) -> bool:
     return True
 
 
+def unfinished(run: Run) -> bool:
+    """Tell whether something was too much for one transaction.
+
+    Args:
+        run (Run): Of a reader.
+
+    Returns:
+        bool: Whether there is anything to `go_on` with.
+    """
+    return bool(run(_UNFINISHED).get)
+
+
+@sees_latest
 def go_on(tx: Transaction) -> None:
     """Go on with what was too much for one transaction: a bite of each.
 
     Args:
         tx (Transaction): What is being committed.
     """
+    if not tx.alone():
+        return
     for row in tx.run(_LIST).fetchall():
         cap = CapRow(*row)
         if cap.swept is not None:
-            _sweep(tx, cap, _BITE)
+            _sweep(tx, cap, min(_BITE, tx.bite))
     left = _BITE
     for (gate,) in tx.run(_DIRTY, (_BITE,)).fetchall():
         if left > 0:
@@ -186,9 +204,10 @@ def _forget_lifted(tx: Transaction, cap: int) -> None:
 def _count_leased(tx: Transaction, cap: CapRow) -> None:
     for message, text in tx.run(_LEASED).fetchall():
         gate = _gate_of(tx, cap, message)
-        if gate is not None and gate not in ids_in(text):
+        if gate is None or gate in ids_in(text):
+            continue
+        if tx.run(_LEASE_GATES, (message, text_of([*ids_in(text), gate]))).fetchone() is not None:
             tx.gates.count([gate], used=1)
-            tx.run(_LEASE_GATES, (message, text_of([*ids_in(text), gate])))
 
 
 def _sweep(tx: Transaction, cap: CapRow, bite: int) -> None:

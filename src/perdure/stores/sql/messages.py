@@ -167,7 +167,12 @@ class SqlMessages(MessageStore):
     async def tend(self) -> Tended:
         """Do what time demands."""
         needed, changed, next_due_at = await self._engine.read(tend.look, self._routes, self._engine.clock.now())
-        return await self._engine.write(tend.tend, changed) if needed else Tended(next_due_at=next_due_at)
+        if not needed:
+            return Tended(next_due_at=next_due_at)
+        tended = await self._engine.write(tend.tend, changed)
+        if await self._engine.read(flow.unfinished):
+            await self._engine.write(flow.go_on)
+        return tended
 
     async def changes(self, after: int, *, limit: int = 1000, tenant: str | None = None) -> builtins.list[Change]:
         """Read the change sequence."""

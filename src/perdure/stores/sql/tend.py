@@ -88,7 +88,6 @@ def _regard_limits(tx: Transaction, changed: Sequence[int]) -> None:
         else:
             may_admit.update(gate for (gate,) in tx.run(_WAITED_FOR, (route,)).fetchall())
     admit_all(tx, may_admit)
-    limits.go_on(tx)
 
 
 def _expire(tx: Transaction) -> int:

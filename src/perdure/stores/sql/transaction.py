@@ -94,6 +94,8 @@ class Transaction:
 
     takes_rows_as_text = True
     """Whether many rows go down as one text, and are taken apart there."""
+    bite: int = 1000
+    """So many messages are moved at once by who goes through many."""
     settling_s: float = 0.0
     """How long after a limit has been set somebody may still put who has not heard of it."""
 

@@ -112,3 +112,23 @@ async def test_what_is_plain_but_for_its_cost_stays_on_the_short_way(
     await put(store, cost=3, key="k", due_at=soon(clock) if delayed else None)
     assert await database.fetchval("SELECT cost FROM bound") == 3
     assert await database.fetchval("SELECT count(*) FROM later") == delayed
+
+
+async def test_a_limit_can_be_set_over_a_backlog_that_is_being_worked_on(store: PostgresStore, second: PostgresStore) -> None:
+    await store.messages.put([message(tenant="acme") for _ in range(600)])
+    worker = await alive(second)
+
+    async def work() -> None:
+        done = 0
+        while done < 600:
+            leases = await take(second, worker, 20)
+            await asyncio.gather(*(second.messages.done(lease, b"1") for lease in leases))
+            done += len(leases)
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as both:
+        both.create_task(work())
+        both.create_task(store.messages.set_limit(OF_ACME))
+        for _ in range(5):
+            await store.messages.tend()
+    [status] = await store.messages.limits()
+    assert (status.used, status.held) == (0, 0)

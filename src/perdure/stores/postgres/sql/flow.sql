@@ -31,5 +31,8 @@ SELECT id, route, gates FROM ready WHERE route = ? AND id > ? ORDER BY id LIMIT 
 -- name: sweep_ready_of
 SELECT id, route, gates FROM ready WHERE tenant = ? AND route = ? AND id > ? ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED;
 
+-- name: sweep_leased
+SELECT id, gates FROM lease ORDER BY id FOR UPDATE SKIP LOCKED;
+
 -- name: ready_limited
 SELECT id, priority, tag, gates FROM ready WHERE gates IS NOT NULL AND route = ? ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED;

@@ -67,7 +67,7 @@ SELECT priority, tag, id FROM held WHERE gate = ? AND route = ? ORDER BY priorit
 SELECT since FROM held WHERE id = ?;
 
 -- name: held_set_gate
-UPDATE held SET gate = ?2 WHERE id = ?1;
+UPDATE held SET gate = ?2 WHERE id = ?1 RETURNING id;
 
 -- name: held_set_priority
 UPDATE held SET priority = ?2, tag = ?3 WHERE id = ?1;
@@ -111,6 +111,9 @@ SELECT gate FROM waited_for w WHERE gate IS NOT NULL AND EXISTS (SELECT 1 FROM h
 -- name: cap_list
 SELECT id, scope, name, at_once, swept, settled_at FROM cap;
 
+-- name: limits_unfinished
+SELECT EXISTS (SELECT 1 FROM cap WHERE swept IS NOT NULL OR at_once IS NULL) OR EXISTS (SELECT 1 FROM gate WHERE dirty = 1);
+
 -- name: cap_get
 SELECT id, scope, name, at_once, swept, settled_at FROM cap WHERE scope = ? AND name = ?;
 
@@ -146,7 +149,7 @@ SELECT id, route, gates FROM ready INDEXED BY ready_by_route WHERE route = ? AND
 SELECT id, route, gates FROM ready INDEXED BY ready_by_tenant WHERE tenant = ? AND route = ? AND id > ? ORDER BY id LIMIT ?;
 
 -- name: lease_set_gates
-UPDATE lease SET gates = ?2 WHERE id = ?1;
+UPDATE lease SET gates = ?2 WHERE id = ?1 RETURNING id;
 
 -- name: ready_set_gates
 UPDATE ready INDEXED BY ready_by_route SET gates = ?3 WHERE route = ?1 AND id = ?2;
