@@ -125,7 +125,7 @@ async def test_callers_hear_that_there_is_no_room_and_what_was_accepted_is_there
     assert await open_upkeep(filled.settings).verify() == []
 
 
-@pytest.mark.parametrize("engine", ["sqlite"])
+@BOTH
 @pytest.mark.timeout(300)
 async def test_workers_live_through_it_and_nothing_is_lost_or_done_twice(filled: Filled, tmp_path: Path) -> None:
     async def fill_for_a_while(dice: random.Random) -> None:

@@ -36,6 +36,8 @@ class SeededLoop(asyncio.BaseEventLoop):
         self.passed_s = 0.0
         self.set_ahead_s = 0.0
         """By how much somebody has set the world's clock; no timer here follows it."""
+        self.full_until = 0.0
+        """So long nothing can be written to the world's disk."""
         self.turns = 0
         self.ending = False
         self._clock_resolution = 1e-9

@@ -12,7 +12,7 @@ from typing import Any
 from crash.history import illegal_paths, sessions_out_of_order, starved, told_twice, whole_history
 from perdure import App
 from perdure.agents.journal import Decision, StepKind
-from perdure.errors.base import Conflict, StoreBusy, StoreError, WorkerFenced
+from perdure.errors.base import Conflict, StoreBusy, StoreError, StoreFull, WorkerFenced
 from perdure.messages.message import ENDS, MessageId, NewMessage, State
 from perdure.messages.registry import BEAT_S, STALE_AFTER_S, Heart
 from perdure.messages.retry import Backoff
@@ -32,6 +32,8 @@ LOST = 0.02
 """How often it has done what it was told, and the answer is lost."""
 _MAY_BE_LOST = frozenset({"done", "done_many", "retry", "bury", "park", "release", "tend", "reap", "routes", "called_off"})
 """Calls that whoever makes them makes again. Of the others an engine finds out what became of them before it says anything."""
+_READS = frozenset({"heard", "changed", "last_change", "routes", "get", "agent", "steps", "read", "called_off", "register"})
+"""What a full disk does not hinder; who cannot even register is started again, which is not shown here."""
 MESSAGES = 6
 JUMPS_S = [-3600.0] + [-60.0] * 20 + [60.0] * 10 + [3600.0] * 10
 """How far the clock is set. An hour back is rare, since whatever was due must be waited for once more."""
@@ -80,9 +82,12 @@ class Far:
 
     async def _call(self, name: str, found: Callable[..., Awaitable[Any]], given: Any, named: Any) -> Any:
         process = self._process
-        await process.out()
+        if name != "reap":  # who judges takes the time when he looks whether he may, and not later
+            await process.out()
         if process.loop.dice.random() < BUSY and name not in ("register",):
             raise StoreBusy("the dice say so")
+        if process.loop.time() < process.loop.full_until and name not in _READS:
+            raise StoreFull("the dice have filled the disk")
         answer = await found(*given, **named)
         if name != "changed":
             await process.out()
@@ -232,6 +237,8 @@ class World:
                 case chance if chance < 0.5:
                     struck.dead = True
                     self.start()
+                case chance if chance < 0.6:
+                    self.loop.full_until = self.loop.time() + self.dice.choice([0.5, 3.0, 8.0])
                 case chance if chance < 0.8:
                     struck.freeze(self.dice.choice([0.5, 5.0, 15.0, 40.0]))
                 case _:

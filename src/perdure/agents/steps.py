@@ -23,7 +23,7 @@ from perdure.agents.limits import Capture, Limits, Spending
 from perdure.agents.parts import RunParts
 from perdure.agents.replay import Course, Replay, ambiguous, course
 from perdure.agents.waits import OpenCall, OpenCalls
-from perdure.errors.base import Category, ErrorFacts, LeaseError, LeaseLost, PerdureError, StoreError
+from perdure.errors.base import Category, Conflict, ErrorFacts, LeaseError, LeaseLost, PerdureError, StoreError
 from perdure.errors.report import error_from, facts_of
 from perdure.events import tell
 from perdure.messages import ids
@@ -213,8 +213,9 @@ class Steps:
         try:
             await self._commits.intend(intent)
         except asyncio.CancelledError:
-            with suppress(LeaseError, StoreError):
-                await self._commits.defer(call.number, _WITHDRAWN)
+            if not intent.ambiguous:  # else it may have been made in a life before: that must not be forgotten, whatever was written now
+                with suppress(Conflict, LeaseError, StoreError):
+                    await self._commits.defer(call.number, _WITHDRAWN)
             raise
         self.tell("intended", call)
         self._check_alive()

@@ -13,13 +13,15 @@ from collections.abc import Awaitable, Callable
 
 from perdure.clock import Clock, awake, chance, now
 from perdure.errors.base import StoreError
-from perdure.messages.registry import DEAD_AFTER_S, WorkerRegistry
+from perdure.messages.registry import BEAT_S, DEAD_AFTER_S, WorkerRegistry
 from perdure.messages.store import MessageStore
 
-__all__ = ["Duties", "rounds"]
+__all__ = ["FRESH_S", "Duties", "rounds"]
 
 REAP_S = 0.25
 TEND_S = 0.25
+FRESH_S = 2 * BEAT_S + 1.0
+"""Whoever has just begun to look leaves the living this long to beat: he cannot know what happened to the clock before."""
 _SOONEST_S = 0.01
 _TROUBLE_S = 5.0
 _log = logging.getLogger("perdure.worker")
@@ -65,14 +67,16 @@ class Duties:
         return REAP_S
 
     def _may_judge(self) -> bool:
-        """Whether silence means death: not until all could beat again after we stood still, or the clock was set.
+        """Whether silence means death: not until all could beat since we began to look, stood still, or the clock was set.
 
         A machine that was suspended, or a container that was frozen, wakes everybody at once, and everybody's
         last beat is then old.
         """
         before, (steady, set_by_hand) = self._looked_at, (awake(), now())
         self._looked_at = steady, set_by_hand
-        if before is not None:
+        if before is None:
+            self._judges_from = steady + min(FRESH_S, self._dead_after_s)
+        else:
             passed_s = steady - before[0]
             jumped_s = abs(set_by_hand - before[1] - passed_s)
             if max(passed_s, jumped_s) > self._dead_after_s / 2 + 2 * REAP_S:

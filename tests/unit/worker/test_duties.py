@@ -10,25 +10,7 @@ from perdure.stores.inmemory import InMemoryStore
 from perdure.testing import FakeClock
 from perdure.testing.given import message, runs
 from perdure.worker import duties
-from perdure.worker.duties import REAP_S, TEND_S, Duties, rounds
-
-
-async def test_reaping_takes_back_what_a_silent_worker_held() -> None:
-    clock = FakeClock()
-    async with InMemoryStore(clock=clock) as store:
-        lease = await runs(store)
-        clock.pass_by(seconds=20)
-        assert await Duties(store.messages, store.workers, clock).reap() == REAP_S
-        assert (await store.messages.get(lease.message.id)).state is State.READY
-
-
-async def test_the_limit_of_silence_is_the_one_given() -> None:
-    clock = FakeClock()
-    async with InMemoryStore(clock=clock) as store:
-        lease = await runs(store)
-        clock.pass_by(seconds=20)
-        await Duties(store.messages, store.workers, clock, dead_after_s=60).reap()
-        assert (await store.messages.get(lease.message.id)).state is State.LEASED
+from perdure.worker.duties import FRESH_S, REAP_S, TEND_S, Duties, rounds
 
 
 class Machine:
@@ -43,6 +25,51 @@ class Machine:
         self.steady += seconds
         self.wall += seconds + set_by
         clock.pass_by(seconds=seconds + set_by)
+
+
+async def test_reaping_takes_back_what_a_silent_worker_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, machine = FakeClock(), Machine(monkeypatch)
+    async with InMemoryStore(clock=clock) as store:
+        lease = await runs(store)
+        round_ = Duties(store.messages, store.workers, clock)
+        assert await round_.reap() == REAP_S
+        await rounds_of(round_, machine, clock, seconds=11)
+        assert (await store.messages.get(lease.message.id)).state is State.READY
+
+
+async def test_who_has_just_begun_to_look_calls_nobody_dead_who_could_not_beat_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, machine = FakeClock(), Machine(monkeypatch)
+    async with InMemoryStore(clock=clock) as store:
+        lease = await runs(store)
+        machine.goes_on(0.5, clock=clock, set_by=3600)
+        round_ = Duties(store.messages, store.workers, clock)
+        await rounds_of(round_, machine, clock, seconds=2)
+        store.workers.heart(lease.worker).beat()
+        await rounds_of(round_, machine, clock, seconds=8)
+        assert (await store.messages.get(lease.message.id)).state is State.LEASED
+
+
+async def test_who_was_silent_for_long_is_dead_soon_after_somebody_begins_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, machine = FakeClock(), Machine(monkeypatch)
+    async with InMemoryStore(clock=clock) as store:
+        lease = await runs(store)
+        clock.pass_by(seconds=60)
+        await rounds_of(Duties(store.messages, store.workers, clock), machine, clock, seconds=FRESH_S + 1)
+        assert (await store.messages.get(lease.message.id)).state is State.READY
+
+
+async def test_the_limit_of_silence_is_the_one_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, machine = FakeClock(), Machine(monkeypatch)
+    async with InMemoryStore(clock=clock) as store:
+        lease = await runs(store)
+        await rounds_of(Duties(store.messages, store.workers, clock, dead_after_s=60), machine, clock, seconds=20)
+        assert (await store.messages.get(lease.message.id)).state is State.LEASED
+
+
+async def rounds_of(duties: Duties, machine: Machine, clock: FakeClock, *, seconds: float) -> None:
+    for _ in range(int(seconds / REAP_S)):
+        await duties.reap()
+        machine.goes_on(REAP_S, clock=clock)
 
 
 @pytest.mark.parametrize(("slept_s", "set_by_s"), [(3600, 0), (0.5, 3600)], ids=["suspended", "clock set"])
