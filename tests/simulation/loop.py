@@ -37,7 +37,7 @@ class SeededLoop(asyncio.BaseEventLoop):
         self.set_ahead_s = 0.0
         """By how much somebody has set the world's clock; no timer here follows it."""
         self.full_until = 0.0
-        """So long nothing can be written to the world's disk."""
+        """So long there is little room on the world's disk."""
         self.turns = 0
         self.ending = False
         self._clock_resolution = 1e-9
@@ -48,6 +48,10 @@ class SeededLoop(asyncio.BaseEventLoop):
     def now(self) -> float:
         """The world's clock, for stores."""
         return START + self.passed_s + self.set_ahead_s
+
+    def is_full(self) -> bool:
+        """Whether nothing can be written to the disk now: somebody makes a little room again and again, and it is used up at once."""
+        return self.passed_s < self.full_until and self.passed_s % 1.0 < 0.6
 
     def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:  # type: ignore[override]
         done = self.create_future()

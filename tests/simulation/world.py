@@ -86,7 +86,7 @@ class Far:
             await process.out()
         if process.loop.dice.random() < BUSY and name not in ("register",):
             raise StoreBusy("the dice say so")
-        if process.loop.time() < process.loop.full_until and name not in _READS:
+        if process.loop.is_full() and name not in _READS:
             raise StoreFull("the dice have filled the disk")
         answer = await found(*given, **named)
         if name != "changed":
@@ -238,7 +238,7 @@ class World:
                     struck.dead = True
                     self.start()
                 case chance if chance < 0.6:
-                    self.loop.full_until = self.loop.time() + self.dice.choice([0.5, 3.0, 8.0])
+                    self.loop.full_until = self.loop.time() + self.dice.choice([0.5, 3.0, 12.0])
                 case chance if chance < 0.8:
                     struck.freeze(self.dice.choice([0.5, 5.0, 15.0, 40.0]))
                 case _:

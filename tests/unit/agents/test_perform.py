@@ -713,6 +713,45 @@ async def test_what_the_store_refuses_ends_the_run_whatever_the_agent_catches(wo
     assert world.provider.count == 1
 
 
+async def test_a_call_that_may_have_been_made_stays_ambiguous_though_its_next_intent_cannot_be_written(world: Any) -> None:
+    class Full(Dies):
+        async def record(self, lease: Any, number: int, result: bytes, **more: Any) -> None:
+            raise StoreFull("no room for what came")
+
+    class FullAtOnce(Dies):
+        async def intend(self, lease: Any, intent: Any) -> None:
+            raise StoreFull("no room to begin")
+
+    @agent
+    async def once(run: Run) -> str:
+        return await run.ask("greet", "Hello")
+
+    for refuses in (Full, FullAtOnce):
+        world.wrap_journal = lambda journal, refuses=refuses: refuses(journal, world, at_record="")
+        with pytest.raises(StoreFull):
+            await world.attempt(once)
+        await world.crash()
+    world.wrap_journal = lambda journal: journal
+    await world.result(once)
+    [step] = await world.steps()
+    assert (world.provider.count, step.ambiguous) == (2, 1)
+
+
+async def test_a_store_that_stays_busy_when_memory_is_read_is_not_the_agents_failure(world: Any) -> None:
+    class Busy:
+        async def read(self, tenant: str, space: str, key: str) -> bytes | None:
+            raise StoreBusy("for long")
+
+    world.more["memory"] = Busy()
+
+    @agent
+    async def reading(run: Run) -> Any:
+        return await run.memory.retrieve("a")
+
+    with pytest.raises(StoreBusy):
+        await world.attempt(reading)
+
+
 async def test_an_answer_in_hand_is_offered_to_a_busy_store_again(world: Any) -> None:
     class Busy(Dies):
         left = 2
