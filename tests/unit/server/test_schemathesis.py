@@ -79,7 +79,7 @@ def test_a_door_answers_as_it_is_described(target, described, method, path, wron
     def check(case):
         if "wait" in (case.query or {}) and case.query["wait"] not in (0, "0"):
             case.query["wait"] = min(case.query["wait"], 0.1) if isinstance(case.query["wait"], float | int) else case.query["wait"]
-        case.call_and_validate(base_url=url, headers={"authorization": f"Bearer {key}"}, checks=wanted)
+        case.call_and_validate(base_url=url, headers={"authorization": f"Bearer {key}"}, checks=wanted, timeout=60)
 
     try:
         check()
