@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,14 @@ from typing import Any
 import pytest
 
 pytest_plugins = ["servers.fixtures"]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without its capabilities PostgreSQL takes the shared way, which SQLite proves too: by default a quarter of those kits is run."""
+    for item in items:
+        if "AllFlagsOff" in item.nodeid and zlib.crc32(item.nodeid.encode()) % 4:
+            item.add_marker(pytest.mark.slow)
 
 
 @dataclass
