@@ -15,7 +15,10 @@ from perdure.stores.sql.statements import Statement
 from perdure.testing import FakeClock
 from perdure.testing.given import alive, put, state, take
 
-LOCKS = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted"
+LOCKS = """
+    SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+     WHERE datname = current_database() AND locktype = 'advisory' AND mode = 'ExclusiveLock' AND granted
+"""
 CUT = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
      WHERE application_name = 'perdure perdure {}' AND datname = current_database()
