@@ -130,6 +130,27 @@ class LimitKit(Kit, standard=True):
         assert await states(store, ids) == [State.READY] * 4
         assert await store.messages.limits() == []
 
+    async def test_a_lifted_limit_holds_nobody_where_nothing_can_start_either(self, store: Store) -> None:
+        await alive(store)
+        await store.messages.set_limit(OF_ACME)
+        stranger = await put(store, tenant="acme", agent="nobody-knows")
+        await store.messages.tend()
+        assert (await store.messages.get(stranger)).held_by == "limit tenant 'acme' (2 at once)"
+        await store.messages.drop_limit(Scope.TENANT, "acme")
+        view = await store.messages.get(stranger)
+        assert (view.state, view.held_by, view.blocked_by) == (State.READY, None, "no-worker")
+        assert await store.messages.limits() == []
+
+    async def test_who_a_lifted_limit_held_is_held_by_the_next_where_nothing_can_start(self, store: Store) -> None:
+        await alive(store)
+        await store.messages.set_limit(OF_ACME)
+        await store.messages.set_limit(Limit(scope=Scope.AGENT, name="nobody-knows", at_once=1))
+        stranger = await put(store, tenant="acme", agent="nobody-knows")
+        await store.messages.tend()
+        assert (await store.messages.get(stranger)).held_by == "limit agent 'nobody-knows' (1 at once)"
+        await store.messages.drop_limit(Scope.AGENT, "nobody-knows")
+        assert (await store.messages.get(stranger)).held_by == "limit tenant 'acme' (2 at once)"
+
     async def test_a_new_limit_holds_what_is_ready_already(self, store: Store) -> None:
         ids = [await put(store, tenant="acme") for _ in range(5)]
         running = await _takes(store, 1)

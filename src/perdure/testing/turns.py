@@ -129,6 +129,10 @@ class Turns:
     def _stuck(self, letter: Any) -> bool:
         return letter.route in self._blocked and not letter.route[2]
 
+    def _too_many(self, letter: Any) -> list[Gate]:
+        gates = self.over(letter)
+        return gates[:1] if self._stuck(letter) else [gate for gate in gates if self._full(gate)]
+
     def enter(self, letter: Any, now: Moment, *, again: bool = True, had: Iterable[Gate] = ()) -> None:
         """A letter at the head of its line wants to be ready, and is, or is held.
 
@@ -146,7 +150,7 @@ class Turns:
         if had and not self._stuck(letter):
             letter.place, letter.gates = "ready", had
             return
-        full = gates[:1] if self._stuck(letter) else [gate for gate in gates if self._full(gate)]
+        full = self._too_many(letter)
         if full:
             letter.place, letter.held_by, letter.held_since = "held", full[0], now
         else:
@@ -161,11 +165,12 @@ class Turns:
         """
         for gate in sorted(set(gates)):
             while not self._full(gate):
-                held = [letter for letter in self._at("held") if letter.held_by == gate and not self._stuck(letter)]
+                lifted = gate[:2] not in self.limits
+                held = [letter for letter in self._at("held") if letter.held_by == gate and (lifted or not self._stuck(letter))]
                 if not held:
                     break
                 first = min(held, key=lambda letter: (letter.urgency, letter.tag, letter.id))
-                full = [other for other in self.over(first) if self._full(other)]
+                full = self._too_many(first)
                 if full:
                     first.held_by = full[0]
                     continue

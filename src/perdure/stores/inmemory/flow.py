@@ -182,12 +182,11 @@ class Flow:
         if had and not self.is_blocked(row):
             row.gates = tuple(had)
             return State.READY
-        over = self.over(row)
-        full = over[0] if over and self.is_blocked(row) else next((gate for gate in over if self.is_full(gate)), None)
+        full = self._first_full(row)
         if full is not None:
             row.held_since, row.held_under = now, full
             return State.HELD
-        row.gates = tuple(over)
+        row.gates = tuple(self.over(row))
         return State.READY
 
     def first_held(self, gate: GateName) -> Row | None:
@@ -200,16 +199,25 @@ class Flow:
             Row | None: With a tag that is not behind the clock, in all its counts; None if nobody may come in.
         """
         while not self.is_full(gate):
-            held = [row for row in self._in(State.HELD) if row.held_under == gate and not self.is_blocked(row)]
+            held = [row for row in self._in(State.HELD) if row.held_under == gate and (self._is_lifted(gate) or not self.is_blocked(row))]
             if not held:
                 return None
             row = min(held, key=lambda row: (row.urgency, row.tag, row.message.id))
-            full = next((one for one in self.over(row) if self.is_full(one)), None)
-            row.held_under = full
+            row.held_under = full = self._first_full(row)
             if full is None:
                 row.tag, row.gates = tag_admitted(self._clock(row), row.tag), tuple(self.over(row))
                 return row
         return None
+
+    def _is_lifted(self, gate: GateName) -> bool:
+        return gate[:2] not in self.limits
+
+    def _first_full(self, row: Row) -> GateName | None:
+        """Where nothing can start anyway, nobody takes a slot."""
+        over = self.over(row)
+        if over and self.is_blocked(row):
+            return over[0]
+        return next((gate for gate in over if self.is_full(gate)), None)
 
     def put_off(self, row: Row, now: Moment) -> bool:
         """Tell whether a message whose turn has come still has to wait for its moment.

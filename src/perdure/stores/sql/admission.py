@@ -199,10 +199,11 @@ def _first_full(tx: Transaction, entry: RouteRow, gates: Sequence[int]) -> int |
 
 
 def _head(tx: Transaction, gate: int) -> tuple[int, int, int] | None:
-    """The first of those on routes that are open, as id, route and tag."""
+    """The first of those on routes that are open, as id, route and tag. A limit that was lifted holds nobody, wherever they would lie."""
     routes = [route for (route,) in tx.run(_ROUTES, (gate,)).fetchall()]
-    open_ones = [route for route in routes if not tx.gates.is_blocked(tx.names.route_by_id(route))]
-    heads = [(*tx.run(_HEAD, (gate, route)).fetchone(), route) for route in open_ones]
+    if not tx.gates.is_lifted(gate):
+        routes = [route for route in routes if not tx.gates.is_blocked(tx.names.route_by_id(route))]
+    heads = [(*tx.run(_HEAD, (gate, route)).fetchone(), route) for route in routes]
     if not heads:
         return None
     _, tag, message, route = min(heads)
@@ -212,7 +213,7 @@ def _head(tx: Transaction, gate: int) -> tuple[int, int, int] | None:
 def _let_in(tx: Transaction, gate: int, id: int, route: int, tag: int) -> None:
     place, entry = known_place(tx, id), tx.names.route_by_id(route)
     gates = tx.gates.over(place.route, place.tenant, place.key)
-    full = next((one for one in gates if tx.gates.is_full(one)), None)
+    full = _first_full(tx, entry, gates)
     if full is not None:
         if tx.run(_OTHER_GATE, (id, full)).fetchone() is not None:
             tx.gates.count([gate], held=-1)

@@ -142,6 +142,18 @@ class Gates:
         at_once = None if gate is None else self._cap(gate).at_once
         return gate is not None and at_once is not None and gate.used >= at_once
 
+    def is_lifted(self, id: int) -> bool:
+        """Tell whether the limit of a count is none any more.
+
+        Args:
+            id (int): The count.
+
+        Returns:
+            bool: True only until all whom it held are let in.
+        """
+        gate = self.get(id)
+        return gate is not None and self._cap(gate).at_once is None
+
     def name(self, id: int) -> GateName:
         """Name a count.
 
