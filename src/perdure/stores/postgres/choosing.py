@@ -44,7 +44,7 @@ class Chosen(NamedTuple):
         return lanes
 
 
-def choose(urgent: Sequence[Head], earliest: Sequence[Head], *, taken: int, limit: int) -> Chosen:
+def choose(urgent: Sequence[Head], earliest: Sequence[Head], *, taken: int, limit: int, owed: int = 0) -> Chosen:
     """Choose what is taken next.
 
     Args:
@@ -52,23 +52,26 @@ def choose(urgent: Sequence[Head], earliest: Sequence[Head], *, taken: int, limi
         earliest (Sequence[Head]): Those put earliest that are not among them: as many as turns come up for one.
         taken (int): Messages ever leased so far.
         limit (int): At most so many.
+        owed (int): Turns of those put earliest that are still to be served, or, below 0, that were served too often.
 
     Returns:
         Chosen: In the order in which they are taken.
     """
     limit = min(limit, len(urgent) + len(earliest))
-    if (taken + limit) // EVERY == taken // EVERY:
+    if owed <= 0 and (taken + limit) // EVERY == taken // EVERY:
         return Chosen(list(urgent[:limit]), [])
     by_age = iter(sorted([*urgent, *earliest], key=_AGE))
     by_urgency = iter(urgent)
     chosen: dict[int, Head] = {}
     early: list[Head] = []
     for turn in range(taken + 1, taken + limit + 1):
-        stream = by_urgency if turn % EVERY else by_age
+        owed += turn % EVERY == 0
+        stream = by_age if owed > 0 else by_urgency
         head = next((head for head in stream if head.id not in chosen), None)
         if head is None:
             break
         chosen[head.id] = head
-        if not turn % EVERY:
+        if owed > 0:
+            owed -= 1
             early.append(head)
     return Chosen(list(chosen.values()), early)

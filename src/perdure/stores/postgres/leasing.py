@@ -5,6 +5,11 @@ can serve, and the rules choose among them (`choosing.py`). Then one statement t
 route and priority as many as were chosen there, stepping over rows that others are just taking. So two who
 lease at once look at the same heads, and still take different messages and as many as they want; what
 each gets is the most urgent that nobody else has.
+
+Every sixteenth message taken is to be the one put earliest. Who looks can only guess which numbers its messages
+will get, since others lease meanwhile; it learns them with the messages. So a process keeps account: a turn whose number
+it got and did not serve it owes, and serves at its next look; one that it served although the number went to
+another is taken off.
 """
 
 from __future__ import annotations
@@ -37,6 +42,7 @@ __all__ = ["Leasing"]
 _LOOK, _TAKE, _SWEEP, _STRAYS = hot("look"), hot("take"), hot("sweep"), hot("strays")
 _TAKE_BACK = statement("lease_take_back")
 _TRIES, _LIES_AT = 3, 26  # where a row says with which priority it lay ready
+_MOST_OWED = 16
 _FEW = 16
 """So many routes are looked at without asking first which of them are empty."""
 _STRAY_S = (0.0, 1.0, 5.0, 20.0)
@@ -57,6 +63,8 @@ class Leasing:
         self.floors: Floors = Floors()
         """Where looks begin to read."""
         self._take_text = _TAKE if ground.address.flags.skip_locked else _TAKE.replace(" SKIP LOCKED", "")
+        self._owed = 0
+        """Turns of those put earliest whose numbers came to this process and that it has not served."""
         self._asides: set[asyncio.Task[None]] = set()
 
     async def lease(self, routes: Sequence[Route], limit: int, worker: WorkerId) -> list[Lease]:
@@ -98,7 +106,7 @@ class Leasing:
     async def _look(self, routes: list[int], limit: int, worker: WorkerId) -> Chosen:
         now, began = self._ground.clock.now(), awake()
         few = self.floors.needed or len(routes) <= _FEW
-        given = (routes, now, limit, self.floors.of(routes), self.floors.oldest_of(routes), worker, few)
+        given = (routes, now, limit, self.floors.of(routes), self.floors.oldest_of(routes), worker, few, self._owed)
         rows = await ask(self._ground, _LOOK, *given)
         taken, alive = rows[0][:2]
         if not alive:
@@ -106,9 +114,9 @@ class Leasing:
         found = [row for row in rows if row[2] is not None]
         urgent = sorted(Head(*row[2:6]) for row in found if not row[6])
         earliest = [Head(*row[2:6]) for row in found if row[6]]
-        turns = (taken + limit) // EVERY - taken // EVERY
+        turns = max((taken + limit) // EVERY - taken // EVERY + self._owed, 0)
         self.floors.looked(urgent, earliest, turns=turns, took_s=awake() - began, now=now)
-        return choose(urgent, earliest, taken=taken, limit=limit)
+        return choose(urgent, earliest, taken=taken, limit=limit, owed=self._owed)
 
     async def _take(self, chosen: Chosen, worker: WorkerId) -> list[Lease]:
         now, base = self._ground.clock.now(), randbits(43) << 20
@@ -127,6 +135,8 @@ class Leasing:
         rows.sort(key=lambda row: (at.get(row[8], len(at)), row[_LIES_AT], row[7]))
         leases = [self._lease(row, worker, now) for row in rows]
         out_of_turn = {head.id for head in chosen.early}
+        owed = self._owed + sum(row[1] % EVERY == 0 for row in rows) - sum(row[8] in out_of_turn for row in rows)
+        self._owed = max(-_MOST_OWED, min(owed, _MOST_OWED))
         for row in rows:
             if row[8] not in out_of_turn:
                 self._ground.book.leased(row[_LIES_AT], row[7])

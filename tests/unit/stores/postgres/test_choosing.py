@@ -31,6 +31,13 @@ def test_what_is_chosen_is_what_would_be_taken_one_by_one(seed: int) -> None:
     assert chosen.order == one_by_one(ready, taken, limit)
 
 
+def test_a_turn_that_is_owed_is_served_first_and_one_served_too_often_is_left_out() -> None:
+    urgent, early = [Head(0, at, 100 + at, 1) for at in range(4)], [Head(9, 1, 1, 1), Head(9, 2, 2, 1)]
+    assert [head.id for head in choose(urgent, early, taken=0, limit=4, owed=2).early] == [1, 2]
+    assert [head.id for head in choose(urgent, early, taken=14, limit=4, owed=1).order] == [1, 2, 100, 101]
+    assert choose(urgent, [], taken=14, limit=4, owed=-1).early == []
+
+
 def test_the_rest_of_each_route_and_priority_is_counted_from_its_first() -> None:
     urgent = [Head(0, 7, 7, 1), Head(0, 8, 8, 2), Head(5, 3, 3, 1), Head(5, 4, 4, 1)]
     chosen = choose(urgent, [Head(9, 1, 1, 3)], taken=14, limit=4)

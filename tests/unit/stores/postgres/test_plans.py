@@ -152,7 +152,7 @@ def looks(hand: Hand) -> dict[str, tuple[str, ...]]:
     return {
         "put_plain": puts,
         "put_keyed": (*puts, keys, array(range(K), "int")),
-        "look": (routes, now, str(K), every("0", "bigint", 400), none, "1", "false"),
+        "look": (routes, now, str(K), every("0", "bigint", 400), none, "1", "false", "0"),
         "take": (
             "1", now, str(1 << 40), *["'{}'"] * 4, array([1, 2]), array([0, 1], "int"), array([0, 0]), array([50, 50])
         ),

@@ -1,6 +1,6 @@
 -- name: look
 -- What would be taken now: the most urgent of the given routes in order, and as many of those put earliest as there are
--- sixteenths among the next messages taken. Nothing is locked. In each priority of each route rows are read from the
+-- sixteenths among the next messages taken, with those that this process still owes. Nothing is locked. In each priority of each route rows are read from the
 -- head on (from its floor, where one is known) and no more than are wanted; a priority further down only where those
 -- above do not suffice. Of many routes the empty ones are left out first, at a look each.
 WITH open AS MATERIALIZED (
@@ -34,9 +34,9 @@ WITH open AS MATERIALIZED (
           FROM ready r
          WHERE r.route = open.id AND r.id >= ($5::bigint[])[open.n] AND r.id NOT IN (SELECT id FROM urgent)
          ORDER BY r.id
-         LIMIT (SELECT (last_value + $3) / 16 - last_value / 16 FROM taken)) y
+         LIMIT (SELECT greatest((last_value + $3) / 16 - last_value / 16 + $8, 0) FROM taken)) y
      ORDER BY y.id
-     LIMIT (SELECT (last_value + $3) / 16 - last_value / 16 FROM taken)
+     LIMIT (SELECT greatest((last_value + $3) / 16 - last_value / 16 + $8, 0) FROM taken)
 )
 SELECT t.last_value, EXISTS (SELECT 1 FROM worker WHERE id = $6 AND ended_at IS NULL), h.*
   FROM taken t
@@ -46,6 +46,7 @@ SELECT t.last_value, EXISTS (SELECT 1 FROM worker WHERE id = $6 AND ended_at IS 
 -- From each priority of each route as many as were chosen, from where the look found the first: rows that others are
 -- taking are stepped over, so that those who lease at once neither wait for each other nor come away empty. Who was
 -- chosen for being put earliest is named. The worker's row is held against those who would declare it dead meanwhile.
+-- Each message taken has a number of its own among all that ever were: whoever gets a sixteenth has to serve it.
 WITH alive AS MATERIALIZED (
     SELECT id FROM worker WHERE id = $1 AND ended_at IS NULL FOR SHARE
 ), early AS MATERIALIZED (
@@ -84,7 +85,7 @@ WITH alive AS MATERIALIZED (
     INSERT INTO change (seq, id, route, at, was, state)
     SELECT (SELECT change_seq()) + n, id, route, $2, 'ready', 'leased' FROM head
 )
-SELECT (SELECT change_seq()) + n, CASE WHEN n = 1 THEN setval('taken', (SELECT last_value FROM taken) + (SELECT count(*) FROM head)) END,
+SELECT (SELECT change_seq()) + n, nextval('taken'),
        $3 + n, attempt, crashes, waiting_since, begun, tag, id, route, tenant,
        priority, attempts, created_at, timeout_s, deadline, max_wait_s, session, on_dead, key, cost, parent, grp, dedup_key, metadata, body,
        lay_at
