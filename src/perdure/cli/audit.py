@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli.options import AsJson, Cursor, Limit, Url, new_app
+from perdure.cli.options import AsJson, Cursor, Limit, Url, examples, new_app
 from perdure.cli.talk import talk
 from perdure.cli.words import json_text, print_json, say, short, table
 
 app: typer.Typer = new_app("Who did what, newest first.")
 
 
-@app.command(epilog="Examples:  perdure audit --action dead-letter.revive  |  perdure audit --target msg_01k7s8x4zv000 --json")
+@app.command(epilog=examples("perdure audit --action dead-letter.revive", "perdure audit --target msg_01k7s8x4zv000 --json"))
 def audit(
     *,
     who: Annotated[str | None, typer.Option(help="A key's id.", show_default=False)] = None,

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from perdure.cli.options import AsJson, Id, Url, new_app
+from perdure.cli.options import AsJson, Id, Url, examples, new_app
 from perdure.cli.read import read_json
 from perdure.cli.talk import talk
 from perdure.cli.words import print_json, say
@@ -17,7 +17,7 @@ from perdure.cli.words import print_json, say
 app: typer.Typer = new_app("Runs made of other runs: fork, export, import.", several=True)
 
 
-@app.command(epilog="Example:  perdure messages fork msg_01k7s8x4zv000 --from-step 4 --body @better.json")
+@app.command(epilog=examples("perdure messages fork msg_01k7s8x4zv000 --from-step 4 --body @better.json"))
 def fork(
     id: Id,
     *,
@@ -40,7 +40,7 @@ def fork(
     print_json(message) if as_json else say(f"{message['id']} goes on from step {from_step} of {id}")
 
 
-@app.command(epilog="Example:  perdure messages export msg_01k7s8x4zv000 --to run.json")
+@app.command(epilog=examples("perdure messages export msg_01k7s8x4zv000 --to run.json"))
 def export(
     id: Id,
     *,
@@ -60,7 +60,7 @@ def export(
     say(f"{id} is written to {to}")
 
 
-@app.command("import", epilog="Example:  perdure messages import run.json --start")
+@app.command("import", epilog=examples("perdure messages import run.json --start"))
 def import_run(
     file: Annotated[str, typer.Argument(metavar="FILE", help="What `export` wrote; `-` for standard input.")],
     *,

@@ -25,16 +25,16 @@ from perdure.cli.many import (
     many,
 )
 from perdure.cli.messages import show_message
-from perdure.cli.options import AsJson, Cursor, Id, Limit, Url, new_app
+from perdure.cli.options import AsJson, Cursor, Id, Limit, Url, examples, new_app
 from perdure.cli.read import read_json
-from perdure.cli.rows import MESSAGE_COLUMNS, error_line, message_row
+from perdure.cli.rows import MESSAGE_COLUMNS, error_line, in_json, message_row
 from perdure.cli.talk import talk
 from perdure.cli.words import print_json, say, short, table
 
 app: typer.Typer = new_app("Dead letters: messages given up, with the reason: list, show, edit, revive, discard.", several=True)
 
 
-@app.command("list", epilog="Example:  perdure dead list --code provider-invalid-request")
+@app.command("list", epilog=examples("perdure dead list --code provider-invalid-request"))
 def list_dead(
     *,
     queue: Annotated[str | None, typer.Option(help="Only of this queue.", show_default=False)] = None,
@@ -55,7 +55,7 @@ def list_dead(
         say(f"more: --cursor {page['next_cursor']}")
 
 
-@app.command(epilog="Example:  perdure dead show msg_01k7s8x4zv000")
+@app.command(epilog=examples("perdure dead show msg_01k7s8x4zv000"))
 def show(id: Id, url: Url = None, as_json: AsJson = False) -> None:
     """Show a dead letter with what every attempt ended with."""
     letter = talk(lambda client: client.dead_letter(id), url=url)
@@ -69,7 +69,7 @@ def show(id: Id, url: Url = None, as_json: AsJson = False) -> None:
     say(f"`perdure dead revive {letter['id']}` gives it another life")
 
 
-@app.command(epilog="Examples:  perdure dead revive msg_01k7s8x4zv000  |  perdure dead revive --code provider-billing --per-s 10")
+@app.command(epilog=examples("perdure dead revive msg_01k7s8x4zv000", "perdure dead revive --code provider-billing --per-s 10"))
 def revive(
     id: OneId = None,
     *,
@@ -107,7 +107,7 @@ def revive(
     )
 
 
-@app.command(epilog="Examples:  perdure dead discard msg_01k7s8x4zv000  |  perdure dead discard --code invalid-input --dry-run")
+@app.command(epilog=examples("perdure dead discard msg_01k7s8x4zv000", "perdure dead discard --code invalid-input --dry-run"))
 def discard(
     id: OneId = None,
     *,
@@ -151,7 +151,7 @@ def discard(
 
 
 @app.command(
-    epilog="Examples:  perdure dead edit msg_01k7s8x4zv000 --body @new.json  |  perdure dead edit --agent triage --patch '{\"n\": 2}'"
+    epilog=examples("perdure dead edit msg_01k7s8x4zv000 --body @new.json", "perdure dead edit --agent triage --patch '{\"n\": 2}'")
 )
 def edit(
     id: OneId = None,
@@ -206,12 +206,16 @@ def edit(
     )
 
 
-@app.command(epilog="Example:  perdure dead edits msg_01k7s8x4zv000")
+@app.command(epilog=examples("perdure dead edits msg_01k7s8x4zv000"))
 def edits(id: Id, url: Url = None, as_json: AsJson = False) -> None:
     """List how a message was edited, and by whom."""
     found = talk(lambda client: client.edits(id), url=url)
     if as_json:
         print_json(found)
         return
-    rows = ((one["at"], one["who"] or "", short(one["before"], 60), short(one["body_before"] or "", 60)) for one in found)
+    rows = ((one["at"], one["who"] or "", _before(one["before"]), _before(one["body_before"])) for one in found)
     table(("AT", "WHO", "BEFORE", "BODY BEFORE"), rows)
+
+
+def _before(value: Any) -> str:
+    return "" if value in ({}, None) else short(in_json(value))

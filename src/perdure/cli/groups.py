@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli.options import AsJson, Url, new_app
+from perdure.cli.options import AsJson, Url, examples, new_app
 from perdure.cli.progress import HowFar
 from perdure.cli.talk import talk
 from perdure.cli.words import fields, print_json
@@ -16,7 +16,7 @@ from perdure.client.answers import GroupJson
 app: typer.Typer = new_app("How far messages that were put together have come.")
 
 
-@app.command(epilog="Example:  perdure messages group grp_01k7s8x4zv000 --wait")
+@app.command(epilog=examples("perdure messages group grp_01k7s8x4zv000 --wait"))
 def group(
     id: Annotated[str, typer.Argument(metavar="GROUP", help="grp_…")],
     wait: Annotated[bool, typer.Option("--wait", help="Show how far it is until all have ended.")] = False,

@@ -11,7 +11,7 @@ import typer
 
 from perdure.app import open_store
 from perdure.cli.given import load_settings
-from perdure.cli.options import AsJson, Data, Env, Url, new_app
+from perdure.cli.options import AsJson, Data, Env, Url, examples, new_app
 from perdure.cli.private_files import data_folder_for, write_private
 from perdure.cli.talk import talk
 from perdure.cli.words import print_json, say, table
@@ -80,7 +80,7 @@ def create(
         say(f"{key.id} is in {file}")
 
 
-@app.command("list", epilog="Example:  perdure keys list --json")
+@app.command("list", epilog=examples("perdure keys list --json"))
 def list_keys(*, url: Url = None, as_json: AsJson = False) -> None:
     """List keys, newest first; never the keys themselves."""
     keys = talk(lambda client: client.keys(), url=url)
@@ -102,7 +102,7 @@ def list_keys(*, url: Url = None, as_json: AsJson = False) -> None:
     table(columns, rows)
 
 
-@app.command(epilog="Example:  perdure keys revoke key_1f2e3d4c5b6a7988")
+@app.command(epilog=examples("perdure keys revoke key_1f2e3d4c5b6a7988"))
 def revoke(id: Annotated[str, typer.Argument(metavar="ID", help="`key_…`.")], *, url: Url = None) -> None:
     """Let a key open nothing any more."""
     talk(lambda client: client.revoke_key(id), url=url)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli.options import AsJson, Url, new_app
+from perdure.cli.options import AsJson, Url, examples, new_app
 from perdure.cli.talk import talk
 from perdure.cli.words import clean, print_json, say, table
 from perdure.messages.limits import Scope
@@ -17,7 +17,7 @@ Of = Annotated[Scope, typer.Argument(metavar="queue|agent|tenant|key", help="Of 
 Whose = Annotated[str, typer.Argument(metavar="NAME", help="Of whom; for `key` the queue whose keys it is of.")]
 
 
-@app.command("list", epilog="Example:  perdure limits list --json")
+@app.command("list", epilog=examples("perdure limits list --json"))
 def list_limits(*, url: Url = None, as_json: AsJson = False) -> None:
     """List limits, how many run under them, and how many they hold."""
     limits = talk(lambda client: client.limits(), url=url)
@@ -28,7 +28,7 @@ def list_limits(*, url: Url = None, as_json: AsJson = False) -> None:
     table(("OF", "NAME", "AT ONCE", "USED", "HELD"), rows)
 
 
-@app.command("set", epilog="Examples:  perdure limits set tenant acme 10  |  perdure limits set key mail 1")
+@app.command("set", epilog=examples("perdure limits set tenant acme 10", "perdure limits set key mail 1"))
 def set_limit(
     scope: Of,
     name: Whose,
@@ -45,7 +45,7 @@ def set_limit(
         say(f"{scope.value} {clean(name)}: {at_once} at once; {limit['used']} now, {limit['held']} held")
 
 
-@app.command("drop", epilog="Example:  perdure limits drop tenant acme")
+@app.command("drop", epilog=examples("perdure limits drop tenant acme"))
 def drop_limit(scope: Of, name: Whose, *, url: Url = None) -> None:
     """Lift a limit; what it held may run."""
     talk(lambda client: client.drop_limit(scope.value, name), url=url)

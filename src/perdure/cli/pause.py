@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from perdure.cli.options import Url, new_app
+from perdure.cli.options import Url, examples, new_app
 from perdure.cli.talk import talk
 from perdure.cli.words import clean, say
 from perdure.client.aio import AsyncClient
@@ -38,7 +38,7 @@ def chosen(queue: str | None, *, everything: bool) -> str | None:
     return queue
 
 
-@app.command(epilog="Examples:  perdure pause mail --why 'the bill is too high'  |  perdure pause --all")
+@app.command(epilog=examples("perdure pause mail --why 'the bill is too high'", "perdure pause --all"))
 def pause(
     queue: Queue = None,
     everything: All = False,

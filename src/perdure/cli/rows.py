@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
+
 from perdure.cli.words import ago, short
 from perdure.client.answers import ErrorJson, MessageJson, StepJson, UsageJson
 
 MESSAGE_COLUMNS = ("ID", "STATE", "AGENT", "QUEUE", "PRI", "ATTEMPT", "AGE", "WHY")
-STEP_COLUMNS = ("STEP", "KIND", "NAME", "STATE", "TRIES", "TOKENS", "RESULT")
+STEP_COLUMNS = ("STEP", "KIND", "NAME", "STATE", "TRIES", "TOKENS", "RESULT, OR WHAT IT WAS ASKED")
 
-__all__ = ["MESSAGE_COLUMNS", "STEP_COLUMNS", "error_line", "message_row", "step_row", "tokens", "why"]
+__all__ = ["MESSAGE_COLUMNS", "STEP_COLUMNS", "error_line", "in_json", "message_row", "step_row", "tokens", "why"]
 
 
 def message_row(message: MessageJson) -> tuple[object, ...]:
@@ -46,7 +50,7 @@ def why(message: MessageJson) -> str:
     until = f" until {wait['until']}" if wait["until"] else ""
     step = f" (step {wait['step']})" if wait["step"] is not None else ""
     cause = f": {wait['error']['message']}" if wait["error"] else ""
-    events = f" {', '.join(wait['events'])}" if wait["events"] else ""
+    events = f" {', '.join(event.removeprefix('signal:') for event in wait['events'])}" if wait["events"] else ""
     return f"{wait['why']}{events}{step}{until}{cause}"
 
 
@@ -88,6 +92,30 @@ def step_row(step: StepJson) -> tuple[object, ...]:
         tuple[object, ...]: For `STEP_COLUMNS`.
     """
     name = f"{step['scope']}/{step['name']}" if step["scope"] else step["name"]
-    told = error_line(step["error"]) if step["error"] else "" if step["result"] is None else step["result"]
     state = step["state"] + (" diverged" if step["diverged"] else "") + (f" ambiguous×{step['ambiguous']}" if step["ambiguous"] else "")
-    return (step["number"], step["kind"], name, state, step["tries"], tokens(step["usage"]), short(told))
+    return (step["number"], step["kind"], name, state, step["tries"], tokens(step["usage"]), short(_told(step)))
+
+
+def in_json(value: Any) -> str:
+    """Show data in a cell, as whoever reads it would type it.
+
+    Args:
+        value (Any): Anything that JSON can say.
+
+    Returns:
+        str: On one line.
+    """
+    return msgspec.json.encode(value).decode()
+
+
+def _told(step: StepJson) -> str:
+    """What came of a step; of one whose outcome is not recorded, what it was asked: that is what a person decides by."""
+    if step["error"]:
+        return error_line(step["error"])
+    if step["state"] == "intent" and step["request"] is not None:
+        return f"asked: {in_json(step['request'])}"
+    result = step["result"]
+    if step["kind"] == "llm" and isinstance(result, dict) and result.get("choices"):
+        said = result["choices"][0].get("message", {})
+        return said.get("content") or in_json(said)
+    return "" if result is None else in_json(result)

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from perdure.cli.options import AsJson, Url, new_app
+from perdure.cli.options import AsJson, Url, examples, new_app
 from perdure.cli.read import read_json
 from perdure.cli.talk import talk
 from perdure.cli.words import fields, json_text, print_json, say, table
@@ -35,7 +35,7 @@ class Overlap(StrEnum):
     SKIP = "skip"
 
 
-@app.command("list", epilog="Example:  perdure schedules list")
+@app.command("list", epilog=examples("perdure schedules list"))
 def list_schedules(tenant: OfTenant = None, url: Url = None, as_json: AsJson = False) -> None:
     """List schedules, with when they fire next."""
     found = talk(lambda client: client.schedules(tenant=tenant), url=url)
@@ -45,7 +45,7 @@ def list_schedules(tenant: OfTenant = None, url: Url = None, as_json: AsJson = F
     table(("NAME", "CRON", "ZONE", "AGENT", "NEXT", "LAST", "FIRED", "PASSED OVER"), map(_row, found))
 
 
-@app.command(epilog="Example:  perdure schedules show nightly --next 10")
+@app.command(epilog=examples("perdure schedules show nightly --next 10"))
 def show(
     name: Name,
     next: Annotated[int, typer.Option(min=0, max=100, help="So many of its next moments.")] = 5,
@@ -59,8 +59,10 @@ def show(
 
 
 @app.command(
-    epilog="Examples:  perdure schedules add nightly --cron '30 2 * * *' --timezone Europe/Berlin triage '{\"ticket\": 1}'"
-    "  |  perdure schedules add hourly --cron @hourly report @body.json --overlap skip"
+    epilog=examples(
+        "perdure schedules add nightly triage '{\"ticket\": 1}' --cron '30 2 * * *' --timezone Europe/Berlin",
+        "perdure schedules add hourly report @body.json --cron @hourly --overlap skip",
+    )
 )
 def add(
     name: Name,
@@ -87,28 +89,28 @@ def add(
     print_json(schedule) if as_json else _show(schedule)
 
 
-@app.command(epilog="Example:  perdure schedules pause nightly")
+@app.command(epilog=examples("perdure schedules pause nightly"))
 def pause(name: Name, tenant: OfTenant = None, url: Url = None, as_json: AsJson = False) -> None:
     """Let a schedule fire no more until it is resumed."""
     schedule = talk(lambda client: client.pause_schedule(name, tenant=tenant), url=url)
     print_json(schedule) if as_json else say(f"paused {name}; `perdure schedules resume {name}` lifts it")
 
 
-@app.command(epilog="Example:  perdure schedules resume nightly")
+@app.command(epilog=examples("perdure schedules resume nightly"))
 def resume(name: Name, tenant: OfTenant = None, url: Url = None, as_json: AsJson = False) -> None:
     """Let a schedule fire again, from its next moment on."""
     schedule = talk(lambda client: client.resume_schedule(name, tenant=tenant), url=url)
     print_json(schedule) if as_json else say(f"{name} fires next at {schedule['next_at']}")
 
 
-@app.command(epilog="Example:  perdure schedules run nightly")
+@app.command(epilog=examples("perdure schedules run nightly"))
 def run(name: Name, tenant: OfTenant = None, url: Url = None, as_json: AsJson = False) -> None:
     """Put a schedule's message now, whatever its calendar says."""
     put = talk(lambda client: client.run_schedule(name, tenant=tenant), url=url)
     print_json({"object": "receipt", "id": put, "duplicate": False}) if as_json else typer.echo(put)
 
 
-@app.command(epilog="Example:  perdure schedules remove nightly")
+@app.command(epilog=examples("perdure schedules remove nightly"))
 def remove(name: Name, tenant: OfTenant = None, url: Url = None) -> None:
     """Forget a schedule. What it has put stays."""
     talk(lambda client: client.remove_schedule(name, tenant=tenant), url=url)

@@ -9,7 +9,7 @@ import typer
 from perdure.cli.ending import Ending, run_until_told
 from perdure.cli.given import load_settings
 from perdure.cli.listening import listening
-from perdure.cli.options import Data, Env, new_app
+from perdure.cli.options import Data, Env, examples, new_app
 from perdure.cli.serving import serve_until
 from perdure.config.settings import Settings
 from perdure.monitor.logs import set_up_logs
@@ -17,7 +17,7 @@ from perdure.monitor.logs import set_up_logs
 app: typer.Typer = new_app("The server alone; `perdure worker` takes the messages.")
 
 
-@app.command(epilog="Example:  perdure serve --host 0.0.0.0 --port 8321")
+@app.command(epilog=examples("perdure serve --host 0.0.0.0 --port 8321"))
 def serve(
     *,
     host: Annotated[str | None, typer.Option(help="Where to listen.", show_default="127.0.0.1")] = None,

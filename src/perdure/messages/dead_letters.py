@@ -61,6 +61,17 @@ class Edit(msgspec.Struct, frozen=True, kw_only=True):
         """What is set, by name."""
         return {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not UNSET}
 
+    def kept_of(self, before: Message) -> dict[str, Any]:
+        """Say what is kept of a letter as it was.
+
+        Args:
+            before (Message): It.
+
+        Returns:
+            dict[str, Any]: The fields that are said, with what they were; the lane, which no person says, only if it becomes another.
+        """
+        return {name: getattr(before, name) for name in self.changes if name != "lane" or self.lane != before.lane}
+
 
 class Edited(msgspec.Struct, frozen=True, kw_only=True):
     """One edit of a message: who, when, and what it was before."""

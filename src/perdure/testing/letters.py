@@ -97,6 +97,13 @@ class DeadLettersKit(Kit, standard=True):
         [deed] = await deeds(store, action="dead-letter.edit")
         assert dict(deed.details) == {"changed": ["body", "priority"]}
 
+    async def test_the_lane_that_comes_with_a_body_is_told_only_if_it_is_another(self, store: Store) -> None:
+        [id] = await dead(store)
+        await store.dead_letters.edit(id, Edit(body=b"2", lane=None), by=ANNA)
+        await store.dead_letters.edit(id, Edit(body=b"3", lane="acme/m"), by=ANNA)
+        assert [dict(one.before) for one in await store.dead_letters.edits(id)] == [{}, {"lane": None}]
+        assert [deed.details["changed"] for deed in await deeds(store)] == [["body", "lane"], ["body"]]
+
     async def test_an_edit_of_nothing_leaves_no_trace(self, store: Store) -> None:
         [id] = await dead(store)
         await store.dead_letters.edit(id, Edit(), by=ANNA)

@@ -16,10 +16,12 @@ from typing import Any, TypeVar
 import msgspec
 import pytest
 
+from perdure.agents.journal import Intent, StepKey, StepKind
 from perdure.cli.main import run
 from perdure.clock import now
-from perdure.errors.base import AgentFailed
+from perdure.errors.base import AgentFailed, Evidence
 from perdure.errors.report import facts_of
+from perdure.messages.message import Wait
 from perdure.messages.registry import AgentCard, WorkerCard
 from perdure.providers.models import Models
 from perdure.resources.usage import Usage
@@ -30,6 +32,9 @@ from perdure.server.parts import ServerParts
 from perdure.testing import FakeProvider, InMemoryStore
 
 T = TypeVar("T")
+BROKE = msgspec.structs.replace(
+    facts_of(AgentFailed("it broke", hint="mend it")), evidence=Evidence(trace="pages.py:7 read"), causes=["LookupError: no such page"]
+)
 AGENTS = [AgentCard(name=name, version="1") for name in ("echo", "chat", "broken")]
 
 
@@ -64,6 +69,10 @@ class Served:
     def work(self) -> None:
         self.ask(self._work())
 
+    def park(self, wait: Wait, *, queue: str, asked: Any = None) -> None:
+        """Let the one message of a queue begin a call, and wait."""
+        self.ask(self._park(wait, queue, msgspec.json.encode(asked)))
+
     @asynccontextmanager
     async def _server(self) -> AsyncIterator[None]:
         models = Models({"fake": FakeProvider(replies=["Hello."] * 100)}, default="fake/fake-1")
@@ -91,12 +100,19 @@ class Served:
         for lease in await messages.lease(await messages.routes(), limit=100, worker=self._worker):
             body = msgspec.json.decode(lease.message.body)
             if lease.message.agent == "broken":
-                await messages.bury(lease, facts_of(AgentFailed("it broke", hint="mend it")))
+                await messages.bury(lease, BROKE)
                 continue
             result = {"echo": body}
             if lease.message.agent == "chat":
                 result = {"object": "chat.completion", "choices": [{"message": {"role": "assistant", "content": f"to {lease.message.id}"}}]}
             await messages.done(lease, msgspec.json.encode(result), usage=Usage(calls=1, input_tokens=3, output_tokens=2))
+
+    async def _park(self, wait: Wait, queue: str, request: bytes) -> None:
+        routes = [route for route in await self.store.messages.routes() if route.queue == queue]
+        [lease] = await self.store.messages.lease(routes, limit=1, worker=self._worker)
+        key = StepKey("", StepKind.TOOL, "refund", "f", 0)
+        await self.store.journal.intend(lease, Intent(number=1, key=key, request=request))
+        await self.store.messages.park(lease, wait)
 
     def worker_loop(self) -> Callable[[], None]:
         """Finish whatever comes, until the returned function is called."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
 from perdure.cli.exits import Exit, exit_of
 from perdure.cli.verbs import VERBS
@@ -45,6 +48,18 @@ def test_help_is_whole(perdure: Callable[..., Any], verb: str) -> None:
     assert "..." not in commands
     assert "…" not in commands
     assert "[[" not in shown
+
+
+@pytest.mark.parametrize("verb", [*VERBS])
+def test_examples_in_help_can_be_copied_and_typed(perdure: Callable[..., Any], verb: str) -> None:
+    app = get_command(importlib.import_module(f"perdure.cli.{verb}").app)
+    commands = getattr(app, "commands", {})
+    for words, command in [([verb, name], one) for name, one in commands.items()] or [([verb], app)]:
+        for line in perdure(*words, "--help").out.partition("Example")[2].splitlines():
+            if "perdure " in line:
+                typed = shlex.split(line[line.index("perdure ") :])
+                assert typed[: len(words) + 1] == ["perdure", *words]
+                command.make_context(verb, typed[len(words) + 1 :])  # an option or an argument that is not there is an error
 
 
 def test_version(perdure: Callable[..., Any]) -> None:

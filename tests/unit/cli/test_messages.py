@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from perdure.cli.rows import step_row
+from perdure.messages.message import Wait
 
 Perdure = Callable[..., Any]
 
@@ -173,6 +177,35 @@ def test_a_message_is_signalled(perdure: Perdure) -> None:
     assert perdure("signal", "msg_0000000000001", "approval").code == 3
 
 
+def test_a_message_that_waits_for_a_signal_says_which_and_how_to_send_it(served: Any, perdure: Perdure) -> None:
+    sent = served.put(queue="asking")
+    served.park(Wait(why="signal", step=1, events=("signal:approval",)), queue="asking")
+    assert "signal approval (step 1)" in perdure("messages", "list", "--queue", "asking").out
+    assert f"perdure signal {sent} approval" in perdure("messages", "show", sent).out
+
+
+def test_an_unknown_outcome_says_what_was_asked_and_how_to_decide(served: Any, perdure: Perdure) -> None:
+    sent = served.put(queue="doubtful")
+    served.park(Wait(why="outcome-unknown", step=1), queue="doubtful", asked={"number": "T-1"})
+    assert f"perdure messages decide {sent} 1 happened|run-again|bury" in perdure("messages", "show", sent).out
+    assert 'asked: {"number":"T-1"}' in perdure("messages", "steps", sent).out
+
+
+@pytest.mark.parametrize(
+    ("step", "told"),
+    [
+        ({"kind": "llm", "state": "done", "result": {"choices": [{"message": {"role": "assistant", "content": "Bonjour."}}]}}, "Bonjour."),
+        ({"kind": "llm", "state": "done", "result": {"choices": [{"message": {"content": None, "tool_calls": []}}]}}, '"tool_calls":[]'),
+        ({"kind": "tool", "state": "done", "result": {"ok": True}}, '{"ok":true}'),
+        ({"kind": "tool", "state": "done", "result": None}, ""),
+        ({"kind": "sleep", "state": "intent", "result": None}, 'asked: {"a":1}'),
+    ],
+)
+def test_a_step_shows_what_came_of_it_as_one_would_write_it(step: Any, told: str) -> None:
+    row: Any = {"number": 1, "scope": "", "name": "n", "tries": 1, "diverged": False, "ambiguous": 0, "usage": None, "error": None}
+    assert told in str(step_row(row | {"request": {"a": 1}} | step)[-1])
+
+
 @pytest.mark.usefixtures("served")
 def test_there_is_no_group_that_nobody_put(perdure: Perdure) -> None:
     assert perdure("messages", "group", "grp_0000000000001").code == 3
@@ -193,6 +226,8 @@ def test_dead_letters_are_listed_shown_and_revived(served: Any, perdure: Perdure
     assert "agent-failed: it broke" in perdure("dead", "list", "--queue", "sad").out
     shown = perdure("dead", "show", sent)
     assert "mend it" in shown.out
+    assert re.search(r"^where +pages\.py:7 read$", shown.out, re.MULTILINE)
+    assert re.search(r"^because +LookupError: no such page$", shown.out, re.MULTILINE)
     assert "bury" in shown.out
     assert perdure("dead", "show", sent, "--json").json["attempts_log"][0]["error"]["code"] == "agent-failed"
     assert "is ready" in perdure("dead", "revive", sent).err

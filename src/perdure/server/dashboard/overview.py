@@ -13,7 +13,7 @@ from perdure.server.answer import Answer
 from perdure.server.dashboard.visit import Visit
 
 _PAGE = 50
-TABS = (None, *(state.value for state in State if state is not State.HELD))
+TABS = (None, *(state.value for state in State))
 
 __all__ = ["overview"]
 

@@ -141,15 +141,15 @@ def change(contents: Contents, row: Row, edit: Edit, by: Actor | None) -> None:
         edit (Edit): What is to be different.
         by (Actor | None): Who does it.
     """
-    changes, put = edit.changes, row.message
-    if not changes:
+    put = row.message
+    if not edit.changes:
         return
-    was = {name: getattr(put, name) for name in changes if name != "body"}
-    body = put.body if "body" in changes else None
+    was = edit.kept_of(put)
+    changed, body = sorted(was), was.pop("body", None)
     entry = Edited(at=contents.clock.now(), who="" if by is None else by.who, before=was, body=body)
     contents.edits.setdefault(put.id, []).append(entry)
     row.message = edited(put, edit)
-    contents.note_deed(by, "dead-letter.edit", write(put.id), changed=sorted(changes))
+    contents.note_deed(by, "dead-letter.edit", write(put.id), changed=changed)
 
 
 def revive(contents: Contents, row: Row, at: float | None) -> None:

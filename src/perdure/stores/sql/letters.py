@@ -118,11 +118,12 @@ def change(tx: Transaction, place: Place, said: Edit, by: Actor | None) -> None:
     """
     before = Viewer(tx.run, tx.now).view(MessageId(place.id)).message
     after = edited(before, said)
-    was = {name: getattr(before, name) for name in said.changes if name != "body"}
+    was = said.kept_of(before)
+    changed, body = sorted(was), was.pop("body", None)
     who = "" if by is None else by.who
-    tx.run(_KEEP, (place.id, tx.now, who, msgspec.json.encode(was), before.body if "body" in said.changes else None))
+    tx.run(_KEEP, (place.id, tx.now, who, msgspec.json.encode(was), body))
     _write(tx, place, after)
-    tx.audit(by, "dead-letter.edit", write(before.id), changed=sorted(said.changes))
+    tx.audit(by, "dead-letter.edit", write(before.id), changed=changed)
 
 
 def _write(tx: Transaction, place: Place, after: Message) -> None:

@@ -58,7 +58,25 @@ async def test_the_overview_shows_queues_and_the_latest_messages(served, inside)
 
 async def test_the_overview_is_told_how_to_begin_when_there_is_nothing(inside):
     page = (await inside.get("/")).text
-    assert "perdure send" in page
+    assert "perdure send chat --prompt" in page
+
+
+async def test_what_is_held_has_a_number_a_tab_and_a_reason_on_the_overview(served, inside):
+    first, second = [await served.put("echo", n, queue="mail", session="customer-17") for n in range(2)]
+    page = (await inside.get("/")).text
+    assert re.search(r'href="/\?state=held"><b>1</b>', page)
+    assert "by session &#39;customer-17&#39;" in page
+    held = (await inside.get("/?state=held")).text
+    assert f'href="/messages/{second}"' in held
+    assert f'href="/messages/{first}"' not in held
+
+
+async def test_the_overview_says_which_signal_is_waited_for(served, inside):
+    await served.put("echo")
+    await served.store.messages.park(await served.lease(), Wait(why="signal", step=1, events=("signal:approval",)))
+    page = (await inside.get("/?state=waiting")).text
+    assert '<code class="code soft">signal</code> approval' in page
+    assert "waits for a person" not in page
 
 
 async def test_the_list_is_filtered_and_turned(served, inside):
