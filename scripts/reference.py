@@ -10,6 +10,8 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
@@ -20,6 +22,8 @@ from perdure.server.api.doors import DOORS as API_DOORS
 from perdure.server.door import Door
 from perdure.server.openai.doors import DOORS as OPENAI_DOORS
 
+_PLAIN = {"SecretStr": "str", "Path": "str", "DatabaseUrl": "str"}
+"""What these are in a file."""
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 
 ERRORS = """# Error codes
@@ -102,14 +106,26 @@ def _setting_rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
 
 
 def _type(kind: object) -> str:
-    words = str(kind.__name__ if inspect.isclass(kind) else kind)
-    words = re.sub(r"\b(?:typing|pathlib|pydantic\.types)\.", "", words)
-    words = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", words)
-    words = re.sub(r"Literal\[([^\]]*)\]", lambda hit: hit[1].replace(", ", " | "), words)
-    return f"`{words}`".replace("|", "\\|")
+    return f"`{_named(kind)}`".replace("|", "\\|")
+
+
+def _named(kind: object) -> str:
+    """A type as somebody would write it who fills in the file: without the limits that stand beside it."""
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is Annotated:
+        return _named(inner[0])
+    if origin is Literal:
+        return " | ".join(map(repr, inner))
+    if origin in (Union, UnionType):
+        return " | ".join(map(_named, inner))
+    if origin is not None:
+        return f"{origin.__name__}[{', '.join(map(_named, inner))}]"
+    return "None" if kind is NoneType else _PLAIN.get(getattr(kind, "__name__", ""), getattr(kind, "__name__", str(kind)))
 
 
 def _limit(limit: object) -> str:
+    if pattern := getattr(limit, "pattern", None):
+        return f"matches `{pattern}`"
     signs = {"Ge": "≥", "Gt": ">", "Le": "≤", "Lt": "<"}
     name = type(limit).__name__
     return f"{signs[name]} {getattr(limit, name.lower())}" if name in signs else repr(limit)

@@ -55,7 +55,9 @@ class StoreSettings(_Part):
     synchronous: Literal["full", "normal"] = Field(
         default="full", description="`full` survives a power cut; `normal` may lose the last moments."
     )
-    wait_s: float = Field(default=5.0, gt=0, le=60, description="How long a call waits for a locked database.")
+    wait_s: float = Field(
+        default=5.0, gt=0, le=60, description="How long a call waits for a database that is locked, restarting or out of reach."
+    )
     schema_name: str = Field(
         default="perdure", pattern=r"^[a-z_][a-z0-9_]{0,39}$", description="PostgreSQL: the schema that holds the tables."
     )
@@ -68,8 +70,8 @@ class StoreSettings(_Part):
 class ServerSettings(_Part):
     """The doors."""
 
-    host: str = "127.0.0.1"
-    port: int = Field(default=8321, ge=0, le=65535)
+    host: str = Field(default="127.0.0.1", description="Where to listen. TLS is for a proxy in front.")
+    port: int = Field(default=8321, ge=0, le=65535, description="0 takes any free one.")
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="Larger requests get 413.")
     max_depth: int = Field(default=64, ge=4, le=500, description="Deeper JSON gets 400.")
     max_batch: int = Field(default=1000, ge=1, le=10_000, description="Messages in one put.")
@@ -91,11 +93,13 @@ class WorkerSettings(_Part):
 class QueueSettings(_Part):
     """What a message gets when it does not say."""
 
-    attempts: int = Field(default=5, ge=1, le=100)
-    timeout_s: float | None = Field(default=None, gt=0)
-    max_wait_s: float = Field(default=7 * 24 * 3600.0, gt=0)
-    backoff_base_s: float = Field(default=1.0, gt=0)
-    backoff_cap_s: float = Field(default=300.0, gt=0)
+    attempts: int = Field(default=5, ge=1, le=100, description="How often a message is tried, unless it or its agent says.")
+    timeout_s: float | None = Field(default=None, gt=0, description="How long one attempt may take.")
+    max_wait_s: float = Field(default=7 * 24 * 3600.0, gt=0, description="How long a message may wait without a stated end.")
+    backoff_base_s: float = Field(
+        default=1.0, gt=0, description="The wait before the second attempt is at most this; it doubles each time."
+    )
+    backoff_cap_s: float = Field(default=300.0, gt=0, description="And no longer than this.")
 
 
 Kept: TypeAlias = Literal["forever"] | Annotated[float, Field(gt=0)]
@@ -108,8 +112,8 @@ class LimitSettings(_Part):
     """How many may be ready or running at once; set in the store at each start, where `perdure limits` shows and changes them."""
 
     queue: dict[str, AtOnce] = Field(default={}, description="Name to number, such as `mail = 20`.")
-    agent: dict[str, AtOnce] = {}
-    tenant: dict[str, AtOnce] = {}
+    agent: dict[str, AtOnce] = Field(default={}, description="The same for agents.")
+    tenant: dict[str, AtOnce] = Field(default={}, description="The same for tenants.")
     key: dict[str, AtOnce] = Field(default={}, description="Queue to number: so many of each distinct `key` in it.")
 
 
@@ -126,15 +130,17 @@ class RetentionSettings(_Part):
 class ProviderSettings(_Part):
     """One endpoint that answers prompts."""
 
-    kind: Literal["generic", "qwen", "local"] = "generic"
-    base_url: str | None = None
+    kind: Literal["generic", "qwen", "local"] = Field(
+        default="generic", description="`generic`: whatever speaks OpenAI's chat completions; `local`: the embedded model."
+    )
+    base_url: str | None = Field(default=None, description="Where it answers, such as `http://127.0.0.1:8000/v1`.")
     api_key: SecretStr | None = Field(default=None, description="A reference such as `env:DASHSCOPE_API_KEY` or `file:/run/secrets/key`.")
     region: Literal["cn", "intl", "us", "hk"] | None = Field(default=None, description="For `qwen`: which endpoint.")
     workspace: str | None = Field(default=None, description="For `qwen`: a workspace's own domain.")
-    models: list[str] = []
-    timeout_s: float = Field(default=600.0, gt=0)
+    models: list[str] = Field(default=[], description="Which of its models can be asked.")
+    timeout_s: float = Field(default=600.0, gt=0, description="How long one call may take.")
     native_tools: bool = Field(default=True, description="False: tool calls are asked for as constrained JSON.")
-    headers: dict[str, str] = {}
+    headers: dict[str, str] = Field(default={}, description="Sent with each request.")
     background: bool = Field(
         default=False,
         description="For `generic`: calls go on at the provider (`/responses`); after a crash their answers are fetched, not paid again.",
@@ -153,10 +159,10 @@ class ModelAlias(_Part):
 class Settings(_Part):
     """Everything."""
 
-    config_version: int = 1
+    config_version: int = Field(default=1, description="The shape of the file.")
     data: Path = Field(default=Path(".perdure"), description="Database, key, run files. `PERDURE_DATA`.")
     default_model: str = Field(default="local/smollm2", description="`provider/model`, or an alias, for who names none.")
-    log: Literal["auto", "json", "text"] = "auto"
+    log: Literal["auto", "json", "text"] = Field(default="auto", description="`auto`: text on a terminal, else JSON.")
     app: AppSettings = AppSettings()
     store: StoreSettings = StoreSettings()
     server: ServerSettings = ServerSettings()
