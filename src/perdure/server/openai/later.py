@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from perdure.errors.base import NotFound, NotYetBuilt, PerdureError
 
-LATER = ("batches", "embeddings", "files", "responses")
+LATER = ("batches", "completions", "embeddings", "files", "responses")
 _INSTEAD = "Built so far: /v1/chat/completions and /v1/models; durable messages are at /api/v1/messages."
 
 __all__ = ["LATER", "nothing_here"]
