@@ -132,6 +132,21 @@ async def test_killed_during_assign_it_waits_for_a_person(tmp_path: Path) -> Non
     assert outcome.wait.why == "outcome-unknown"
 
 
+async def test_the_agent_that_waits_on_the_front_page_comes_to_the_same_end_wherever_it_is_killed() -> None:
+    @perdure.agent
+    async def look_into(run: perdure.Run) -> str:
+        return f"{run.body['place']}: fine"
+
+    def pay_back(order: str, findings: list[str], by: str) -> str:
+        return f"paid {order}, {len(findings)} findings, approved by {by}"
+
+    names = {"agent": perdure.agent, "Run": perdure.Run, "look_into": look_into, "pay_back": pay_back}
+    exec(compile(next(text for text in SNIPPETS.values() if "pay_back" in text), "README.md", "exec"), names)
+    told = [("approval", {"by": "ada"})]
+    outcome = await run_agent(names["refund"], {"order": "T-17"}, others=[look_into], signals=told, crash_after="every")  # type: ignore[arg-type]
+    assert outcome.result == "paid T-17, 2 findings, approved by ada"
+
+
 async def test_the_agents_of_the_guide_run(tmp_path: Path) -> None:
     triage = imported("docs/guide/agents.md:1", tmp_path).triage
     outcome = await run_agent(triage, {"ticket": "T-17"}, provider=FakeProvider(replies=["Billing."]))
