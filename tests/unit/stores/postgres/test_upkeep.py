@@ -13,13 +13,14 @@ import asyncpg
 import pytest
 
 from perdure.errors.base import ConfigError, Conflict, NotFound, StoreError, StoreUnsuitable
+from perdure.messages.limits import Limit, Scope
 from perdure.messages.message import State
 from perdure.stores.postgres import copies
 from perdure.stores.postgres import migrate as migrating
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.postgres.upkeep import PostgresUpkeep
 from perdure.testing import FakeClock
-from perdure.testing.given import alive, put, runs, state, take
+from perdure.testing.given import alive, put, runs, state, states, take
 from released.keep import live
 from servers.server import Server
 from servers.shared import Shared
@@ -207,6 +208,17 @@ async def test_the_password_is_on_no_command_line(upkeep: PostgresUpkeep, tmp_pa
 async def test_a_store_that_has_lived_is_sound(upkeep: PostgresUpkeep, lived: PostgresStore) -> None:
     assert await upkeep.verify() == []
     await lived.messages.tend()
+    assert await upkeep.verify() == []
+
+
+async def test_a_store_in_which_messages_are_held_is_sound(upkeep: PostgresUpkeep, postgres_url: str, clock: FakeClock) -> None:
+    """By a session, and by a limit, with one of each at work."""
+    async with PostgresStore(postgres_url, clock=clock) as store:
+        await store.messages.set_limit(Limit(scope=Scope.QUEUE, name="slow", at_once=1))
+        ids = [await put(store, session="customer-17") for _ in range(3)] + [await put(store, queue="slow") for _ in range(3)]
+        await take(store, await alive(store), 2)
+        assert await states(store, ids) == [State.LEASED, State.HELD, State.HELD] * 2
+        assert await upkeep.verify() == []
     assert await upkeep.verify() == []
 
 

@@ -12,6 +12,7 @@ import apsw
 import pytest
 
 from perdure.errors.base import Conflict, NotFound, StoreFull, StoreUnsuitable
+from perdure.messages.limits import Limit, Scope
 from perdure.messages.message import State
 from perdure.stores.sql.verify import RULES
 from perdure.stores.sqlite import migrate as migrating
@@ -20,7 +21,7 @@ from perdure.stores.sqlite.migrate import LATEST, migrate
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.sqlite.upkeep import SqliteUpkeep
 from perdure.testing import FakeClock
-from perdure.testing.given import alive, put, runs, state, take
+from perdure.testing.given import alive, put, runs, state, states, take
 from released.keep import facts, live
 
 
@@ -194,6 +195,17 @@ async def test_a_damaged_file_is_found_and_can_be_replaced(upkeep: SqliteUpkeep,
 
 
 async def test_a_store_that_has_lived_is_sound(upkeep: SqliteUpkeep, lived: SqliteStore) -> None:
+    assert await upkeep.verify() == []
+
+
+async def test_a_store_in_which_messages_are_held_is_sound(upkeep: SqliteUpkeep, path: Path, clock: FakeClock) -> None:
+    """By a session, and by a limit, with one of each at work."""
+    async with SqliteStore(path, clock=clock) as store:
+        await store.messages.set_limit(Limit(scope=Scope.QUEUE, name="slow", at_once=1))
+        ids = [await put(store, session="customer-17") for _ in range(3)] + [await put(store, queue="slow") for _ in range(3)]
+        await take(store, await alive(store), 2)
+        assert await states(store, ids) == [State.LEASED, State.HELD, State.HELD] * 2
+        assert await upkeep.verify() == []
     assert await upkeep.verify() == []
 
 

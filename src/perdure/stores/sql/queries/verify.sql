@@ -109,7 +109,8 @@ SELECT seq FROM change WHERE seq > (SELECT change FROM sequence)
 -- name: verify_counted
 SELECT r.queue, p.state, count(*)
   FROM (SELECT route, 'ready' AS state FROM ready UNION ALL SELECT route, 'later' FROM later
-        UNION ALL SELECT route, 'waiting' FROM waiting UNION ALL SELECT route, 'leased' FROM lease
+        UNION ALL SELECT route, 'held' FROM held UNION ALL SELECT route, 'waiting' FROM waiting
+        UNION ALL SELECT route, 'leased' FROM lease
         UNION ALL SELECT route, state FROM outcome) p
   JOIN route r ON r.id = p.route
  GROUP BY r.queue, p.state;
