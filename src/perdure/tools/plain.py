@@ -27,10 +27,10 @@ from perdure.errors.base import InvalidInput
 __all__ = ["canonical", "dump", "dump_plain", "fingerprint", "load", "plain"]
 
 
-_decoded = json.JSONDecoder().decode
-_as_it_is, _sorted = (  # made once: `json.dumps` makes one each time
-    json.JSONEncoder(sort_keys=sort, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode for sort in (False, True)
-)
+_decoded, _quickly_decoded = json.JSONDecoder().decode, msgspec.json.Decoder().decode
+_as_it_is = msgspec.json.Encoder().encode
+# Kept as it was: what a step was recorded by must be found by the same bytes. Made once, `json.dumps` makes one each time.
+_sorted = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def plain(value: Any, *, what: str = "the value") -> Any:
@@ -96,6 +96,10 @@ def load(text: bytes) -> Any:
         InvalidInput: It is no JSON.
     """
     try:
+        return _quickly_decoded(text)
+    except (msgspec.MsgspecError, RecursionError):
+        pass  # the slower one knows numbers that this one does not, and says better what is wrong
+    try:
         return _decoded(text.decode())
     except (ValueError, RecursionError) as error:
         raise InvalidInput(f"this is no JSON: {error}") from error
@@ -135,7 +139,7 @@ def fingerprint(value: Any, *, what: str = "the arguments") -> str:
 
 def _encode(value: Any, *, sort: bool) -> bytes:
     try:
-        return (_sorted if sort else _as_it_is)(value).encode()
+        return _sorted(value).encode() if sort else _as_it_is(value)
     except ValueError as error:  # an integer of more digits than Python writes
         raise InvalidInput(f"this cannot be written as JSON: {error}") from error
 
@@ -196,10 +200,14 @@ def _plain_like(value: Any, path: str) -> Any:
 def _mapping(value: Mapping[Any, Any], path: str) -> dict[str, Any]:
     said: dict[str, Any] = {}
     for key, one in value.items():
-        name = _key(key, path)
+        name = key if type(key) is str and key.isascii() else _key(key, path)
         if name in said:
             raise InvalidInput(f"{path} has two keys that are both {name!r} in JSON")
-        said[name] = _plain(one, f"{path}.{name}")
+        kind = type(one)
+        if one is None or kind is bool or kind is int or (kind is str and one.isascii()):
+            said[name] = one  # nearly all: not even the name of the place is made
+        else:
+            said[name] = _plain(one, f"{path}.{name}")
     return said
 
 

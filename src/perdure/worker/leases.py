@@ -24,7 +24,7 @@ __all__ = ["Leases"]
 
 LOOK_S = 1.0
 """The longest sleep between two looks."""
-MOST = 200
+MOST = 500
 """Messages taken at once, however much room there is."""
 FRESH_S = 0.05
 """How long a look at the routes serves while there is always more to take."""

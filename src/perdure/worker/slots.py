@@ -3,9 +3,9 @@
 A slot is taken when a lease is and free as soon as the agent's work has ended; what is still being
 written then (`settling`) is bounded too, so that a store in trouble is not given ever more to do.
 
-Where agents are quick, fetching is what takes time: so as many messages are fetched *ahead* as were worked in
-the last `AHEAD_S`. One that waits here cannot be overtaken by a more urgent one, which is why it is no more than that,
-and nothing at all where messages take seconds.
+Where agents are quick, fetching is what takes time: so as many messages are fetched *ahead* as are worked within
+`AHEAD_S`. One that waits here cannot be overtaken by a more urgent one, which is why it is no more than that,
+and nothing at all where a message takes longer than `QUICK_S`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from perdure.clock import awake
 
 __all__ = ["Slots"]
 
-AHEAD_S, MOST_AHEAD = 0.02, 200
+AHEAD_S, MOST_AHEAD = 0.05, 500
+QUICK_S = 0.2
 _SPAN_S = 0.02
 
 
@@ -117,7 +118,8 @@ class Slots:
         span_s = awake() - self._since
         if span_s < _SPAN_S:
             return self._allowed
-        allowed = min(MOST_AHEAD, int(self._freed / span_s * AHEAD_S))
+        rate = self._freed / span_s
+        allowed = min(MOST_AHEAD, int(rate * AHEAD_S)) if rate * QUICK_S >= self._limit else 0
         self._freed, self._since = 0, awake()
         return (allowed + self._allowed + 1) // 2 if allowed else 0
 

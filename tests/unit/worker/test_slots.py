@@ -80,7 +80,7 @@ def test_where_messages_are_done_quickly_a_few_are_fetched_ahead(monkeypatch: py
     slots = Slots({"quick": quick}, limit=2, threads=1)
     worked(slots, 1000)
     now = 0.1
-    assert slots.room()[0] == 2 + 100
+    assert slots.room()[0] == 2 + 250
     now = 0.2
     assert slots.room()[0] == 2
 
@@ -107,7 +107,7 @@ def test_with_work_in_hand_room_is_told_when_a_few_can_be_fetched_together(monke
     slots.queue(-1)
     slots.free(quick)
     assert not slots.freed.is_set()
-    slots.queue(-4)
+    slots.queue(-8)
     slots.free(quick)
     slots.free(quick)
     assert slots.freed.is_set()
