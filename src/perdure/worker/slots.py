@@ -66,6 +66,8 @@ class Slots:
         """
         self._allowed = self._allow()
         free, threads = self._free(), self._threads - self._in_threads
+        if not self._worth_fetching(free):
+            free = 0
         sync = len(self._async) < len(self._all)
         self._wanted = free <= 0 or (sync and threads <= 0)
         self.freed.clear()
@@ -123,7 +125,10 @@ class Slots:
         self._freed, self._since = 0, awake()
         return (allowed + self._allowed + 1) // 2 if allowed else 0
 
+    def _worth_fetching(self, free: int) -> bool:
+        """Many at once cost no more than one: with work in hand, wait until half can be fetched while half is worked."""
+        return not self._ahead or free * 2 >= self._limit + self._allowed
+
     def _tell(self) -> None:
-        """Many at once cost no more than one: with work in hand, wait until a few can be fetched together."""
-        if self._wanted and (not self._ahead or self._free() * 2 >= self._limit + self._allowed):
+        if self._wanted and self._worth_fetching(self._free()):
             self.freed.set()

@@ -6,7 +6,6 @@ route. Every sixteenth message taken is the one put earliest: nobody waits for e
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from heapq import merge
@@ -29,6 +28,7 @@ __all__ = ["lease"]
 _URGENT, _EARLIEST, _LEAVE = statement("ready_most_urgent"), statement("ready_earliest"), statement("ready_take")
 _ALIVE, _MESSAGES, _LEASE = statement("worker_is_alive"), statement("messages_to_run"), statement("lease_add")
 _PAUSED, _CLOSED, _OCCUPIED = statement("queue_paused"), statement("lane_closed"), statement("ready_routes")
+_AT_ONCE = statement("messages_at_once")
 _LEAVE_MANY, _LEASES, _HEADS = statement("ready_take_many"), statement("leases_add"), statement("ready_heads")
 _FEW_AT_ONCE = 2  # of so few routes, all heads that could be taken are read at once
 _FEW = 8  # so many heads are read as fast as it is found out which there are
@@ -37,8 +37,10 @@ _TAG: Final = 1
 _ID: Final = 2
 _ROUTE: Final = 3
 _GATES: Final = 4
-_PUT = 18  # so many columns say how it was put
+_PUT = 18  # so many columns say how it was put, the last of them its body
+_BODY: Final = _PUT - 1
 _Head = tuple[int, int, int, int, str | None]
+_decode_rows = msgspec.json.Decoder(list[list[Any]]).decode
 _decode_heads = msgspec.json.Decoder(list[_Head]).decode
 
 
@@ -62,10 +64,20 @@ def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId
     heads = _choose(tx, _occupied(tx, [route.id for route in _open(tx, routes)]), limit)
     tx.tags.left()
     _leave(tx, heads)
-    found = {row[0]: row for row in tx.run(_MESSAGES, (json.dumps([head[_ID] for head in heads]),))} if heads else {}
+    found = _found(tx, [head[_ID] for head in heads])
     rows = [(found[head[_ID]], tx.number(), head[_GATES]) for head in heads]
     _hold(tx, rows, worker)
     return [_take(tx, row, token, worker) for row, token, _ in rows]
+
+
+def _found(tx: Transaction, ids: list[int]) -> dict[int, Sequence[Any]]:
+    """The messages' rows by their ids."""
+    if not tx.takes_rows_as_text or len(ids) < FEW:
+        return {row[0]: row for row in tx.run(_MESSAGES, (text(ids),))} if ids else {}
+    rows: list[list[Any]] = _decode_rows(tx.run(_AT_ONCE, (text(ids),)).get)
+    for row in rows:
+        row[_BODY] = row[_BODY].encode()
+    return {row[0]: row for row in rows}
 
 
 def _leave(tx: Transaction, heads: Sequence[_Head]) -> None:
@@ -79,7 +91,7 @@ def _leave(tx: Transaction, heads: Sequence[_Head]) -> None:
         tx.run(_LEAVE_MANY, (route, text(ids)))
 
 
-def _hold(tx: Transaction, rows: Sequence[tuple[tuple[Any, ...], int, str | None]], worker: WorkerId) -> None:
+def _hold(tx: Transaction, rows: Sequence[tuple[Sequence[Any], int, str | None]], worker: WorkerId) -> None:
     if tx.takes_rows_as_text and len(rows) >= FEW:
         held = [(row[0], token, row[1], row[2], row[_PUT] + 1, row[_PUT + 1], gates) for row, token, gates in rows]
         tx.run(_LEASES, (text(held), worker, tx.now))
@@ -87,7 +99,7 @@ def _hold(tx: Transaction, rows: Sequence[tuple[tuple[Any, ...], int, str | None
         tx.run_many(_LEASE, [_held(tx, row, token, worker, gates) for row, token, gates in rows])
 
 
-def _held(tx: Transaction, row: tuple[Any, ...], token: int, worker: WorkerId, gates: str | None) -> tuple[Any, ...]:
+def _held(tx: Transaction, row: Sequence[Any], token: int, worker: WorkerId, gates: str | None) -> tuple[Any, ...]:
     used, crashes, started_at = row[_PUT : _PUT + 3]
     return row[0], token, worker, row[1], row[2], used + 1, crashes, tx.now, started_at or tx.now, gates
 
@@ -140,7 +152,7 @@ def _merged(tx: Transaction, cursors: ExitStack, sql: str, routes: list[int], li
     return iter(streams[0]) if len(streams) == 1 else merge(*streams, key=key)
 
 
-def _take(tx: Transaction, row: tuple[Any, ...], token: int, worker: WorkerId) -> Lease:
+def _take(tx: Transaction, row: Sequence[Any], token: int, worker: WorkerId) -> Lease:
     used, crashes, _, waiting_since, begun = row[_PUT:]
     route = tx.names.route_by_id(row[1])
     message = message_from(row[0], route[1:5], tx.names.tenant_name(row[2]), row[3:_PUT])

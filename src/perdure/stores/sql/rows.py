@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -13,14 +14,14 @@ __all__ = ["message_from"]
 _decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 
 
-def message_from(id: int, route: tuple[str, str, str | None, str | None], tenant: str, columns: tuple[Any, ...]) -> Message:
+def message_from(id: int, route: tuple[str, str, str | None, str | None], tenant: str, columns: Sequence[Any]) -> Message:
     """Make a message from its row.
 
     Args:
         id (int): Its number.
         route (tuple[str, str, str | None, str | None]): Queue, agent, version and lane.
         tenant (str): Whose it is.
-        columns (tuple[Any, ...]): `priority` to `body`, in the order of the table.
+        columns (Sequence[Any]): `priority` to `body`, in the order of the table.
 
     Returns:
         Message: As it was put.

@@ -31,3 +31,12 @@ DELETE FROM ready INDEXED BY ready_by_route WHERE route = ? AND id IN (SELECT va
 -- The first of a route, as one value.
 SELECT ifnull(json_group_array(json_array(priority, tag, id, route, gates)), '[]')
   FROM (SELECT priority, tag, id, route, gates FROM ready WHERE route = ? ORDER BY priority, tag, id LIMIT ?);
+
+-- name: messages_at_once
+-- What `messages_to_run` says, as one value: row by row the thread would wait for Python's lock as often as there are rows.
+SELECT ifnull(json_group_array(json_array(m.id, m.route, m.tenant,
+       m.priority, m.attempts, m.created_at, m.timeout_s, m.deadline, m.max_wait_s,
+       m.session, b.on_dead, b.key, b.cost, m.parent, m.grp, m.dedup_key, CAST(m.metadata AS TEXT), CAST(m.body AS TEXT),
+       ifnull(p.used, 0), ifnull(p.crashes, 0), p.started_at, p.waiting_since, p.id IS NOT NULL)), '[]')
+  FROM message m LEFT JOIN progress p ON p.id = m.id LEFT JOIN bound b ON b.id = m.id
+ WHERE m.id IN (SELECT value FROM json_each(?));
