@@ -117,6 +117,11 @@ class PostgresMessages(ReceivedMessages):
         if not await self._parts()[3].park(lease, wait):
             await super().park(lease, wait)
 
+    async def release(self, lease: Lease) -> None:
+        """Give a message back, ready at once."""
+        if not await self._parts()[3].release(lease):
+            await super().release(lease)
+
     def _parts(self) -> tuple[Putting, Leasing, Endings, Setbacks]:
         if self._hot is None:
             raise StoreClosed("the store is closed", hint="Use it inside its `async with` block.")
