@@ -14,6 +14,7 @@ from perdure.resources.single_flight import SingleFlight
 from perdure.stores.sql import reap
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.finish import release_held
+from perdure.stores.sql.reap import Suspect
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction, sees_latest
 
@@ -97,7 +98,7 @@ class SqlWorkers(WorkerRegistry):
             self._cards[name] = (awake(), card)
         return card
 
-    async def _reap_or_pass_by(self, suspect: reap.Suspect) -> list[Reaped]:
+    async def _reap_or_pass_by(self, suspect: Suspect) -> list[Reaped]:
         """One that cannot be reaped must not keep the others from it."""
         try:
             one = await self._reap(suspect)
@@ -108,7 +109,7 @@ class SqlWorkers(WorkerRegistry):
             return []
         return [] if one is None else [one]
 
-    async def _reap(self, suspect: reap.Suspect) -> Reaped | None:
+    async def _reap(self, suspect: Suspect) -> Reaped | None:
         return await self._engine.write(reap.reap, suspect)
 
     async def _bow_out(self, worker: WorkerId) -> None:

@@ -9,10 +9,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from perdure.messages.message import Lease, NewMessage, State, WorkerId
+from perdure.messages.message import Lease, NewMessage, State, Wait, WorkerId
 from perdure.messages.registry import AgentCard, WorkerCard
+from perdure.messages.store import Filter
 from perdure.stores.postgres import pool
+from perdure.stores.postgres.connection import Address, connect
+from perdure.stores.postgres.dialect import text_of
 from perdure.stores.postgres.store import PostgresStore
+from perdure.stores.sql.statements import statement
 from perdure.testing import FakeClock
 
 
@@ -138,3 +142,105 @@ async def test_a_worker_that_cannot_be_reaped_keeps_nobody_from_it(
     clock.pass_by(seconds=11)
     assert [one.worker for one in await store.workers.reap()] == [good]
     assert f"worker {bad}" in caplog.text
+
+
+async def test_due_messages_become_ready_together_and_in_order(store: PostgresStore, asked: Asked, clock: FakeClock) -> None:
+    ids = [receipt.id for receipt in await store.messages.put([new(n, due_at=clock.now() + 500 - n) for n in range(500)])]
+    await alive(store)
+    clock.pass_by(seconds=501)
+    before = asked.n
+    tended = await store.messages.tend()
+    assert asked.since(before) < 120
+    assert (tended.due, await counts(store)) == (500, {"ready": 500})
+    taken = await store.messages.lease(await store.messages.routes(), limit=3, worker=await alive(store))
+    assert [lease.message.id for lease in taken] == [ids[-1], ids[-2], ids[-3]] or taken[0].message.id == ids[0], (
+        "every 16th is the earliest put"
+    )
+
+
+async def test_passed_deadlines_are_buried_together(store: PostgresStore, asked: Asked, clock: FakeClock) -> None:
+    _, leases = await held(store, 100, deadline=clock.now() + 60)
+    await store.messages.put([new(n, deadline=clock.now() + 60) for n in range(100)])
+    await store.messages.put([new(n, deadline=clock.now() + 60, due_at=clock.now() + 90) for n in range(100)])
+    clock.pass_by(seconds=61)
+    before = asked.n
+    tended = await store.messages.tend()
+    assert asked.since(before) < 100
+    assert (tended.expired, await counts(store)) == (200, {"leased": 100, "dead": 200})
+    await store.messages.release(leases[0])
+    assert (await store.messages.tend()).expired == 1, "who was leased is noted again when it comes back"
+
+
+async def test_those_who_waited_too_long_are_given_up_together(store: PostgresStore, asked: Asked, clock: FakeClock) -> None:
+    _, leases = await held(store, 100, max_wait_s=60.0)
+    await asyncio.gather(*(store.messages.park(one, Wait(why="event")) for one in leases))
+    await store.messages.put([new(n, queue="nobodys", max_wait_s=60.0) for n in range(100)])
+    await store.messages.pause("nobodys")
+    await store.messages.tend()
+    clock.pass_by(seconds=61)
+    before = asked.n
+    tended = await store.messages.tend()
+    assert asked.since(before) < 110
+    assert tended.gave_up == 200
+    dead = (await store.messages.list(Filter(state=State.DEAD, code="waited-too-long"), limit=200)).views
+    assert len(dead) == 200
+
+
+async def test_one_bad_row_keeps_nobody_from_being_tended(
+    store: PostgresStore, database: asyncpg.Connection, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    [bad, other, *_] = [r.id for r in await store.messages.put([new(n, session=f"s{n}", due_at=clock.now() + 10 + n) for n in range(30)])]
+    await store.messages.put([new(n, due_at=clock.now() + 50) for n in range(3)])
+    await database.execute("UPDATE later SET id = 1 WHERE id = $1", bad)
+    await database.execute(
+        "INSERT INTO message (id, tenant, route, created_at, max_wait_s, priority, attempts, session, body)"
+        " SELECT 1, 1, 999, created_at, max_wait_s, priority, attempts, session, body FROM message WHERE id = $1",
+        other,
+    )
+    clock.pass_by(seconds=60)
+    assert [(await store.messages.tend()).due for _ in range(2)] == [32, 0]
+    assert caplog.text.count("passed by") == 1
+
+
+async def test_slow_looks_begin_where_all_was_done_and_find_what_came_late(store: PostgresStore, clock: FakeClock) -> None:
+    beginning = store.messages._tending.beginning
+    await alive(store)
+    await store.messages.tend()
+    beginning.needed = True  # as if somebody kept a transaction open, so that what has gone is stepped over
+    assert beginning.at(clock.now()) == clock.now() - 2
+    [late] = await store.messages.put([new(1, due_at=clock.now() + 1)])
+    await store.messages._engine.write(lambda tx: tx.run("UPDATE later SET at = 5").fetchall())
+    assert (await store.messages.tend()).due == 0
+    clock.pass_by(seconds=11)
+    assert (await store.messages.tend()).due == 1
+    assert (await store.messages.get(late.id)).state is State.READY
+
+
+async def test_old_tags_are_forgotten_a_bite_at_a_time(
+    store: PostgresStore, database: asyncpg.Connection, asked: Asked, clock: FakeClock
+) -> None:
+    await alive(store)
+    await store.messages.put([new(1)])
+    await store.messages.tend()
+    await database.execute("UPDATE clock SET tag = 100; UPDATE chore SET at = 1 WHERE name = 'fair'")
+    await database.execute("INSERT INTO clock VALUES (3, 100) ON CONFLICT DO NOTHING")
+    await database.execute("INSERT INTO fair SELECT 77, g, 3, 0, 50 + g % 100, 1 FROM generate_series(1, 2500) g")
+    before = asked.n
+    await store.messages.tend()
+    assert asked.since(before) < 100
+    assert await database.fetchval("SELECT count(*) FROM fair WHERE route = 77 AND last <= 100") == 0
+    assert await database.fetchval("SELECT count(*) FROM fair WHERE route = 77") == 2500 - 1275
+
+
+async def test_what_was_called_off_is_found_without_walking_what_is_leased(
+    store: PostgresStore, address: Address, second: PostgresStore
+) -> None:
+    worker, leases = await held(store, 200)
+    await second.messages.cancel(leases[7].message.id)
+    assert await store.messages.called_off(worker) == [leases[7].message.id]
+    connection = await connect(address)
+    await connection.execute(f"PREPARE look AS {text_of(statement('lease_called_off')).text}")
+    plan = "\n".join(line for (line,) in await connection.fetch(f"EXPLAIN (ANALYZE, TIMING OFF) EXECUTE look({worker})"))
+    await connection.close()
+    assert "lease_called_off on lease" in plan
+    assert "rows=1 loops=1" in plan
