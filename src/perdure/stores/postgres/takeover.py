@@ -8,19 +8,20 @@ from typing import NamedTuple
 import msgspec
 
 from perdure.messages.dead import POISON_AT, QUARANTINE_AT, count_crash, worker_died
-from perdure.messages.message import MessageId, Move, State, WorkerId
+from perdure.messages.message import Lease, MessageId, Move, State, WorkerId
 from perdure.messages.registry import Reaped
 from perdure.stores.postgres.dialect import own
 from perdure.stores.postgres.plain import Known, known_of, lay_ready
 from perdure.stores.sql import reap as shared
 from perdure.stores.sql.fence import Held
+from perdure.stores.sql.finish import give_back as one_by_one
 from perdure.stores.sql.finish import release_held
 from perdure.stores.sql.places import entry_of, facts_of
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction, sees_latest
 from perdure.stores.sql.workers import SqlWorkers, end
 
-__all__ = ["PostgresWorkers", "give_back"]
+__all__ = ["PostgresWorkers", "give_back", "return_all"]
 
 _TAKE_ALL, _TAKE_BACK, _RESULTS = statement("lease_take_all"), own("leases_take_back"), own("results_many")
 _KEEP, _ATTEMPTS = own("progress_back_many"), own("attempt_add_many")
@@ -65,6 +66,18 @@ def give_back(tx: Transaction, leases: Sequence[tuple[int, int]]) -> set[tuple[i
     rows = tx.run(_TAKE_BACK, ([message for message, _ in plain], [token for _, token in plain])).fetchall()
     _release(tx, [_Taken(known[message], Held(*held)) for message, _, *held in rows])
     return {(message, token) for message, token, *_ in rows}
+
+
+@sees_latest
+def return_all(tx: Transaction, leases: Sequence[Lease]) -> None:
+    """Give back what was leased for somebody who has gone meanwhile; what is no longer held is let be.
+
+    Args:
+        tx (Transaction): What is being committed.
+        leases (Sequence[Lease]): All that was leased.
+    """
+    given_back = give_back(tx, [(one.message.id, one.token) for one in leases])
+    one_by_one(tx, [one for one in leases if (one.message.id, one.token) not in given_back])
 
 
 @sees_latest

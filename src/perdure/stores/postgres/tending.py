@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeVar
 
 from perdure.clock import Moment
-from perdure.errors.base import StoreError
+from perdure.errors.base import StoreBusy, StoreError
 from perdure.messages.message import State
 from perdure.messages.store import Tended
 from perdure.stores.postgres.dialect import own
@@ -90,8 +90,9 @@ class Tending:
         self._engine, self._routes = engine, routes
         self.beginning: _Beginning = _Beginning()
         """Where looks begin to read."""
+        self._failed = False
         self._passed_by: set[object] = set()
-        """What cannot be moved, and that was said once."""
+        """What cannot be done, and that was said once."""
         self._reached: dict[str, Entry] = {}
         """Where a kind goes on of which there was too much for one round."""
 
@@ -108,21 +109,46 @@ class Tending:
         if not seen.needed:
             self.beginning.all_done(now)
             return Tended(next_due_at=seen.next_due_at)
-        if not await self._engine.write(tend.note, seen.changed):
+        self._failed = False
+        if not await self._phase(self._engine.write(tend.note, seen.changed), otherwise=True):
             return Tended(next_due_at=seen.next_due_at)
-        await self._keep_house()
-        expired = await self._run_out("deadline", begin, tend.expire)
+        await self._phase(self._keep_house(), otherwise=None)
+        expired = await self._phase(self._run_out("deadline", begin, tend.expire), otherwise=0)
         gave_up = 0
         for kind in ("patience", "held"):
-            gave_up += await self._run_out(kind, begin, tend.give_up, kind)
-        gave_up += await self._look_through(_MOST - gave_up)
-        due = await self._come_due(begin)
-        if not self._reached:
+            gave_up += await self._phase(self._run_out(kind, begin, tend.give_up, kind), otherwise=0)
+        gave_up += await self._phase(self._look_through(_MOST - gave_up), otherwise=0)
+        due = await self._phase(self._come_due(begin), otherwise=0)
+        await self._phase(self._go_on(), otherwise=None)
+        if not self._reached and not self._failed:
             self.beginning.all_done(now)
-        if await self._engine.read(limits.unfinished):
-            await self._engine.write(limits.go_on)
         next_due_at = now if self._reached else await self._engine.read(_next, now)
         return Tended(expired=expired, gave_up=gave_up, due=due, next_due_at=next_due_at)
+
+    async def _phase(self, work: Awaitable[T], *, otherwise: T) -> T:
+        """Do one part; where it fails, the others are done all the same, unless the database is out of reach."""
+        try:
+            return await work
+        except StoreBusy as error:
+            _log.warning("a part of tending is left for the next round: %s", error)
+        except StoreError:
+            raise
+        except Exception as error:
+            self._tell_once(repr(error), "a part of tending fails")
+        self._failed = True
+        return otherwise
+
+    def _tell_once(self, what: object, why: str) -> None:
+        """Rounds come four times a second: what is wrong in each is said in the first."""
+        if what not in self._passed_by:
+            _log.exception("%s: %s", why, what)
+        if len(self._passed_by) >= _MOST:
+            self._passed_by.clear()
+        self._passed_by.add(what)
+
+    async def _go_on(self) -> None:
+        if await self._engine.read(limits.unfinished):
+            await self._engine.write(limits.go_on)
 
     async def _keep_house(self) -> None:
         await self._engine.write(_fold)
@@ -189,14 +215,13 @@ class Tending:
     async def _alone(self, fn: Callable[[Transaction, Sequence[T]], int], item: T) -> int:
         try:
             return await self._engine.write(fn, [item])
+        except StoreBusy:  # others want it as well; it is found again
+            self._failed = True
+            return 0
         except StoreError:
             raise
         except Exception:
-            if item not in self._passed_by:
-                _log.exception("%s cannot be moved, and is passed by", item)
-            if len(self._passed_by) >= _MOST:
-                self._passed_by.clear()
-            self._passed_by.add(item)
+            self._tell_once(item, "this cannot be moved, and is passed by")
             return 0
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
 import pytest
 
+from perdure.messages.limits import Limit, Scope
 from perdure.messages.message import Lease, NewMessage, State, Wait, WorkerId
 from perdure.messages.registry import AgentCard, WorkerCard
 from perdure.messages.store import Filter
@@ -16,6 +18,7 @@ from perdure.stores.postgres import pool
 from perdure.stores.postgres.connection import Address, connect
 from perdure.stores.postgres.dialect import text_of
 from perdure.stores.postgres.store import PostgresStore
+from perdure.stores.sql import tend
 from perdure.stores.sql.statements import statement
 from perdure.testing import FakeClock
 
@@ -244,3 +247,46 @@ async def test_what_was_called_off_is_found_without_walking_what_is_leased(
     await connection.close()
     assert "lease_called_off on lease" in plan
     assert "rows=1 loops=1" in plan
+
+
+async def test_while_somebody_keeps_a_transaction_open_a_look_need_not_step_over_what_has_gone(
+    store: PostgresStore, database: asyncpg.Connection, address: Address, clock: FakeClock
+) -> None:
+    async with database.transaction(isolation="repeatable_read"):
+        await database.fetchval("SELECT count(*) FROM later")
+        connection = await connect(address)
+        await connection.execute("INSERT INTO later (id, route, tenant, at) SELECT g, 1, 1, g FROM generate_series(1, 20000) g")
+        await connection.execute("DELETE FROM later")
+        look = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE look({clock.now()}, 0, %s)"
+        await connection.execute(f"PREPARE look AS {text_of(statement('tend_look')).text}")
+        read = []
+        for begin in (0, clock.now() - 2):
+            [[text]] = await connection.fetch(look % begin)
+            [plan] = json.loads(text)
+            read.append(plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"])
+        await connection.close()
+    assert read[0] > 100 > 60 > read[1]
+
+
+async def test_a_part_of_tending_that_fails_keeps_the_others_from_nothing(
+    store: PostgresStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> None:
+        raise LookupError("a bad row")
+
+    monkeypatch.setattr(tend, "note", fails)
+    await store.messages.put([new(1, due_at=clock.now() + 5)])
+    await alive(store)
+    clock.pass_by(seconds=6)
+    assert (await store.messages.tend()).due == 1
+    assert "a bad row" in caplog.text
+
+
+async def test_what_is_held_and_not_there_holds_nobody_up(store: PostgresStore, database: asyncpg.Connection, clock: FakeClock) -> None:
+    await store.messages.set_limit(Limit(scope=Scope.QUEUE, name="default", at_once=1))
+    worker = await alive(store)
+    first, gone, last = [receipt.id for receipt in await store.messages.put([new(n) for n in range(3)])]
+    [lease] = await store.messages.lease(await store.messages.routes(), limit=3, worker=worker)
+    await database.execute("DELETE FROM message WHERE id = $1", gone)
+    await store.messages.done(lease, b"1")
+    assert [(await store.messages.get(one)).state for one in (first, last)] == [State.DONE, State.READY]
