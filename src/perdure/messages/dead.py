@@ -9,7 +9,7 @@ from __future__ import annotations
 from perdure.clock import Moment, iso
 from perdure.errors.base import Category, Conflict, DeadlinePassed, ErrorFacts, OutcomeUnknown, Poison, WaitedTooLong
 from perdure.messages.ids import write
-from perdure.messages.message import Message, MessageId, Wait, WorkerId
+from perdure.messages.message import MessageId, Wait, WorkerId
 
 QUARANTINE_AT = 2
 """Crashes without progress after which a message runs alone."""
@@ -105,11 +105,11 @@ def beyond_revival(id: MessageId, deadline: Moment | None, now: Moment) -> Confl
     return Conflict(f"message {write(id)!r} cannot be revived: its deadline has passed", hint="Put it again with a later one.")
 
 
-def waited_too_long(message: Message, *, wait: Wait | None, blocked_by: str | None) -> ErrorFacts:
+def waited_too_long(max_wait_s: float, *, wait: Wait | None, blocked_by: str | None) -> ErrorFacts:
     """Say why a wait without a stated end was ended.
 
     Args:
-        message (Message): Who waited.
+        max_wait_s (float): How long it would have waited.
         wait (Wait | None): For what, if it was parked.
         blocked_by (str | None): What stood against its route, if it was ready.
 
@@ -121,7 +121,7 @@ def waited_too_long(message: Message, *, wait: Wait | None, blocked_by: str | No
     reason = blocked_by if wait is None else wait.why
     causes = [] if wait is None or wait.error is None else [f"{wait.error.code}: {wait.error.message}"]
     facts = WaitedTooLong(
-        f"it waited longer than {message.max_wait_s:g} s ({reason})",
+        f"it waited longer than {max_wait_s:g} s ({reason})",
         hint="Remove the cause, then revive it; or put it with a larger `max_wait_s`.",
     ).facts()
     return ErrorFacts(code=facts.code, category=facts.category, message=facts.message, hint=facts.hint, causes=causes)

@@ -80,7 +80,7 @@ def _give_up(contents: Contents, now: Moment) -> int:
         for row in sorted((row for row in contents.rows.values() if row.state in places), key=lambda row: _turn(contents, row)):
             if gave_up < _AT_ONCE and row.state in places and _waits_since(contents, row, now) + row.message.max_wait_s <= now:
                 reason = held_by(contents, row) or obstacle(contents, row.route, now)
-                _bury(contents, row, waited_too_long(row.message, wait=row.wait, blocked_by=reason))
+                _bury(contents, row, waited_too_long(row.message.max_wait_s, wait=row.wait, blocked_by=reason))
                 gave_up += 1
     return gave_up
 

@@ -23,6 +23,7 @@ from perdure.stores.postgres.limits import KnownLimits
 from perdure.stores.postgres.putting import Putting
 from perdure.stores.postgres.received import ReceivedMessages
 from perdure.stores.postgres.setbacks import Setbacks
+from perdure.stores.postgres.takeover import return_all
 
 __all__ = ["PostgresMessages"]
 
@@ -35,6 +36,8 @@ class PostgresMessages(ReceivedMessages):
     Args:
         engine (Engine): Of the store.
     """
+
+    _returned = staticmethod(return_all)
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
@@ -116,6 +119,11 @@ class PostgresMessages(ReceivedMessages):
         """Let a message wait without a worker, no attempt used."""
         if not await self._parts()[3].park(lease, wait):
             await super().park(lease, wait)
+
+    async def release(self, lease: Lease) -> None:
+        """Give a message back, ready at once."""
+        if not await self._parts()[3].release(lease):
+            await super().release(lease)
 
     def _parts(self) -> tuple[Putting, Leasing, Endings, Setbacks]:
         if self._hot is None:

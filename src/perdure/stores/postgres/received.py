@@ -14,6 +14,7 @@ from perdure.messages.message import Attempt, MessageId, View
 from perdure.messages.store import Tended
 from perdure.security.audit import Actor
 from perdure.stores.postgres import inbox
+from perdure.stores.postgres.tending import Tending
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.messages import SqlMessages
 
@@ -33,12 +34,13 @@ class ReceivedMessages(SqlMessages):
 
     def __init__(self, engine: Engine) -> None:
         super().__init__(engine)
+        self._tending = Tending(engine, self._routes)
         self._receiving: asyncio.Task[None] | None = None
 
     async def tend(self) -> Tended:
         """Do what time demands, after what users have committed meanwhile was moved."""
         await self.receive()
-        return await super().tend()
+        return await self._tending.tend()
 
     def hear(self) -> None:
         """Begin to move what is in the inbox, because somebody has rung; whoever rings meanwhile is heard too."""

@@ -1,4 +1,4 @@
-"""Messages that are tried again, parked or given up: what many runs say at once is one statement."""
+"""Messages that are tried again, parked, given up or given back: what many runs say at once is one statement."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from perdure.resources.usage import Usage
 from perdure.stores.postgres.endings import belongs_to_nobody, used_by
 from perdure.stores.postgres.hot import Event, Ground, columns, each_apart, hot
 from perdure.stores.postgres.marked import write
+from perdure.stores.postgres.takeover import give_back
 from perdure.stores.sql.progress import usage_text
 
 __all__ = ["Setbacks"]
@@ -47,6 +48,7 @@ class Setbacks:
     def __init__(self, ground: Ground) -> None:
         self._ground = ground
         self._batcher = Batcher(self._flush, most_items=_MOST_CALLS, most_bytes=_MOST_BYTES, flushes=2)
+        self._releases = Batcher(self._flush_releases, most_items=_MOST_CALLS, most_bytes=_MOST_BYTES, flushes=2)
 
     async def retry(self, lease: Lease, error: ErrorFacts, *, at: Moment, step: int | None, usage: Usage | None) -> bool:
         """Use up this attempt and try again at a moment.
@@ -95,9 +97,23 @@ class Setbacks:
             return False
         return await self._add(_Setback(lease, wait.move, wait, None, None, None, 1))
 
+    async def release(self, lease: Lease) -> bool:
+        """Give a message back, ready at once.
+
+        Args:
+            lease (Lease): The right to it.
+
+        Returns:
+            bool: False if nothing was written, since something about it is unusual.
+        """
+        if lease.message.session is not None:
+            return False
+        return await self._releases.add(lease, size_bytes=_ROW_BYTES)
+
     async def close(self) -> None:
         """Write what was said, then end."""
         await self._batcher.close()
+        await self._releases.close()
 
     async def _add(self, setback: _Setback) -> bool:
         if setback.lease.message.session is not None:  # somebody else's turn depends on it
@@ -109,6 +125,16 @@ class Setbacks:
             return await self._write(setbacks)
         except PerdureError as error:
             return await each_apart(self._write, setbacks, error)
+
+    async def _flush_releases(self, leases: Sequence[Lease]) -> list[bool | BaseException]:
+        try:
+            return await self._release(leases)
+        except PerdureError as error:
+            return await each_apart(self._release, leases, error)
+
+    async def _release(self, leases: Sequence[Lease]) -> list[bool | BaseException]:
+        given_back = await self._ground.write(give_back, [(one.message.id, one.token) for one in leases])
+        return [(one.message.id, one.token) in given_back for one in leases]
 
     async def _write(self, setbacks: Sequence[_Setback]) -> list[bool | BaseException]:
         now = self._ground.clock.now()

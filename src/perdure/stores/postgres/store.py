@@ -15,6 +15,7 @@ from perdure.stores.postgres.hot import fits
 from perdure.stores.postgres.journal import PostgresJournal
 from perdure.stores.postgres.messages import PostgresMessages
 from perdure.stores.postgres.received import ReceivedMessages
+from perdure.stores.postgres.takeover import PostgresWorkers
 from perdure.stores.sql.audit import SqlAudit
 from perdure.stores.sql.bites import SqlDeadLetters
 from perdure.stores.sql.journal import SqlJournal
@@ -24,7 +25,6 @@ from perdure.stores.sql.retention import SqlRetention
 from perdure.stores.sql.runs import SqlRuns
 from perdure.stores.sql.schedules import SqlSchedules
 from perdure.stores.sql.statements import Run, statement
-from perdure.stores.sql.workers import SqlWorkers
 
 __all__ = ["PostgresStore"]
 
@@ -60,7 +60,7 @@ class PostgresStore:
         self._engine = Engine(Address(url, schema, (flags or Flags()).settled(), wait_s), clock, pool=pool)
         hot = fits(self._engine.address.flags)
         self._messages = PostgresMessages(self._engine) if hot else ReceivedMessages(self._engine)
-        self._workers = SqlWorkers(self._engine)
+        self._workers = PostgresWorkers(self._engine)
         self._journal = PostgresJournal(self._engine) if hot else SqlJournal(self._engine)
         self._memory = SqlMemory(self._engine)
         self._keys = SqlKeys(self._engine)
@@ -76,7 +76,7 @@ class PostgresStore:
         return self._messages
 
     @property
-    def workers(self) -> SqlWorkers:
+    def workers(self) -> PostgresWorkers:
         """Workers, agents and schemas."""
         return self._workers
 

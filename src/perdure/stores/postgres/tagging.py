@@ -201,6 +201,17 @@ class PostgresTags(Tags):
         """
         return self._draw((route, tenant, priority, 0), cost)
 
+    def again_many(self, wishes: Sequence[tuple[Line, int]]) -> list[int]:
+        """Draw the tags of messages that come back, all at once.
+
+        Args:
+            wishes (Sequence[tuple[Line, int]]): For each route, tenant, priority and 1, and its cost.
+
+        Returns:
+            list[int]: One for each, in their order.
+        """
+        return wait_for(self._book.draw(wishes))
+
     def leased(self, priority: int, tag: int) -> None:
         """Note that a message was leased in order."""
         self._here.clear()

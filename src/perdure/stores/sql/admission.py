@@ -6,6 +6,7 @@ who waited for them, a bounded number at once; what is left over is marked for t
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from perdure.messages.message import Move, State
 from perdure.stores.sql.gates import ids_in, text_of
 from perdure.stores.sql.lines import urgency
 from perdure.stores.sql.names import RouteRow
-from perdure.stores.sql.places import Place, entry_of, facts_of, known_place, state_of, watch_deadline
+from perdure.stores.sql.places import Place, entry_of, facts_of, place_of, state_of, watch_deadline
 from perdure.stores.sql.progress import keep_progress, progress_of
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
@@ -32,6 +33,7 @@ _LEAVE = {
 _ROUTES, _HEAD = statement("held_routes"), statement("held_head")
 _OTHER_GATE, _OTHER_PRIORITY, _HERE = statement("held_set_gate"), statement("held_set_priority"), statement("ready_get")
 _AT_ONCE = 64
+_log = logging.getLogger("perdure.stores")
 
 
 class Rank(NamedTuple):
@@ -211,7 +213,12 @@ def _head(tx: Transaction, gate: int) -> tuple[int, int, int] | None:
 
 
 def _let_in(tx: Transaction, gate: int, id: int, route: int, tag: int) -> None:
-    place, entry = known_place(tx, id), tx.names.route_by_id(route)
+    place, entry = place_of(tx, id), tx.names.route_by_id(route)
+    if place is None:  # whatever held it there was wrong, and would hold up all behind it
+        _log.error("message %d is held and is not there: it is held no longer", id)
+        tx.run(_LEAVE[State.HELD], (id,)).fetchall()
+        tx.gates.count([gate], held=-1)
+        return
     gates = tx.gates.over(place.route, place.tenant, place.key)
     full = _first_full(tx, entry, gates)
     if full is not None:

@@ -9,7 +9,7 @@ from perdure.stores.sql import limits
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["look_after"]
+__all__ = ["claim", "count_again", "look_after"]
 
 _DUE, _SET, _BITE, _DROP = statement("chore_due"), statement("chore_set"), statement("fair_bite"), statement("fair_drop")
 _AT_ONCE, _BITES = 1000, 50
@@ -22,10 +22,23 @@ def look_after(tx: Transaction) -> None:
     Args:
         tx (Transaction): What is being committed.
     """
-    for name, at in tx.run(_DUE, (tx.now,)).fetchall():
+    for name in claim(tx):
+        _CHORES[name](tx)
+
+
+def claim(tx: Transaction) -> list[str]:
+    """See what is due, and that nobody else does it.
+
+    Args:
+        tx (Transaction): What is being committed.
+
+    Returns:
+        list[str]: Names of chores.
+    """
+    due = tx.run(_DUE, (tx.now,)).fetchall()
+    for name, _ in due:
         tx.run(_SET, (name, tx.now + limits.HOURLY_S))
-        if at and name in _CHORES:
-            _CHORES[name](tx)
+    return [name for name, at in due if at and name in _CHORES]
 
 
 def _forget_old_tags(tx: Transaction) -> None:
@@ -41,10 +54,15 @@ def _forget_old_tags(tx: Transaction) -> None:
             return
 
 
-def _count_again(tx: Transaction) -> None:
+def count_again(tx: Transaction) -> None:
+    """Count again what is kept in numbers.
+
+    Args:
+        tx (Transaction): What is being committed.
+    """
     wrong = limits.reconcile(tx)
     if wrong:
         _log.warning("the counts of %d limits were wrong and are right now; please tell us how that came about", wrong)
 
 
-_CHORES: dict[str, Callable[[Transaction], None]] = {"fair": _forget_old_tags, "gates": _count_again}
+_CHORES: dict[str, Callable[[Transaction], None]] = {"fair": _forget_old_tags, "gates": count_again}

@@ -97,6 +97,23 @@ class Gates:
             self._rules = bool(self._caps())
         return self._rules
 
+    def bind(self, route: RouteRow, tenant: int, key: str | None) -> bool:
+        """Tell whether a message has to be in any count, without looking at one.
+
+        Args:
+            route (RouteRow): Its route.
+            tenant (int): Whose it is.
+            key (str | None): Its key.
+
+        Returns:
+            bool: False for nearly all messages.
+        """
+        caps = self._caps()
+        if not caps:
+            return False
+        wanted = gates_for(route.queue, route.agent, self._names.tenant_name(tenant), key)
+        return any((name.scope, name.name) in caps for name in wanted)
+
     def over(self, route: RouteRow, tenant: int, key: str | None) -> list[int]:
         """List the counts that a message has to be in.
 

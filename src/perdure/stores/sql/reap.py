@@ -20,7 +20,7 @@ from perdure.stores.sql.progress import keep_progress, progress_of
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction, sees_latest
 
-__all__ = ["Suspect", "look", "reap", "take_all"]
+__all__ = ["Suspect", "crash", "declare_dead", "look", "new_fates", "reap", "take_all", "tell_reaped"]
 
 _BEATS, _END, _DROP_ABLE = statement("worker_beats"), statement("worker_end_if"), statement("worker_agent_drop")
 _TAKE_ALL, _RESULTS = statement("lease_take_all"), statement("step_count_done")
@@ -51,28 +51,68 @@ def look(run: Run, locks: Locks, silent_since: Moment | None) -> list[Suspect]:
 
 
 @sees_latest
-def reap(tx: Transaction, suspects: list[Suspect]) -> list[Reaped]:
-    """Declare workers dead that are still as they were seen.
+def reap(tx: Transaction, suspect: Suspect) -> Reaped | None:
+    """Declare a worker dead that is still as it was seen.
 
     Args:
         tx (Transaction): What is being committed.
-        suspects (list[Suspect]): Who seemed dead.
+        suspect (Suspect): Who seemed dead.
 
     Returns:
-        list[Reaped]: One for each that is.
+        Reaped | None: What became of what it held; None if it lives after all, or somebody was quicker.
     """
-    reaped: list[Reaped] = []
-    for suspect in suspects:
-        card = tx.run(_END, (suspect.id, suspect.beat_at, tx.now)).get
-        if card is not None:
-            tx.run(_DROP_ABLE, (suspect.id,))
-            tx.count("reaped")
-            tx.tell("worker.died", worker=suspect.id, host=_decode_card(card).host)
-            reaped.append(_take_from(tx, suspect.id))
-    return reaped
+    if not declare_dead(tx, suspect):
+        return None
+    fates = new_fates()
+    for place, held in take_all(tx, suspect.id):
+        fates[crash(tx, place, held, suspect.id)].append(MessageId(place.id))
+    return tell_reaped(tx, suspect.id, fates)
 
 
-def take_all(tx: Transaction, worker: WorkerId) -> list[tuple[Place, Held, int]]:
+def declare_dead(tx: Transaction, suspect: Suspect) -> bool:
+    """Fence a worker that has not beaten since it was seen.
+
+    Args:
+        tx (Transaction): What is being committed.
+        suspect (Suspect): Who seemed dead.
+
+    Returns:
+        bool: False if it lives after all, or somebody was quicker.
+    """
+    card = tx.run(_END, (suspect.id, suspect.beat_at, tx.now)).get
+    if card is None:
+        return False
+    tx.run(_DROP_ABLE, (suspect.id,))
+    tx.count("reaped")
+    tx.tell("worker.died", worker=suspect.id, host=_decode_card(card).host)
+    return True
+
+
+def new_fates() -> dict[str, list[MessageId]]:
+    """Say what may become of what a dead worker held.
+
+    Returns:
+        dict[str, list[MessageId]]: The fields of `Reaped`, still empty.
+    """
+    return {fate: [] for fate in ("released", "quarantined", "buried", "cancelled")}
+
+
+def tell_reaped(tx: Transaction, worker: WorkerId, fates: dict[str, list[MessageId]]) -> Reaped:
+    """Say what became of what a dead worker held.
+
+    Args:
+        tx (Transaction): What is being committed.
+        worker (WorkerId): Who died.
+        fates (dict[str, list[MessageId]]): As in `new_fates`, filled.
+
+    Returns:
+        Reaped: The same.
+    """
+    tx.tell("worker.reaped", worker=worker, **{fate: len(ids) for fate, ids in fates.items()})
+    return Reaped(worker=worker, **fates)
+
+
+def take_all(tx: Transaction, worker: WorkerId) -> list[tuple[Place, Held]]:
     """Take back all that a worker holds.
 
     Args:
@@ -80,22 +120,25 @@ def take_all(tx: Transaction, worker: WorkerId) -> list[tuple[Place, Held, int]]
         worker (WorkerId): One that has just ended.
 
     Returns:
-        list[tuple[Place, Held, int]]: Each message, what was known of its lease, and the worker.
+        list[tuple[Place, Held]]: Each message, and what was known of its lease.
     """
     rows = sorted(tx.run(_TAKE_ALL, (worker,)).fetchall())
     places = [(place_of(tx, message), Held(*held)) for message, *held in rows]
-    return [(place, held, worker) for place, held in places if place is not None]
+    return [(place, held) for place, held in places if place is not None]
 
 
-def _take_from(tx: Transaction, worker: WorkerId) -> Reaped:
-    fates: dict[str, list[MessageId]] = {fate: [] for fate in ("released", "quarantined", "buried", "cancelled")}
-    for place, held, _ in take_all(tx, worker):
-        fates[_crash(tx, place, held, worker)].append(MessageId(place.id))
-    tx.tell("worker.reaped", worker=worker, **{fate: len(ids) for fate, ids in fates.items()})
-    return Reaped(worker=worker, **fates)
+def crash(tx: Transaction, place: Place, held: Held, worker: WorkerId) -> str:
+    """Count a crash for a message whose lease has just been taken back, and let it lie where it belongs then.
 
+    Args:
+        tx (Transaction): What is being committed.
+        place (Place): The message.
+        held (Held): What was known of its lease.
+        worker (WorkerId): Who died with it.
 
-def _crash(tx: Transaction, place: Place, held: Held, worker: WorkerId) -> str:
+    Returns:
+        str: What became of it, as in `Reaped`.
+    """
     before = progress_of(tx.run, place.id)
     results = tx.run(_RESULTS, (place.id,)).get
     crashes = count_crash(before.crashes, results_before=before.results, results_now=results)

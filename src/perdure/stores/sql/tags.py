@@ -5,6 +5,8 @@ What one transaction knew, the next may take over (`TagMemory`), if nobody else 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from perdure.messages.order import clock_at, tag_admitted, tag_after
 from perdure.stores.sql.statements import Run, statement
 
@@ -76,6 +78,17 @@ class Tags:
             int: Behind all of its tenant that came back there.
         """
         return self._draw((route, tenant, priority, 1), cost)
+
+    def again_many(self, wishes: Sequence[tuple[_Line, int]]) -> list[int]:
+        """Draw the tags of messages that come back.
+
+        Args:
+            wishes (Sequence[tuple[_Line, int]]): For each route, tenant, priority and 1, and its cost.
+
+        Returns:
+            list[int]: One for each, in their order.
+        """
+        return [self._draw(line, cost) for line, cost in wishes]
 
     def admitted(self, route: int, priority: int, tag: int) -> int:
         """Choose the tag of a message that was held.

@@ -9,6 +9,7 @@ itself knows when the first of them could give up, and is then looked through in
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeAlias
 
 from perdure.clock import Moment
 from perdure.messages.dead import deadline_passed, waited_too_long
@@ -24,7 +25,20 @@ from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction
 from perdure.stores.sql.views import Viewer
 
-__all__ = ["look", "tend"]
+__all__ = [
+    "CHANGES_KEPT_S",
+    "Due",
+    "Entry",
+    "changed_routes",
+    "expire",
+    "fold",
+    "give_up",
+    "give_up_one",
+    "look",
+    "make_ready",
+    "note",
+    "tend",
+]
 
 _LOOK, _NEXT, _NEXT_EVENT, _BLOCKED = (statement(n) for n in ("tend_look", "later_next", "waiting_next", "route_blocks"))
 _TIMED_OUT = statement("waiting_due")
@@ -32,7 +46,11 @@ _BLOCK, _SWEEPS, _SWEEP, _SWEPT = (statement(n) for n in ("route_block", "sweep_
 _EXPIRED, _SEEN, _DUE, _FORGET = (statement(n) for n in ("expiry_due", "expiry_seen", "later_due", "change_forget"))
 _WAITED_FOR, _HELD_SINCE = statement("gate_waited_for"), statement("held_since")
 _AT_ONCE = 1000
-_CHANGES_KEPT_S = 24 * 3600.0
+CHANGES_KEPT_S = 24 * 3600.0
+Entry: TypeAlias = tuple[Moment, int]
+"""A moment at which somebody must look at a message, and which."""
+Due: TypeAlias = tuple[Moment, int, State]
+"""A moment that has come, for which message, and where that lies."""
 _IDLE = (State.READY, State.LATER, State.WAITING, State.HELD)
 
 
@@ -48,14 +66,28 @@ def look(run: Run, book: RouteBook, now: Moment) -> tuple[bool, list[int], Momen
         tuple[bool, list[int], Moment | None]: Whether there is, the routes that are blocked now and were not when
         somebody last looked, or the other way round, and when the next message becomes due.
     """
-    due = run(_LOOK, (now, now - _CHANGES_KEPT_S)).get
-    known, obstacles = dict(run(_BLOCKED).fetchall()), Obstacles(run, now)
-    changed = [route.id for route in book.all(run) if (obstacles.of(route) is None) != (known[route.id] is None)]
+    due = run(_LOOK, (now, now - CHANGES_KEPT_S)).get
+    changed = changed_routes(run, book, now)
     return bool(due or changed), changed, _next(run)
 
 
+def changed_routes(run: Run, book: RouteBook, now: Moment) -> list[int]:
+    """List the routes that are blocked now and were not when somebody last looked, or the other way round.
+
+    Args:
+        run (Run): Of a reader.
+        book (RouteBook): All routes.
+        now (Moment): The store's time.
+
+    Returns:
+        list[int]: Their numbers.
+    """
+    known, obstacles = dict(run(_BLOCKED).fetchall()), Obstacles(run, now)
+    return [route.id for route in book.all(run) if (obstacles.of(route) is None) != (known[route.id] is None)]
+
+
 def tend(tx: Transaction, changed: Sequence[int]) -> Tended:
-    """Do what is to be done.
+    """Do what is to be done, all of it in one transaction: where there is one writer, that is the cheapest.
 
     Args:
         tx (Transaction): What is being committed.
@@ -64,22 +96,131 @@ def tend(tx: Transaction, changed: Sequence[int]) -> Tended:
     Returns:
         Tended: What it was.
     """
-    if not tx.alone():
+    if not note(tx, changed):
         return Tended(next_due_at=_next(tx.run))
+    fold(tx)
+    chores.look_after(tx)
+    expired = expire(tx, _entries(tx, "deadline", _AT_ONCE))
+    gave_up = give_up(tx, "patience", _entries(tx, "patience", _AT_ONCE))
+    gave_up += give_up(tx, "held", _entries(tx, "held", _AT_ONCE - gave_up))
+    gave_up += _sweep(tx, _AT_ONCE - gave_up)
+    return Tended(expired=expired, gave_up=gave_up, due=_all_due(tx), next_due_at=_next(tx.run))
+
+
+def note(tx: Transaction, changed: Sequence[int]) -> bool:
+    """Note which routes are blocked now; what can start no longer makes room for others, what can start again may come in.
+
+    Args:
+        tx (Transaction): What is being committed.
+        changed (Sequence[int]): The routes whose obstacles have come or gone.
+
+    Returns:
+        bool: False if somebody else is tending.
+    """
+    if not tx.alone():
+        return False
     obstacles = Obstacles(tx.run, tx.now)
     for route in changed:
         tx.run(_BLOCK, (route, None if obstacles.of_id(route) is None else tx.now))
-    tx.fold()
     _regard_limits(tx, [route for route in changed if obstacles.of_id(route) != "quarantine"])
-    chores.look_after(tx)
-    tx.run(_FORGET, (tx.now - _CHANGES_KEPT_S,))
-    expired, gave_up = _expire(tx), _give_up(tx)
-    gave_up += _sweep(tx, _AT_ONCE - gave_up)
-    return Tended(expired=expired, gave_up=gave_up, due=_make_ready(tx), next_due_at=_next(tx.run))
+    return True
+
+
+def fold(tx: Transaction) -> None:
+    """Bring kept numbers up to date, and forget old changes.
+
+    Args:
+        tx (Transaction): What is being committed.
+    """
+    tx.fold()
+    tx.run(_FORGET, (tx.now - CHANGES_KEPT_S,))
+
+
+def expire(tx: Transaction, entries: Sequence[Entry]) -> int:
+    """Give up messages whose deadline has passed, unless somebody works on them.
+
+    Args:
+        tx (Transaction): What is being committed.
+        entries (Sequence[Entry]): As they were noted.
+
+    Returns:
+        int: How many.
+    """
+    expired = 0
+    for at, message in entries:
+        tx.run(_SEEN, ("deadline", at, message))
+        place, state = place_of(tx, message), state_of(tx.run, message)
+        if place is not None and state in _IDLE:  # who is leased now is entered again when it comes back
+            bury(tx, place, state, deadline_passed(place.deadline))
+            expired += 1
+    return expired
+
+
+def give_up(tx: Transaction, kind: str, entries: Sequence[Entry]) -> int:
+    """Give up messages that have waited too long.
+
+    Args:
+        tx (Transaction): What is being committed.
+        kind (str): As which they were noted: `patience`, or `held`.
+        entries (Sequence[Entry]): As they were noted.
+
+    Returns:
+        int: How many.
+    """
+    gave_up = 0
+    for at, message in entries:
+        tx.run(_SEEN, (kind, at, message))
+        if kind == "held":  # of who was admitted meanwhile nothing is found; if it is held again, that was noted anew
+            since = tx.run(_HELD_SINCE, (message,)).get
+        else:
+            since = progress_of(tx.run, message).waiting_since
+            if state_of(tx.run, message) not in {State.LATER, State.WAITING}:
+                since = None
+        if since is not None:
+            gave_up += give_up_one(tx, message, since, None)
+    return gave_up
+
+
+def give_up_one(tx: Transaction, id: int, since: Moment, blocked_by: str | None) -> bool:
+    """Give up a message that nobody holds, if it has waited too long.
+
+    Args:
+        tx (Transaction): What is being committed.
+        id (int): Which.
+        since (Moment): Since when it waits.
+        blocked_by (str | None): What stands against its route.
+
+    Returns:
+        bool: Whether it was given up.
+    """
+    place = place_of(tx, id)
+    if place is None or since + place.max_wait_s > tx.now:
+        return False
+    view = Viewer(tx.run, tx.now).view(MessageId(id))
+    if view.state not in _IDLE:
+        return False
+    bury(tx, place, view.state, waited_too_long(place.max_wait_s, wait=view.wait, blocked_by=blocked_by or view.held_by))
+    return True
+
+
+def make_ready(tx: Transaction, due: Sequence[Due]) -> int:
+    """Let messages lie ready whose moment has come; or whose wait has lasted long enough: their runs go on without the event.
+
+    Args:
+        tx (Transaction): What is being committed.
+        due (Sequence[Due]): Which, in order.
+
+    Returns:
+        int: How many.
+    """
+    for _, message, state in due:
+        place = place_of(tx, message)
+        if place is not None:
+            become_ready(tx, place, state, Move.DUE)
+    return len(due)
 
 
 def _regard_limits(tx: Transaction, changed: Sequence[int]) -> None:
-    """What can start no longer makes room for others; what can start again may come in."""
     tx.gates.forget_blocks()
     may_admit: set[int] = set()
     for route in sorted(changed):
@@ -90,40 +231,8 @@ def _regard_limits(tx: Transaction, changed: Sequence[int]) -> None:
     admit_all(tx, may_admit)
 
 
-def _expire(tx: Transaction) -> int:
-    expired = 0
-    for at, message in tx.run(_EXPIRED, ("deadline", tx.now, _AT_ONCE)).fetchall():
-        tx.run(_SEEN, ("deadline", at, message))
-        place, state = place_of(tx, message), state_of(tx.run, message)
-        if place is not None and state in _IDLE:  # who is leased now is entered again when it comes back
-            bury(tx, place, state, deadline_passed(place.deadline))
-            expired += 1
-    return expired
-
-
-def _give_up(tx: Transaction) -> int:
-    gave_up = 0
-    for at, message in tx.run(_EXPIRED, ("patience", tx.now, _AT_ONCE)).fetchall():
-        tx.run(_SEEN, ("patience", at, message))
-        since = progress_of(tx.run, message).waiting_since
-        state = state_of(tx.run, message)
-        if since is not None and state in {State.LATER, State.WAITING}:
-            gave_up += _has_given_up(tx, message, since, None)
-    for at, message in tx.run(_EXPIRED, ("held", tx.now, _AT_ONCE - gave_up)).fetchall():
-        tx.run(_SEEN, ("held", at, message))
-        since = tx.run(_HELD_SINCE, (message,)).get
-        if since is not None:  # else it was admitted meanwhile; if it is held again, that was noted anew
-            gave_up += _has_given_up(tx, message, since, None)
-    return gave_up
-
-
-def _has_given_up(tx: Transaction, id: int, since: Moment, blocked_by: str | None) -> bool:
-    view = Viewer(tx.run, tx.now).view(MessageId(id))
-    place = place_of(tx, id)
-    if place is None or since + place.max_wait_s > tx.now:
-        return False
-    bury(tx, place, view.state, waited_too_long(view.message, wait=view.wait, blocked_by=blocked_by or view.held_by))
-    return True
+def _entries(tx: Transaction, kind: str, most: int) -> list[Entry]:
+    return list(tx.run(_EXPIRED, (kind, tx.now, most)).fetchall())
 
 
 def _sweep(tx: Transaction, room: int) -> int:
@@ -137,7 +246,7 @@ def _sweep(tx: Transaction, room: int) -> int:
         for message, since, max_wait_s in rows:
             ends_at = max(blocked_since, since) + max_wait_s
             if ends_at <= tx.now:
-                gave_up += _has_given_up(tx, message, ends_at - max_wait_s, obstacles.of_id(route))
+                gave_up += give_up_one(tx, message, ends_at - max_wait_s, obstacles.of_id(route))
             else:
                 next_at = min(next_at, ends_at)
         whole = len(rows) < bite
@@ -145,16 +254,10 @@ def _sweep(tx: Transaction, room: int) -> int:
     return gave_up
 
 
-def _make_ready(tx: Transaction) -> int:
-    """Moments that have come, and waits for an event that have lasted long enough: their runs go on without it."""
+def _all_due(tx: Transaction) -> int:
     due = [(at, message, State.LATER) for at, message in tx.run(_DUE, (tx.now, _AT_ONCE)).fetchall()]
     due += [(at, message, State.WAITING) for at, message in tx.run(_TIMED_OUT, (tx.now, _AT_ONCE)).fetchall()]
-    due.sort()
-    for _, message, state in due[:_AT_ONCE]:
-        place = place_of(tx, message)
-        if place is not None:
-            become_ready(tx, place, state, Move.DUE)
-    return len(due[:_AT_ONCE])
+    return make_ready(tx, sorted(due)[:_AT_ONCE])
 
 
 def _next(run: Run) -> Moment | None:

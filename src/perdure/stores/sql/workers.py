@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import msgspec
 
 from perdure.clock import Moment, awake
@@ -12,16 +14,18 @@ from perdure.resources.single_flight import SingleFlight
 from perdure.stores.sql import reap
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.finish import release_held
+from perdure.stores.sql.reap import Suspect
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction, sees_latest
 
-__all__ = ["SqlWorkers"]
+__all__ = ["SqlWorkers", "end"]
 
 _ADD, _END, _SHOWN, _FORGET = (statement(f"worker_{verb}") for verb in ("add", "end", "shown", "forget"))
 _ADD_ABLE, _DROP_ABLE, _SET_AGENT = statement("worker_agent_add"), statement("worker_agent_drop"), statement("agent_set")
 _AGENT, _AGENTS = statement("agent_get"), statement("agent_list")
 _SHOWN_S, _KEPT_S = 3600.0, 24 * 3600.0
 _CACHED_S = 1.0
+_log = logging.getLogger("perdure.stores")
 _decode_worker = msgspec.json.Decoder(WorkerCard).decode
 _decode_agent = msgspec.json.Decoder(AgentCard).decode
 
@@ -56,7 +60,7 @@ class SqlWorkers(WorkerRegistry):
 
     async def bow_out(self, worker: WorkerId) -> None:
         """Stop living in good order."""
-        await self._engine.write(_bow_out, worker)
+        await self._bow_out(worker)
         await self._engine.locks.release(worker)
 
     async def reap(self, *, dead_after_s: float = DEAD_AFTER_S) -> list[Reaped]:
@@ -64,14 +68,16 @@ class SqlWorkers(WorkerRegistry):
         engine = self._engine
         now = engine.clock.now()
         by_age = engine.outage_at is None or now - engine.outage_at >= dead_after_s
+        reaped: list[Reaped] = []
         try:
-            dead = await engine.read(reap.look, engine.locks, now - dead_after_s if by_age else None)
-            reaped = await engine.write(reap.reap, dead) if dead else []
+            for suspect in await engine.read(reap.look, engine.locks, now - dead_after_s if by_age else None):
+                reaped += await self._reap_or_pass_by(suspect)
         except StoreError:
             engine.outage_at = engine.clock.now()
             raise
-        for one in reaped:
-            await engine.locks.release(one.worker)
+        finally:
+            for one in reaped:
+                await engine.locks.release(one.worker)
         return reaped
 
     async def workers(self) -> list[WorkerStatus]:
@@ -92,6 +98,23 @@ class SqlWorkers(WorkerRegistry):
             self._cards[name] = (awake(), card)
         return card
 
+    async def _reap_or_pass_by(self, suspect: Suspect) -> list[Reaped]:
+        """One that cannot be reaped must not keep the others from it."""
+        try:
+            one = await self._reap(suspect)
+        except StoreError:
+            raise
+        except Exception:
+            _log.exception("what worker %d held cannot be taken back", suspect.id)
+            return []
+        return [] if one is None else [one]
+
+    async def _reap(self, suspect: Suspect) -> Reaped | None:
+        return await self._engine.write(reap.reap, suspect)
+
+    async def _bow_out(self, worker: WorkerId) -> None:
+        await self._engine.write(_bow_out, worker)
+
     async def _read(self, name: str) -> AgentCard | None:
         return await self._engine.read(_agent, name)
 
@@ -109,13 +132,27 @@ def _add(tx: Transaction, worker: WorkerId, card: WorkerCard) -> None:
         tx.run(_SET_AGENT, (agent.name, msgspec.json.encode(agent), tx.now))
 
 
+def end(tx: Transaction, worker: WorkerId) -> bool:
+    """Note that a worker lives no longer, in good order.
+
+    Args:
+        tx (Transaction): What is being committed.
+        worker (WorkerId): Which.
+
+    Returns:
+        bool: False if that was known.
+    """
+    if tx.run(_END, (worker, tx.now)).fetchone() is None:
+        return False
+    tx.run(_DROP_ABLE, (worker,))
+    return True
+
+
 @sees_latest
 def _bow_out(tx: Transaction, worker: WorkerId) -> None:
-    if tx.run(_END, (worker, tx.now)).fetchone() is None:
-        return
-    tx.run(_DROP_ABLE, (worker,))
-    for place, held, _ in reap.take_all(tx, worker):
-        release_held(tx, place, held)
+    if end(tx, worker):
+        for place, held in reap.take_all(tx, worker):
+            release_held(tx, place, held)
 
 
 def _shown(run: Run, since: Moment) -> list[WorkerStatus]:

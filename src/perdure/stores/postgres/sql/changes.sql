@@ -119,16 +119,18 @@ SELECT name, sum(n)::bigint
  GROUP BY name;
 
 -- name: tend_look
--- And whether there is enough to fold: whoever reads kept numbers adds up what is not.
-SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1)
-    OR EXISTS (SELECT 1 FROM waiting WHERE until <= ?1)
-    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'deadline' AND at <= ?1)
-    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'patience' AND at <= ?1)
-    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'held' AND at <= ?1)
+-- And whether there is enough to fold: whoever reads kept numbers adds up what is not. What is due is looked for from a moment
+-- on; and how long that took is told by the server, since the way to it says nothing.
+SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1 AND at >= ?3)
+    OR EXISTS (SELECT 1 FROM waiting WHERE until <= ?1 AND until >= ?3)
+    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'deadline' AND at <= ?1 AND at >= ?3)
+    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'patience' AND at <= ?1 AND at >= ?3)
+    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'held' AND at <= ?1 AND at >= ?3)
     OR EXISTS (SELECT 1 FROM cap WHERE swept IS NOT NULL OR at_once IS NULL)
     OR EXISTS (SELECT 1 FROM gate WHERE dirty = 1)
     OR EXISTS (SELECT 1 FROM chore WHERE at > 0 AND at <= ?1)
     OR EXISTS (SELECT 1 FROM route WHERE sweep_at <= ?1)
     OR coalesce((SELECT at FROM change WHERE seq <= (SELECT seq FROM folded) ORDER BY seq LIMIT 1) < ?2, false)
     OR EXISTS (SELECT 1 FROM change WHERE seq > (SELECT seq FROM folded) ORDER BY seq OFFSET 500)
-    OR EXISTS (SELECT 1 FROM counting OFFSET 200);
+    OR EXISTS (SELECT 1 FROM counting OFFSET 200),
+       extract(epoch FROM clock_timestamp() - statement_timestamp())::double precision;
