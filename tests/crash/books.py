@@ -8,13 +8,15 @@ says what is wrong, one sentence each; `test_books.py` proves of each that it ca
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from crash.history import (
     ended_twice,
     illegal_paths,
     leased_twice,
+    maybe_apart,
     missed,
     never_told,
     sessions_out_of_order,
@@ -32,7 +34,6 @@ from perdure.stores.store import Store
 
 __all__ = ["CHECKS", "Books", "check_everything", "every_view", "gathered", "wrong_in"]
 
-QUARANTINED_AT = 2
 _SHOWN = 5
 
 
@@ -59,6 +60,8 @@ class Books:
     """How many may have taken messages at the same time."""
     faults: Sequence[str] = ()
     """What the store finds wrong with itself."""
+    gone: Collection[MessageId] = ()
+    """What somebody has discarded, and with it its history."""
 
     @property
     def called_off(self) -> set[MessageId]:
@@ -92,8 +95,7 @@ def _out_of_session(books: Books) -> list[str]:
 
 
 def _starved(books: Books) -> list[str]:
-    apart = {one for one, view in books.views.items() if view.crashes >= QUARANTINED_AT}
-    return starved(books.told, workers=books.leasers, apart=apart)
+    return starved(books.told, workers=books.leasers, apart=maybe_apart(books.told))
 
 
 def _recorded_again(books: Books) -> list[str]:
@@ -152,7 +154,8 @@ CHECKS: Mapping[str, Callable[[Books], list[str]]] = {
     "ended twice": lambda books: ended_twice(books.told),
     "never told": lambda books: never_told(books.told, books.states),
     "told what is not": lambda books: told_what_is_not(books.told, books.states),
-    "followers miss": lambda books: missed(books.followed, books.told),
+    "not gone": lambda books: [f"{one} was discarded and is there" for one in books.gone if one in books.views],
+    "followers miss": lambda books: missed([one for one in books.followed if one.id not in books.gone], books.told),
     "sessions out of order": _out_of_session,
     "starved": _starved,
     "recorded again": _recorded_again,
@@ -182,43 +185,35 @@ async def every_view(store: Store) -> dict[MessageId, View]:
             return found
 
 
-async def gathered(
-    store: Store, settings: Settings, *, put: Sequence[MessageId], watch: Watch, tool_runs: Mapping[MessageId, int], leasers: int
-) -> Books:
+async def gathered(store: Store, settings: Settings, watch: Watch, **known: Any) -> Books:
     """Close the books: nobody works any more."""
     views = await every_view(store)
     return Books(
-        put=put,
         views=views,
         steps={one: list(await store.journal.steps(one)) for one in views},
         told=await whole_history(store.messages),
         followed=watch.followed,
-        recorded=watch.recorded,
+        recorded={at: seen for at, seen in watch.recorded.items() if at[0] not in known.get("gone", ())},
         asked=watch.requests(),
-        tool_runs=tool_runs,
         paid_twice=(await store.messages.counters()).get("possibly_paid_twice", 0),
-        leasers=leasers,
         faults=[f"{fault.check}: {fault.what} {fault.examples}" for fault in await open_upkeep(settings).verify()],
+        **known,
     )
 
 
-async def check_everything(
-    settings: Settings, *, put: Sequence[MessageId], watch: Watch, tool_runs: Mapping[MessageId, int], leasers: int = 1
-) -> Books:
+async def check_everything(settings: Settings, watch: Watch, **known: Any) -> Books:
     """Hold a store against its history, against what was seen of it on the way, and against the world outside.
 
     Args:
         settings (Settings): Where it is.
-        put (Sequence[MessageId]): What was accepted.
         watch (Watch): Who looked on.
-        tool_runs (Mapping[MessageId, int]): How often the tool of a message ran that must not run twice.
-        leasers (int): How many may have taken messages at the same time.
+        **known (Any): What the test knows of its `Books`: what was `put`, the `tool_runs`, how many `leasers` there were.
 
     Returns:
         Books: For what else a test wants to know.
     """
     async with open_store(settings) as store:
-        books = await gathered(store, settings, put=put, watch=watch, tool_runs=tool_runs, leasers=leasers)
+        books = await gathered(store, settings, watch, **known)
     wrong = wrong_in(books)
     assert not wrong, "\n".join(f"{name}: {len(said)}, {said[:_SHOWN]}" for name, said in wrong.items())
     return books

@@ -5,7 +5,7 @@ It knows nothing of how a store works: only the change sequence, `MOVES` and wha
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import pairwise
 
@@ -16,6 +16,7 @@ __all__ = [
     "ended_twice",
     "illegal_paths",
     "leased_twice",
+    "maybe_apart",
     "missed",
     "never_told",
     "sessions_out_of_order",
@@ -132,10 +133,20 @@ def sessions_out_of_order(history: Iterable[Change], sessions: Mapping[MessageId
     return wrong
 
 
+def maybe_apart(history: Iterable[Change]) -> set[MessageId]:
+    """Messages that may have lain in quarantine for a while: they came back from their workers twice, or more often."""
+    back: Counter[MessageId] = Counter()
+    at: dict[MessageId, State] = {}
+    for change in history:
+        back[change.id] += change.state is State.READY and at.get(change.id) is State.LEASED
+        at[change.id] = change.state
+    return {one for one, n in back.items() if n >= 2}
+
+
 def starved(history: Iterable[Change], *, workers: int = 1, apart: Collection[MessageId] = ()) -> list[str]:
     """Stretches of leases, each longer than allowed, in which the message put earliest never had its turn.
 
-    Workers that take at the same time count each for themselves. Those that lie `apart`, in quarantine, wait for another worker.
+    Workers that take at the same time count each for themselves. Those that lie `apart`, in quarantine, wait for a worker of their own.
     """
     wrong: list[str] = []
     ready: set[MessageId] = set()

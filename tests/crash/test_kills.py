@@ -128,7 +128,7 @@ async def crash(ground: Any, seer: Any, *, kills: int, call_s: float, capsys: py
 
     charges = Counter(ground.traces("charges"))
     runs = {one: charges[str(n)] for n, one in enumerate(killer.ids)}
-    books = await check_everything(ground.settings, put=killer.ids, watch=killer.watch, tool_runs=runs, leasers=LEASERS)
+    books = await check_everything(ground.settings, killer.watch, put=killer.ids, tool_runs=runs, leasers=LEASERS)
     count(killer.tally, books, charges)
     await poison_is_deserved(seer, books)
     killer.tally.seconds = round(now() - began, 1)

@@ -48,7 +48,7 @@ async def test_runs_end_within_their_grace_or_go_on_elsewhere_from_their_last_st
     second.terminate()
     assert await asyncio.to_thread(second.wait, 60) == 0
 
-    books = await check_everything(ground.settings, put=[*quick, *long], watch=watch, tool_runs={}, leasers=2)
+    books = await check_everything(ground.settings, watch, put=[*quick, *long], leasers=2)
     results = {one: json.loads(view.result or b"null") for one, view in books.views.items()}
     assert [results[one] for one in quick] == [{"before": first.pid, "after": first.pid}] * QUICK, "they had the time to end"
     assert [results[one] for one in long] == [{"before": first.pid, "after": second.pid}] * LONG, "from the last step on"
