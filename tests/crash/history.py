@@ -153,6 +153,8 @@ def starved(history: Iterable[Change], *, workers: int = 1, apart: Collection[Me
     passed = 0
     for change in history:
         if change.id in apart:
+            if change.state is State.LEASED and ready and change.id < min(ready):
+                passed = 0  # it lay with the others, and the turn was its own
             continue
         if change.state is State.LEASED and ready:
             passed = 0 if change.id == min(ready) else passed + 1

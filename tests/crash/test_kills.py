@@ -31,8 +31,8 @@ from perdure.messages.message import ENDS, IDLE, MessageId, State
 
 IN_FLIGHT = 50
 LINES = 5
-LEASERS = 2
-"""The one that lives, and the one killed before it: what that had taken and not yet held moved the turn on."""
+LEASERS = 2 + (IN_FLIGHT + 15) // 16
+"""The one that lives and the one killed before it, whose last turn was lost; and of fifty taken at once the earliest are told first."""
 BOTH = pytest.mark.parametrize("engine", ["sqlite", "postgres"])
 
 
