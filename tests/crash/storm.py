@@ -24,7 +24,7 @@ from perdure.testing.upstream import Upstream
 __all__ = ["STORM_S", "Storm"]
 
 ORDERS = 60
-STORM_S = float(os.environ.get("CRASH_STORM_S", "8"))
+STORM_S = float(os.environ.get("CRASH_STORM_S", "6"))
 
 
 class Storm:

@@ -43,7 +43,7 @@ from perdure.testing.upstream import Upstream
 
 HERE = Path(__file__).parent
 MESSAGES = 3
-SAMPLE = int(os.environ.get("CRASH_POINTS", "6"))
+SAMPLE = int(os.environ.get("CRASH_POINTS", "5"))
 """Of a worker's points; of an operator's half as many."""
 FEWEST_POINTS = 40
 MISSES = 5
