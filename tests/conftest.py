@@ -175,7 +175,7 @@ async def _running(
             sock.bind(("127.0.0.1", 0))
             server = listener(app, host="127.0.0.1", port=0, grace_s=2)
             running = asyncio.create_task(server.serve(sockets=[sock]))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not server.started:
                     await asyncio.sleep(0.005)
             jar = aiohttp.DummyCookieJar()

@@ -76,4 +76,16 @@ def hangs(run: SyncRun) -> str:
     return "never"
 
 
-app = App([order, poison, slow, hangs])
+@agent(queue="orders", version="1")
+async def gated(run: Run) -> dict[str, Any]:
+    """Does a step and a call, stands before a gate, and does another step when somebody has opened it."""
+    n = run.body["n"]
+    before = await run.step("before", os.getpid)
+    await run.ask("read", f"[tag:{n}-read]")
+    leave("at the gate", f"{n} {os.getpid()}")
+    while not (TRACES / run.body["gate"]).exists():  # no step: whoever goes on with the run stands here too
+        await asyncio.sleep(0.02)
+    return {"before": before, "after": await run.step("after", os.getpid)}
+
+
+app = App([order, poison, slow, hangs, gated])

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from perdure.agents.journal import Step
@@ -21,7 +22,7 @@ from perdure.config.settings import Settings
 from perdure.messages.message import MessageId, NewMessage, View
 from perdure.messages.store import Filter
 from perdure.stores.store import Store
-from perdure.testing.upstream import Seen, read_log
+from perdure.testing.upstream import Seen
 
 HERE = Path(__file__).parent
 PATIENCE_S = 60.0
@@ -42,6 +43,13 @@ class Ground:
             "CRASH_TRACES": str(folder),
         } | ({"PERDURE_DATABASE_URL": database_url} if database_url else {})
         self._children: list[subprocess.Popen[bytes]] = []
+        self._requests: list[Seen] = []
+        self._read_bytes = 0
+
+    @property
+    def settings(self) -> Settings:
+        """How a test opens the store itself."""
+        return Settings.model_validate({"data": self.folder / "data", "store": {"url": self.database_url} if self.database_url else {}})
 
     def command(self, verb: str, *options: str) -> list[str]:
         agents = ["--app", f"{HERE / 'agents.py'}:app"] if verb in {"worker", "up"} else []
@@ -62,7 +70,16 @@ class Ground:
         return file.read_text().splitlines() if file.exists() else []
 
     def requests(self) -> list[Seen]:
-        return read_log(self.calls)
+        """All that have arrived so far; of the log only what is new is read."""
+        if self.calls.exists():
+            with self.calls.open("rb") as log:
+                log.seek(self._read_bytes)
+                new = log.read()
+            whole = new[: new.rfind(b"\n") + 1]
+            lines = [json.loads(line) for line in whole.splitlines()]
+            self._requests += [msgspec.convert(line, Seen) for line in lines if "path" in line]
+            self._read_bytes += len(whole)
+        return self._requests
 
     def said(self) -> str:
         log = self.folder / "processes.log"
@@ -145,6 +162,5 @@ def ground(tmp_path: Path, upstream_delay_s: float, database_url: str | None) ->
 async def seer(ground: Ground) -> AsyncIterator[Seer]:
     data = ground.folder / "data"
     data.mkdir(mode=0o700)
-    where = {"url": ground.database_url} if ground.database_url else {}
-    async with open_store(Settings.model_validate({"data": data, "store": where})) as store:
+    async with open_store(ground.settings) as store:
         yield Seer(store)

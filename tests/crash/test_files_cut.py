@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import pytest
 
+from crash.seeds import seed
 from crash.wal import HEAD_BYTES, reached, written_back
 from crash.writing import body, result
 from perdure.errors.base import StoreError
@@ -70,7 +71,7 @@ class Snapshot(NamedTuple):
 def snapshots(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Snapshot]]:
     """What the files of a busy writer look like, again and again: it stands still while they are copied."""
     folder = tmp_path_factory.mktemp("cut")
-    database, log, dice = folder / "perdure.db", folder / "told", random.Random(int(os.environ.get("CRASH_SEED", "5")))
+    database, log, dice = folder / "perdure.db", folder / "told", random.Random(seed())
     environ = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
     writer = subprocess.Popen([sys.executable, "-m", "crash.writing", database, folder / "run", log], env=environ)
     try:
@@ -149,7 +150,7 @@ def nothing_is_changed(views: dict[MessageId, View]) -> bool:
 
 @pytest.mark.timeout(3600)
 async def test_a_log_that_is_cut_holds_the_acknowledged_history_up_to_a_moment(snapshots: list[Snapshot], tmp_path: Path) -> None:
-    dice = random.Random(int(os.environ.get("CRASH_SEED", "6")))
+    dice = random.Random(seed())
     shorter = 0
     for n in range(CUTS):
         snapshot = dice.choice(snapshots)
@@ -172,7 +173,7 @@ async def test_a_log_that_is_cut_holds_the_acknowledged_history_up_to_a_moment(s
 
 @pytest.mark.timeout(3600)
 async def test_a_log_with_a_changed_byte_is_one_that_ends_before_it(snapshots: list[Snapshot], tmp_path: Path) -> None:
-    dice = random.Random(int(os.environ.get("CRASH_SEED", "7")))
+    dice = random.Random(seed())
     for n in range(CUTS // 2):
         snapshot = dice.choice([one for one in snapshots if one.log_bytes > one.safe_bytes])
         at = dice.randrange(snapshot.safe_bytes, snapshot.log_bytes)
@@ -193,7 +194,7 @@ async def test_a_log_with_a_changed_byte_is_one_that_ends_before_it(snapshots: l
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("log", ["whole", "empty"])
 async def test_a_database_that_is_cut_is_whole_all_the_same_or_says_so(snapshots: list[Snapshot], tmp_path: Path, log: str) -> None:
-    dice = random.Random(int(os.environ.get("CRASH_SEED", "8")))
+    dice = random.Random(seed())
     refused = 0
     for n in range(CUTS):
         snapshot = dice.choice([one for one in snapshots if log == "whole" or one.safe_bytes == HEAD_BYTES])

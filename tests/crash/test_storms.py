@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from crash.storm import Storm
+from perdure.config.settings import Ability
 from perdure.testing.upstream import Upstream
 from servers.chaos import Chaos
 from servers.server import Server
 
+WITHOUT_ALL = tuple(get_args(Ability))
 FROZEN_S = 7.0
 """Longer than a worker trusts its last beat, shorter than the silence after which it is called dead."""
 
@@ -39,10 +41,16 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-async def weather(tmp_path: Path, upstream: Upstream, private_postgres: Server) -> AsyncIterator[Weather]:
+def without() -> Sequence[str]:
+    """What the server cannot do."""
+    return ()
+
+
+@pytest.fixture
+async def weather(tmp_path: Path, upstream: Upstream, private_postgres: Server, without: Sequence[str]) -> AsyncIterator[Weather]:
     url = await private_postgres.create("storm")
     async with Chaos(url) as chaos:
-        storm = Storm(tmp_path, upstream, chaos.url, seen_from=url)
+        storm = Storm(tmp_path, upstream, chaos.url, seen_from=url, without=without)
         try:
             yield Weather(storm, private_postgres, chaos)
         finally:
@@ -75,6 +83,7 @@ async def test_a_server_that_stands_still_for_seconds_costs_nothing_but_time(wea
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("without", [(), WITHOUT_ALL], ids=["able", "without-all"])
 async def test_connections_that_are_cut_cost_nothing_but_time(weather: Weather) -> None:
     chaos = weather.chaos
 

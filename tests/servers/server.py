@@ -30,6 +30,7 @@ ROLE = "perdure"
 Mode = Literal["smart", "fast", "immediate"]
 _SIGNALS = {"smart": signal.SIGTERM, "fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 _PATIENCE_S = 30.0
+_TRIES, _PORT_TAKEN = 5, "Address already in use"
 _SETTINGS = {
     "fsync": "off",  # what a power cut does is not tested; what the death of any process does, is
     "full_page_writes": "off",
@@ -92,10 +93,28 @@ class Server:
         await asyncio.to_thread(self.start_now)
 
     def start_now(self) -> None:
-        """Start it, making it first where it is new, and wait until it answers."""
+        """Start it, making it first where it is new, and wait until it answers.
+
+        A new one looks for another port if somebody else was quicker at the one that was free; nobody knows its address yet.
+        """
         new = not (self.folder / "data").exists()
-        if new:
-            self._make()
+        if not new:
+            self._run()
+            return
+        self._make()
+        for left in reversed(range(_TRIES)):
+            try:
+                self._run()
+            except RuntimeError:
+                if left == 0 or self.running or _PORT_TAKEN not in self.log():
+                    raise
+                self.port = _free_port()
+            else:
+                break
+        with psycopg.connect(self.superuser_url(), autocommit=True) as connection:
+            connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{_verifier(self.password)}'".encode())
+
+    def _run(self) -> None:
         options = [part for name, value in self._settings.items() for part in ("-c", f"{name}={value}")]
         addresses = ",".join({"127.0.0.1", self.host})
         command = [self.programs / "postgres", "-D", self.folder / "data", "-k", self.folder, "-h", addresses, "-p", str(self.port)]
@@ -106,9 +125,6 @@ class Server:
         self._unguard()
         self._guard = _guard(self._process.pid, self.folder)
         self._wait_until_it_answers()
-        if new:
-            with psycopg.connect(self.superuser_url(), autocommit=True) as connection:
-                connection.execute(f"CREATE ROLE {ROLE} LOGIN PASSWORD '{_verifier(self.password)}'".encode())
 
     async def start_if_down(self) -> None:
         """Wait until it answers again, starting it if it has given up."""

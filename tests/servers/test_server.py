@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -113,3 +114,15 @@ async def test_nothing_is_left_of_a_private_server() -> None:
 
     assert not psutil.pid_exists(pid)
     assert not folder.exists()
+
+
+async def test_a_new_one_looks_for_another_port_if_its_own_was_taken_meanwhile() -> None:
+    server = Server()
+    with socket.socket() as quicker:
+        quicker.bind(("127.0.0.1", server.port))
+        quicker.listen()
+        taken = server.port
+        async with server:
+            assert server.port != taken
+            with psycopg.connect(server.url()) as connection:
+                assert connection.execute("SELECT 1").fetchone() == (1,)

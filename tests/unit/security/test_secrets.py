@@ -74,6 +74,6 @@ def test_facts_are_cleaned_by_name_and_by_look():
     "text", ["a" * 200_000, "api_key" * 30_000, "a_" * 100_000 + "key", "://" * 60_000, "eyJ" + "a." * 90_000, "sk-" * 60_000]
 )
 def test_no_text_makes_it_slow(text):
-    began = time.perf_counter()
+    began = time.process_time()
     redact(text)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2

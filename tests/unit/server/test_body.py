@@ -38,9 +38,9 @@ def test_depth_of_odd_bytes_is_measured_too(body, depth):
 
 def test_depth_of_the_worst_four_megabytes_is_measured_in_no_time():
     for worst in (b"[],[]," * 699_050, b'"\\' * 2_097_152, b'\\"' * 2_097_152, b'"' * 4_194_304, b"[" * 4_194_304):
-        began = time.perf_counter()
+        began = time.process_time()
         depth_of(worst, enough=64)
-        assert time.perf_counter() - began < 2
+        assert time.process_time() - began < 2
 
 
 def test_ten_thousand_levels_are_refused_before_any_parser_sees_them():

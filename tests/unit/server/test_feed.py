@@ -77,7 +77,7 @@ async def test_a_closing_feed_sends_everybody_home(messages):
         waiting = asyncio.create_task(listener.next(60))
         await asyncio.sleep(0)
         await feed.close()
-        assert await asyncio.wait_for(waiting, 5) == []
+        assert await asyncio.wait_for(waiting, 30) == []
         assert listener.closing
     async with feed.listen(lambda _: True) as late:
         assert late.closing

@@ -3,6 +3,8 @@ from __future__ import annotations
 import queue
 import threading
 
+import pytest
+
 from perdure.errors.base import StoreBusy, WorkerFenced
 from perdure.testing import FakeClock
 from perdure.worker.heartbeat import Heartbeat
@@ -54,14 +56,15 @@ def test_effects_are_allowed_for_six_seconds_after_the_last_committed_beat() -> 
     assert beating.age_s > 6
 
 
-def test_a_beat_that_was_not_committed_does_not_count_and_is_tried_again_soon() -> None:
+def test_a_beat_that_was_not_committed_does_not_count_and_is_tried_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("perdure.worker.heartbeat.BEAT_S", 3600.0)
     clock, heart = FakeClock(), ScriptedHeart(StoreBusy("locked"), None)
     beating, _ = heartbeat(heart, clock)
     clock.pass_by(seconds=7)
     beating.start()
     assert heart.beats.get(timeout=PATIENCE_S) == "StoreBusy"
     assert not beating.effects_allowed()
-    assert heart.beats.get(timeout=1.5) == "NoneType"  # sooner than the two seconds of a committed one
+    assert heart.beats.get(timeout=PATIENCE_S) == "NoneType"  # sooner than after one that was committed
     beating.stop()
     assert beating.effects_allowed()
 

@@ -203,7 +203,7 @@ async def test_get_with_wait_answers_as_soon_as_the_message_ends(served):
     while not served.core.feed._listeners:
         await asyncio.sleep(0)
     await served.store.messages.done(await served.lease(), b'{"answer":42}')
-    answer = await asyncio.wait_for(waiting, 5)
+    answer = await asyncio.wait_for(waiting, 30)
     assert (answer.json["state"], answer.json["result"]) == ("done", {"answer": 42})
 
 
@@ -229,7 +229,7 @@ async def test_a_stopping_server_sends_waiting_callers_home(served):
     while not served.core.feed._listeners:
         await asyncio.sleep(0)
     served.server.should_exit = True
-    answer = await asyncio.wait_for(waiting, 5)
+    answer = await asyncio.wait_for(waiting, 30)
     assert (answer.status, answer.json["state"]) == (200, "ready")
 
 

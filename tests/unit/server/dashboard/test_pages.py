@@ -227,7 +227,7 @@ async def test_live_tells_of_a_change_and_then_again(served, inside):
             await asyncio.sleep(0)
         for _ in range(2):
             await served.put()
-            event = await asyncio.wait_for(stream.content.readuntil(b"\n\n"), 5)
+            event = await asyncio.wait_for(stream.content.readuntil(b"\n\n"), 30)
             assert event.startswith(b"event: change\nid: ")
 
 
@@ -239,9 +239,9 @@ async def test_live_of_one_message_is_quiet_about_others(served, inside, monkeyp
         while not served.core.feed._listeners:
             await asyncio.sleep(0)
         await served.put()
-        assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), 5) == b": ping\n\n"
+        assert await asyncio.wait_for(stream.content.readuntil(b"\n\n"), 30) == b": ping\n\n"
         await served.post(f"/api/v1/messages/{mine}/cancel")
-        while not (heard := await asyncio.wait_for(stream.content.readuntil(b"\n\n"), 5)).startswith(b"event: change"):
+        while not (heard := await asyncio.wait_for(stream.content.readuntil(b"\n\n"), 30)).startswith(b"event: change"):
             assert heard == b": ping\n\n"
 
 
@@ -249,7 +249,7 @@ async def test_a_stopping_server_ends_live(served, inside):
     async with served.http.get(served.url + "/live", headers=inside._headers({})) as stream:
         await stream.content.readuntil(b"\n\n")
         served.server.should_exit = True
-        await asyncio.wait_for(stream.content.read(), 5)
+        await asyncio.wait_for(stream.content.read(), 30)
 
 
 async def test_the_files_beside_the_pages_are_there_to_keep(served, inside):

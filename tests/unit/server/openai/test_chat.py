@@ -133,7 +133,7 @@ async def test_when_the_caller_hangs_up_the_providers_call_ends(serve, body):
         await asyncio.sleep(0.001)
     await asyncio.sleep(0.05)
     calling.cancel()
-    await asyncio.wait_for(provider.ended.wait(), 5)
+    await asyncio.wait_for(provider.ended.wait(), 30)
 
 
 async def test_when_the_caller_hangs_up_in_mid_stream_the_providers_call_ends(serve):
@@ -144,7 +144,7 @@ async def test_when_the_caller_hangs_up_in_mid_stream_the_providers_call_ends(se
     )
     async with request as answer:
         assert b"one" in await answer.content.readline()
-    await asyncio.wait_for(provider.ended.wait(), 5)
+    await asyncio.wait_for(provider.ended.wait(), 30)
 
 
 async def test_a_quiet_stream_is_kept_open_by_comments(serve, monkeypatch):
