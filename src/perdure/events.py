@@ -13,9 +13,11 @@ from typing import Any, TypeAlias
 
 Listener: TypeAlias = Callable[[str, Mapping[str, Any]], None]
 
-__all__ = ["Listener", "listen", "tell"]
+__all__ = ["Listener", "heard", "listen", "tell"]
 
 _listeners: list[tuple[str, Listener]] = []
+_by_name: dict[str, tuple[Listener, ...]] = {}
+"""Who hears an event of a name, as far as one was told. Another one takes its place whenever somebody comes or goes."""
 _log = logging.getLogger("perdure.events")
 
 
@@ -26,12 +28,23 @@ def tell(name: str, /, **facts: Any) -> None:
         name (str): What happened, dotted and in the past tense: `message.done`.
         **facts (Any): Plain values about it; never a secret, never a prompt.
     """
-    for prefix, listener in _listeners:
-        if name.startswith(prefix):
-            try:
-                listener(name, facts)
-            except Exception:
-                _log.exception("a listener failed on %s", name)
+    for listener in _listeners_of(name):
+        try:
+            listener(name, facts)
+        except Exception:
+            _log.exception("a listener failed on %s", name)
+
+
+def heard(name: str) -> bool:
+    """Tell whether anybody listens to an event: where many are to be told, what nobody hears need not be gathered.
+
+    Args:
+        name (str): Of the event.
+
+    Returns:
+        bool: At this moment.
+    """
+    return bool(_listeners_of(name))
 
 
 def listen(prefix: str, listener: Listener) -> Callable[[], None]:
@@ -46,9 +59,24 @@ def listen(prefix: str, listener: Listener) -> Callable[[], None]:
     """
     entry = (prefix, listener)
     _listeners.append(entry)
+    _forget()
 
     def stop() -> None:
         if entry in _listeners:
             _listeners.remove(entry)
+            _forget()
 
     return stop
+
+
+def _listeners_of(name: str) -> tuple[Listener, ...]:
+    known = _by_name  # this one, whatever takes its place meanwhile in another thread
+    found = known.get(name)
+    if found is None:
+        found = known[name] = tuple(listener for prefix, listener in list(_listeners) if name.startswith(prefix))
+    return found
+
+
+def _forget() -> None:
+    global _by_name
+    _by_name = {}

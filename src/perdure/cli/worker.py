@@ -17,6 +17,7 @@ from perdure.cli.private_files import data_folder_for
 from perdure.cli.words import say
 from perdure.config.settings import Settings
 from perdure.monitor.logs import set_up_logs
+from perdure.resources.garbage import collect_seldom
 from perdure.worker.end import WorkerEnd
 from perdure.worker.lifeline import VARIABLE, watch_lifeline
 
@@ -76,6 +77,7 @@ async def _work(settings: Settings, *, quarantine: bool) -> int:
             await apply_limits(settings, store)
             isolate = None if quarantine else [sys.executable, "-m", "perdure", *sys.argv[1:], "--quarantine"]
             here = build_worker(settings, store, models, agents, quarantine=quarantine, isolate=isolate)
+            collect_seldom()
             if not supervised:
                 say(f"working for {', '.join(sorted(agents.agents))} in {settings.data}; Ctrl-C ends in order")
             return (await here.run(ending.stop)).exit_code

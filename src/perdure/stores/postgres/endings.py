@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from perdure.errors.base import LeaseLost, PerdureError
+from perdure.events import heard
 from perdure.messages.message import Lease
 from perdure.messages.store import Ended
 from perdure.resources.batcher import Batcher
@@ -19,6 +20,7 @@ from perdure.stores.sql import finish as shared
 __all__ = ["Endings", "belongs_to_nobody", "used_by"]
 
 _DONE, _USAGES = hot("done_many"), hot("usages_of")
+_FINISHED = "message.done"
 _MOST_CALLS, _MOST_BYTES, _ROW_BYTES = 1000, 4 * 1024 * 1024, 256
 _encode = msgspec.json.Encoder().encode
 _decode_usage = msgspec.json.Decoder(Usage).decode
@@ -81,7 +83,9 @@ class Endings:
         found = await write(self._ground, _DONE, now, *columns(rows, 5))
         finished = [ended[row[0] - 1] for row in found]
         if found:
-            self._ground.committed(max(row[1] for row in found), [_finished(one.lease, now) for one in finished])
+            self._ground.committed(
+                max(row[1] for row in found), [_finished(one.lease, now) for one in finished] if heard(_FINISHED) else ()
+            )
         done = {id(one) for one in finished}
         return [done] * len(calls)
 
@@ -133,4 +137,4 @@ def _finished(lease: Lease, now: float) -> Event:
         "code": None,
         "took_s": now - lease.leased_at,
     }
-    return "message.done", facts
+    return _FINISHED, facts

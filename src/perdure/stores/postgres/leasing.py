@@ -23,6 +23,7 @@ from typing import Any
 
 from perdure.clock import awake
 from perdure.errors.base import PerdureError, StoreClosed, StoreError, WorkerFenced
+from perdure.events import heard
 from perdure.messages.message import Lease, WorkerId
 from perdure.messages.routes import Route
 from perdure.stores.postgres.choosing import EVERY, Chosen, Head, choose
@@ -42,6 +43,7 @@ __all__ = ["Leasing"]
 _LOOK, _TAKE, _SWEEP, _STRAYS = hot("look"), hot("take"), hot("sweep"), hot("strays")
 _TAKE_BACK = statement("lease_take_back")
 _TRIES, _LIES_AT = 3, 26  # where a row says with which priority it lay ready
+_LEASED = "message.leased"
 _MOST_OWED = 16
 _FEW = 16
 """So many routes are looked at without asking first which of them are empty."""
@@ -140,7 +142,7 @@ class Leasing:
         for row in rows:
             if row[8] not in out_of_turn:
                 self._ground.book.leased(row[_LIES_AT], row[7])
-        self._ground.committed(max(row[0] for row in rows), [_leased(lease) for lease in leases])
+        self._ground.committed(max(row[0] for row in rows), [_leased(lease) for lease in leases] if heard(_LEASED) else ())
         return leases
 
     def _lease(self, row: Any, worker: WorkerId, now: float) -> Lease:
@@ -208,7 +210,7 @@ def _leased(lease: Lease) -> Event:
         "worker": lease.worker,
         "waited_s": lease.leased_at - message.created_at,
     }
-    return "message.leased", facts
+    return _LEASED, facts
 
 
 def _give_back(tx: Transaction, leases: Sequence[tuple[int, int]]) -> None:

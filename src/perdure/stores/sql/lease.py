@@ -15,6 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from perdure.errors.base import WorkerFenced
+from perdure.events import heard
 from perdure.messages.message import Lease, Move, State, WorkerId
 from perdure.messages.order import EVERY
 from perdure.messages.routes import Route
@@ -30,6 +31,7 @@ _ALIVE, _MESSAGES, _LEASE = statement("worker_is_alive"), statement("messages_to
 _PAUSED, _CLOSED, _OCCUPIED = statement("queue_paused"), statement("lane_closed"), statement("ready_routes")
 _AT_ONCE = statement("messages_at_once")
 _LEAVE_MANY, _LEASES, _HEADS = statement("ready_take_many"), statement("leases_add"), statement("ready_heads")
+_LEASED = "message.leased"
 _FEW_AT_ONCE = 2  # of so few routes, all heads that could be taken are read at once
 _FEW = 8  # so many heads are read as fast as it is found out which there are
 _PRIORITY: Final = 0
@@ -67,7 +69,11 @@ def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId
     found = _found(tx, [head[_ID] for head in heads])
     rows = [(found[head[_ID]], tx.number(), head[_GATES]) for head in heads]
     _hold(tx, rows, worker)
-    return [_take(tx, row, token, worker) for row, token, _ in rows]
+    tx.move_all([(row[0], tx.names.route_by_id(row[1])) for row, _, _ in rows], State.READY, Move.LEASE)
+    leases = [_lease(tx, row, token, worker) for row, token, _ in rows]
+    if heard(_LEASED):
+        tx.events.extend((_LEASED, _facts(one)) for one in leases)
+    return leases
 
 
 def _found(tx: Transaction, ids: list[int]) -> dict[int, Sequence[Any]]:
@@ -152,23 +158,11 @@ def _merged(tx: Transaction, cursors: ExitStack, sql: str, routes: list[int], li
     return iter(streams[0]) if len(streams) == 1 else merge(*streams, key=key)
 
 
-def _take(tx: Transaction, row: Sequence[Any], token: int, worker: WorkerId) -> Lease:
+def _lease(tx: Transaction, row: Sequence[Any], token: int, worker: WorkerId) -> Lease:
     used, crashes, _, waiting_since, begun = row[_PUT:]
     route = tx.names.route_by_id(row[1])
-    message = message_from(row[0], route[1:5], tx.names.tenant_name(row[2]), row[3:_PUT])
-    facts = {
-        "message": message.id,
-        "agent": message.agent,
-        "queue": message.queue,
-        "tenant": message.tenant,
-        "attempt": used + 1,
-        "code": None,
-        "worker": worker,
-        "waited_s": tx.now - message.created_at,
-    }
-    tx.move(message.id, route, State.READY, Move.LEASE, facts)
     return Lease(
-        message=message,
+        message=message_from(row[0], route[1:5], tx.names.tenant_name(row[2]), row[3:_PUT]),
         token=token,
         worker=worker,
         attempt=used + 1,
@@ -177,3 +171,17 @@ def _take(tx: Transaction, row: Sequence[Any], token: int, worker: WorkerId) -> 
         leased_at=tx.now,
         waiting_since=waiting_since,
     )
+
+
+def _facts(lease: Lease) -> dict[str, Any]:
+    message = lease.message
+    return {
+        "message": message.id,
+        "agent": message.agent,
+        "queue": message.queue,
+        "tenant": message.tenant,
+        "attempt": lease.attempt,
+        "code": None,
+        "worker": lease.worker,
+        "waited_s": lease.leased_at - message.created_at,
+    }

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from perdure.events import heard
 from perdure.messages.message import Lease, Move, State
 from perdure.messages.store import Ended
 from perdure.stores.sql.progress import usage_text
@@ -21,6 +22,7 @@ from perdure.stores.sql.transaction import Transaction
 __all__ = ["FEW", "done_together", "text"]
 
 _HELD, _DROP, _OUTCOMES = statement("leases_held"), statement("leases_drop"), statement("outcomes_add")
+_DONE = "message.done"
 FEW = 4
 """So few are as quick one by one."""
 _encode = msgspec.json.Encoder().encode
@@ -43,11 +45,13 @@ def done_together(tx: Transaction, ended: Sequence[Ended]) -> set[int]:
     tokens = [(number, ended[place].lease.token) for number, place in plain.items()]
     held = _decode_held(tx.run(_HELD, (text(tokens),)).get)
     rows = []
-    for number, route, attempt in held:
+    for number, _, _ in held:
         one = ended[plain[number]]
-        tx.move(number, tx.names.route_by_id(route), State.LEASED, Move.FINISH, _facts(tx, one, attempt))
         used = usage_text(one.usage)
         rows.append((number, one.code_version, used and used.decode(), one.result.decode()))
+    tx.move_all([(number, tx.names.route_by_id(route)) for number, route, _ in held], State.LEASED, Move.FINISH)
+    if heard(_DONE):
+        tx.events.extend((_DONE, _facts(tx, ended[plain[number]], attempt)) for number, _, attempt in held)
     if held:
         tx.run(_OUTCOMES, (text(rows), tx.now))
         tx.run(_DROP, (text([row[0] for row in held]),))

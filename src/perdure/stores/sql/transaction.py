@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -213,6 +213,21 @@ class Transaction:
             self.events.append((_TOLD[move], facts))
         return new
 
+    def move_all(self, places: Sequence[tuple[int, RouteRow]], state: State, move: Move) -> None:
+        """Note that many messages move alike; what is told of them is left to the caller.
+
+        Args:
+            places (Sequence[tuple[int, RouteRow]]): Which, and on which routes.
+            state (State): Where they were.
+            move (Move): What happens to them.
+        """
+        new, total = after(state, move), _TOTALS.get(move)
+        for seq, (id, route) in enumerate(places, self.change + 1):
+            self._changes.append(_Change(seq, id, route, state, new, total))
+        self.change += len(places)
+        for queue, n in Counter(route.queue for _, route in places).items():
+            self._moved(queue, state, new, total, n)
+
     def noted(self, id: int, route: RouteRow, state: State) -> None:
         """Have whoever follows changes look at a message that has not moved.
 
@@ -329,9 +344,9 @@ class Transaction:
         """The version of the limits; those who put see them at once here."""
         return self._caps
 
-    def _moved(self, queue: str, state: State | None, new: State | None, total: str | None) -> None:
+    def _moved(self, queue: str, state: State | None, new: State | None, total: str | None, n: int = 1) -> None:
         kind = (queue, state, new, total)
-        self._moves[kind] = self._moves.get(kind, 0) + 1
+        self._moves[kind] = self._moves.get(kind, 0) + n
 
     def _tallies(self) -> Counter[tuple[str, str, str]]:
         tallies: Counter[tuple[str, str, str]] = Counter()

@@ -45,7 +45,8 @@ SELECT t.last_value, EXISTS (SELECT 1 FROM worker WHERE id = $6 AND ended_at IS 
 -- name: take
 -- From each priority of each route as many as were chosen, from where the look found the first: rows that others are
 -- taking are stepped over, so that those who lease at once neither wait for each other nor come away empty. Who was
--- chosen for being put earliest is named. The worker's row is held against those who would declare it dead meanwhile.
+-- chosen for being put earliest is named; if somebody else has it meanwhile, the most urgent lane gives one more. The
+-- worker's row is held against those who would declare it dead meanwhile.
 -- Each message taken has a number of its own among all that ever were: whoever gets a sixteenth has to serve it.
 WITH alive AS MATERIALIZED (
     SELECT id FROM worker WHERE id = $1 AND ended_at IS NULL FOR SHARE
@@ -60,13 +61,13 @@ WITH alive AS MATERIALIZED (
      WHERE EXISTS (SELECT 1 FROM alive)
 ), urgent AS MATERIALIZED (
     SELECT y.*
-      FROM unnest($8::bigint[], $9::integer[], $10::bigint[], $11::bigint[]) AS g (route, priority, first, n)
+      FROM unnest($8::bigint[], $9::integer[], $10::bigint[], $11::bigint[]) WITH ORDINALITY AS g (route, priority, first, n, at)
      CROSS JOIN LATERAL (
         SELECT r.ctid AS at, r.priority, r.tag, r.id, r.gates
           FROM ready r
          WHERE r.route = g.route AND r.priority = g.priority AND r.tag >= g.first AND r.id <> ALL ($7)
          ORDER BY r.tag, r.id
-         LIMIT g.n
+         LIMIT g.n + CASE g.at WHEN 1 THEN cardinality($7::bigint[]) - (SELECT count(*) FROM early) ELSE 0 END
            FOR UPDATE SKIP LOCKED) y
      WHERE EXISTS (SELECT 1 FROM alive)
 ), head AS MATERIALIZED (
