@@ -73,6 +73,11 @@ class Putting:
         await self._batcher.close()
 
     async def _flush(self, calls: Sequence[Sequence[NewMessage]]) -> list[list[Receipt] | BaseException | None]:
+        firsts = _first_with_its_keys(calls)
+        answers = dict(zip(firsts, await self._put_or_each_apart([calls[at] for at in firsts]), strict=True))
+        return [answers.get(at) for at in range(len(calls))]
+
+    async def _put_or_each_apart(self, calls: Sequence[Sequence[NewMessage]]) -> list[list[Receipt] | BaseException | None]:
         try:
             return await self._put(calls)
         except PerdureError as error:
@@ -164,12 +169,26 @@ def _rows(calls: Sequence[Sequence[NewMessage]], kinds: Sequence[int], tags: Seq
 
 def _is_plain(messages: Sequence[NewMessage]) -> bool:
     """Tell whether nothing but where it goes has to be known of any of them."""
-    keys = 0
-    for new in messages:
-        if new.session is not None or new.parent is not None:
-            return False
-        keys += new.dedup_key is not None
-    return keys <= 1 and bool(messages)
+    if any(new.session is not None or new.parent is not None for new in messages):
+        return False
+    keys = _keys_of(messages)
+    return bool(messages) and len(set(keys)) == len(keys)
+
+
+def _keys_of(messages: Sequence[NewMessage]) -> list[tuple[str, str]]:
+    return [(new.tenant, new.dedup_key) for new in messages if new.dedup_key is not None]
+
+
+def _first_with_its_keys(calls: Sequence[Sequence[NewMessage]]) -> list[int]:
+    """The places of those calls whose keys none before them has; what the others repeat is known once these are committed."""
+    seen: set[tuple[str, str]] = set()
+    firsts: list[int] = []
+    for at, messages in enumerate(calls):
+        keys = _keys_of(messages)
+        if seen.isdisjoint(keys):
+            firsts.append(at)
+        seen.update(keys)
+    return firsts
 
 
 def _born(id: int, new: NewMessage) -> Event:

@@ -29,9 +29,10 @@ WITH given AS MATERIALIZED (
 SELECT id, seq, (SELECT caps FROM origin) FROM given ORDER BY n;
 
 -- name: put_keyed
--- The same with keys, at most one a call. Whose key is known already, or is put by somebody at this very moment, puts
--- nothing of its call and gets no id: who came first is read afterwards, when that is committed. Keys are taken in
--- one order everywhere, so that two who put the same ones never wait for each other in a circle.
+-- The same with keys, each of them once. A call of which any key is known already puts nothing and gets no ids: who came
+-- first is read afterwards, in peace. Should somebody put one of the keys at this very moment, the whole statement fails
+-- and is made again; then that key is known. Keys are taken in one order everywhere, so that two who put the same ones
+-- never wait for each other in a circle.
 WITH given AS MATERIALIZED (
     SELECT nextval('number') AS id, (SELECT change_seq()) + g.n AS seq, coalesce(g.due_at > $1, false) AS delayed, ($2::bigint[])[kind] AS tenant,
            ($3::bigint[])[kind] AS route, ($4::integer[])[kind] AS priority, ($5::integer[])[kind] AS attempts,
@@ -39,15 +40,15 @@ WITH given AS MATERIALIZED (
       FROM unnest($8::integer[], $9::bigint[], $10::bytea[], $11::double precision[], $12::double precision[], $13::double precision[],
                   $14::bytea[], $15::text[], $16::text[], $17::integer[])
       WITH ORDINALITY AS g (kind, tag, body, timeout_s, deadline, due_at, metadata, key, dedup_key, call, n)
-), claimed AS (
-    INSERT INTO dedup (tenant, key, id)
-    SELECT tenant, dedup_key, id FROM given WHERE dedup_key IS NOT NULL ORDER BY tenant, dedup_key, id
-    ON CONFLICT DO NOTHING
-    RETURNING id
 ), known AS MATERIALIZED (
-    SELECT call FROM given WHERE dedup_key IS NOT NULL AND id NOT IN (SELECT id FROM claimed)
+    SELECT g.call
+      FROM given g
+     CROSS JOIN LATERAL (SELECT 1 FROM dedup d WHERE d.tenant = g.tenant AND d.key = g.dedup_key OFFSET 0) d
+     WHERE g.dedup_key IS NOT NULL
 ), fresh AS MATERIALIZED (
     SELECT * FROM given WHERE call NOT IN (SELECT call FROM known)
+), claimed AS (
+    INSERT INTO dedup (tenant, key, id) SELECT tenant, dedup_key, id FROM fresh WHERE dedup_key IS NOT NULL ORDER BY tenant, dedup_key
 ), born AS (
     INSERT INTO message (id, tenant, route, priority, attempts, created_at, timeout_s, deadline, max_wait_s, dedup_key, metadata, body)
     SELECT id, tenant, route, priority, attempts, $1, timeout_s, deadline, max_wait_s, dedup_key, metadata, body FROM fresh
