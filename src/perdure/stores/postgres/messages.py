@@ -57,8 +57,7 @@ class PostgresMessages(ReceivedMessages):
 
     async def put(self, messages: Sequence[NewMessage], *, group: NewGroup | GroupId | None = None) -> builtins.list[Receipt]:
         """Accept messages: all of them, or none."""
-        parts = self._parts()
-        return await (parts[0].put(messages) if group is None else super().put(messages, group=group))
+        return await self._parts()[0].put(messages, group)
 
     async def routes(self) -> builtins.list[Route]:
         """List every route there is, with what stands against it; one look, if nothing has changed."""
