@@ -47,7 +47,7 @@ class PostgresMessages(ReceivedMessages):
         """Begin to gather calls; once the engine is open."""
         names = Interned(self._ground)
         put = Putting(self._ground, names, self._limits)
-        self._hot = (put, Leasing(self._ground, names), Endings(self._ground), Setbacks(self._ground))
+        self._hot = (put, Leasing(self._ground, names), Endings(self._ground, names), Setbacks(self._ground))
 
     async def close(self) -> None:
         """Write what was accepted, then end; before the engine is closed."""

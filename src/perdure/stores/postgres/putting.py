@@ -66,7 +66,7 @@ class Putting:
         """
         wish, size_bytes = Wish(messages, group), shared.size_of(messages)
         receipts: list[Receipt] | None = None
-        if wish.fits() and (self._limits.none or not await self._limits.rule(messages)):
+        if wish.fits and (self._limits.none or not await self._limits.rule(messages)):
             receipts = await self._batcher.add(wish, size_bytes=size_bytes + _ROW_BYTES * len(messages))
         if receipts is None:  # where its key is known, who had it first, and with what body, is read in peace
             return await self._ground.write(shared.put, messages, group, size_bytes=size_bytes)

@@ -7,7 +7,7 @@ other: what the first of them brings, the others find only once that is committe
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Sequence
 
 from perdure.messages.groups import NewGroup
 from perdure.messages.message import GroupId, NewMessage
@@ -23,53 +23,48 @@ class Wish:
         group (NewGroup | GroupId | None): Into which.
     """
 
-    __slots__ = ("group", "messages", "then")
+    __slots__ = ("brings", "fits", "group", "is_bound", "messages", "then")
 
     def __init__(self, messages: Sequence[NewMessage], group: NewGroup | GroupId | None) -> None:
         self.messages, self.group = messages, group
         self.then: NewMessage | None = group.then if isinstance(group, NewGroup) else None
         """The join of a group that begins."""
+        self.brings: list[Hashable] = []
+        """What others could share with it: its keys, its sessions, the group that it adds to."""
+        self.is_bound: bool = group is not None
+        """Whether anything of it belongs to something else."""
+        self.fits: bool = bool(messages) and self._read()
+        """Whether it can be put by a statement; else only the shared way knows how to put it, or to refuse."""
 
     @property
     def all(self) -> Sequence[NewMessage]:
         """All that is put: the join first, as its id is drawn first."""
         return self.messages if self.then is None else [self.then, *self.messages]
 
-    @property
-    def is_bound(self) -> bool:
-        """Whether anything of it belongs to something else."""
-        return self.group is not None or any(new.session is not None for new in self.messages)
-
-    def fits(self) -> bool:
-        """Tell whether it can be put by a statement.
-
-        Returns:
-            bool: False for what only the shared way knows how to put, or to refuse.
-        """
-        urgencies: dict[tuple[str, str | None], int] = {}
-        for new in self.messages:
+    def _read(self) -> bool:
+        brings = self.brings
+        for new in self.all:
             if new.parent is not None:
                 return False
+            if new.dedup_key is not None:
+                brings.append((new.tenant, new.dedup_key))
+            if new.session is not None:
+                self.is_bound = True
+        if len(brings) > 1 and len(set(brings)) < len(brings):
+            return False
+        return not self.is_bound or self._read_bonds()
+
+    def _read_bonds(self) -> bool:
+        if self.then is not None and self.then.session is not None:
+            return False
+        urgencies: dict[tuple[str, str], int] = {}
+        for new in self.messages:
             if new.session is not None and urgencies.setdefault((new.tenant, new.session), new.priority) != new.priority:
                 return False
-        if self.then is not None and (self.then.session is not None or self.then.parent is not None):
-            return False
-        keys = [(new.tenant, new.dedup_key) for new in self.all if new.dedup_key is not None]
-        return bool(self.messages) and len(set(keys)) == len(keys)
-
-    def brings(self) -> Iterator[Hashable]:
-        """List what others could share with it.
-
-        Yields:
-            Hashable: Its keys, its sessions, the group that it adds to.
-        """
-        for new in self.all:
-            if new.dedup_key is not None:
-                yield "key", new.tenant, new.dedup_key
-            if new.session is not None:
-                yield "session", new.tenant, new.session
+        self.brings += [("session", *line) for line in urgencies]
         if self.group is not None and not isinstance(self.group, NewGroup):
-            yield "group", self.group
+            self.brings.append(self.group)
+        return True
 
 
 def strangers(wishes: Sequence[Wish]) -> list[int]:
@@ -84,8 +79,7 @@ def strangers(wishes: Sequence[Wish]) -> list[int]:
     seen: set[Hashable] = set()
     chosen: list[int] = []
     for at, wish in enumerate(wishes):
-        brought = list(wish.brings())
-        if seen.isdisjoint(brought):
+        if seen.isdisjoint(wish.brings):
             chosen.append(at)
-        seen.update(brought)
+        seen.update(wish.brings)
     return chosen

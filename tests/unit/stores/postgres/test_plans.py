@@ -115,9 +115,9 @@ def every(value: str, kind: str, n: int = K) -> str:
     return f"array_fill({value}::{kind}, ARRAY[{n}])"
 
 
-MARKED = ("put_plain", "put_keyed", "put_bound", "done_many", "leave_many", "begin_steps", "end_steps")
+MARKED = ("put_plain", "put_keyed", "put_bound", "done_bound", "done_many", "leave_many", "begin_steps", "end_steps")
 NAMES = ["put_plain", "put_keyed", "lines_there", "put_bound", "reserve", "look", "take", "sweep", "done_many", "leave_many"]
-NAMES += ["begin_steps", "end_steps", "usages_of"]
+NAMES += ["begin_steps", "end_steps", "usages_of", "lines_next", "done_bound"]
 
 
 async def filled(url: str, n: int, *, analysed_empty: bool) -> Hand:
@@ -150,6 +150,7 @@ def looks(hand: Hand) -> dict[str, tuple[str, ...]]:
     """Each statement for a hundred messages, in an order in which one leaves the others what they need."""
     n, now = hand.n, f"{time.time()}"
     leased = array(range(n - 999, n - 999 + K))
+    talking = array(range(n - 599, n - 599 + K))
     parked = array(range(n - 799, n - 799 + K))
     one = {"bigint": array([1]), "int": array([5], "int"), "float8": array([1e6], "float8")}
     puts = (now, one["bigint"], one["bigint"], one["int"], one["int"], one["float8"], array([2]))
@@ -183,6 +184,11 @@ def looks(hand: Hand) -> dict[str, tuple[str, ...]]:
         ),
         "usages_of": (leased,),
         "done_many": (now, leased, leased, texts, every("'u'", "bytea"), every("'r'", "bytea")),
+        "lines_next": (talking, talking, array([f"'s{at}'" for at in range(K)], "text")),
+        "done_bound": (
+            now, talking, talking, texts, every("'u'", "bytea"), every("'r'", "bytea"), every("NULL", "bigint"),
+            array(range(1, K + 1)), array(range(n + 1, n + 1 + 5 * K, 5)), every("9", "int"), array(range(K)),
+        ),
         "leave_many": (
             now, parked, parked, every("'retry'", "text"), every("'later'", "text"), every("'retried'", "text"), every("0", "int"),
             every("9e9", "float8"), every("'w'", "bytea"), every("false", "bool"), every("'code'", "text"), every("'e'", "bytea"),

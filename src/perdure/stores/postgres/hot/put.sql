@@ -111,21 +111,23 @@ WITH given AS MATERIALIZED (
 ), begun AS (
     INSERT INTO session (id, tenant, name, head, urgency)
     SELECT id, tenant, session, id, priority FROM fresh WHERE first AND line IS NULL ORDER BY tenant, session
-), joined AS (
-    UPDATE session s SET head = s.head
+), meant AS MATERIALIZED (
+    SELECT s.ctid AS at, l.priority
       FROM (SELECT DISTINCT line, priority FROM fresh WHERE line IS NOT NULL ORDER BY line) l
-     WHERE s.id = l.line AND s.urgency <= l.priority
-    RETURNING s.id
+     CROSS JOIN LATERAL (SELECT s.ctid FROM session s WHERE s.id = l.line OFFSET 0) s
+), joined AS (
+    UPDATE session s SET head = s.head FROM meant m WHERE s.ctid = m.at AND s.urgency <= m.priority RETURNING s.id
 ), together AS (
     INSERT INTO grp (id, tenant, name, open, total, done, dead, cancelled, next, created_at)
     SELECT g.id, g.tenant, g.name, g.open, g.n, 0, 0, 0, (SELECT f.id FROM fresh f WHERE f.grp = g.id AND f.wait IS NOT NULL), $1
       FROM gathered g
      WHERE NOT g.there AND g.call NOT IN (SELECT call FROM unfit)
+), added_to AS MATERIALIZED (
+    SELECT o.ctid AS at, g.n
+      FROM (SELECT * FROM gathered WHERE there AND call NOT IN (SELECT call FROM unfit) ORDER BY id) g
+     CROSS JOIN LATERAL (SELECT o.ctid FROM grp o WHERE o.id = g.id OFFSET 0) o
 ), grown AS (
-    UPDATE grp o SET total = o.total + g.n
-      FROM (SELECT * FROM gathered ORDER BY id) g
-     WHERE o.id = g.id AND o.open = 1 AND g.there AND g.call NOT IN (SELECT call FROM unfit)
-    RETURNING o.id
+    UPDATE grp o SET total = o.total + a.n FROM added_to a WHERE o.ctid = a.at AND o.open = 1 RETURNING o.id
 ), members AS (
     INSERT INTO member (grp, id) SELECT grp, id FROM fresh WHERE grp IS NOT NULL AND wait IS NULL
 ), born AS (
@@ -158,8 +160,7 @@ WITH given AS MATERIALIZED (
     SELECT $1::double precision, $28::bigint, array_agg(CASE WHEN call NOT IN (SELECT call FROM unfit) THEN id END ORDER BY n) FROM given
      UNION ALL
     SELECT $1::double precision, $28::bigint, NULL::bigint[]
-     WHERE (SELECT count(*) FROM joined) < (SELECT count(DISTINCT line) FROM fresh)
-        OR (SELECT count(*) FROM grown) < (SELECT count(*) FROM gathered WHERE there AND call NOT IN (SELECT call FROM unfit))
+     WHERE (SELECT count(*) FROM joined) < (SELECT count(*) FROM meant) OR (SELECT count(*) FROM grown) < (SELECT count(*) FROM added_to)
 )
 SELECT CASE WHEN call NOT IN (SELECT call FROM unfit) THEN id END AS id, seq, (SELECT caps FROM origin) FROM given ORDER BY n;
 
