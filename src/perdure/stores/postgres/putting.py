@@ -23,7 +23,7 @@ from perdure.stores.sql import put as shared
 __all__ = ["Putting"]
 
 _PLAIN, _KEYED, _BOUND = hot("put_plain"), hot("put_keyed"), hot("put_bound")
-_LINES, _DRAW = hot("lines_there"), hot("groups_drawn")
+_LINES, _DRAW, _KNOWN = hot("lines_there"), hot("groups_drawn"), hot("keys_known")
 _MOST_CALLS, _MOST_BYTES, _ROW_BYTES = 1000, 4 * 1024 * 1024, 256
 _encode = msgspec.json.Encoder().encode
 _MOST_KINDS = 10_000
@@ -68,13 +68,24 @@ class Putting:
         receipts: list[Receipt] | None = None
         if wish.fits and (self._limits.none or not await self._limits.rule(messages)):
             receipts = await self._batcher.add(wish, size_bytes=size_bytes + _ROW_BYTES * len(messages))
-        if receipts is None:  # where its key is known, who had it first, and with what body, is read in peace
-            return await self._ground.write(shared.put, messages, group, size_bytes=size_bytes)
-        return receipts
+            receipts = receipts or await self._known(messages)
+        if receipts is not None:
+            return receipts
+        return await self._ground.write(shared.put, messages, group, size_bytes=size_bytes)
 
     async def close(self) -> None:
         """Put what was accepted, then end."""
         await self._batcher.close()
+
+    async def _known(self, messages: Sequence[NewMessage]) -> list[Receipt] | None:
+        """What was put before, if all of it was, as it is now: the same put again, whose answer was lost."""
+        if any(new.dedup_key is None for new in messages):
+            return None
+        rows = [(to_kept(new.tenant), to_kept(new.dedup_key or ""), to_kept(new.agent), new.body) for new in messages]
+        found = await ask(self._ground, _KNOWN, *columns(rows, 4))
+        if len(found) < len(messages) or not all(row[3] for row in found):
+            return None
+        return [Receipt(row[1], duplicate=True, group=row[2]) for row in found]
 
     async def _flush(self, wishes: Sequence[Wish]) -> list[list[Receipt] | BaseException | None]:
         chosen = strangers(wishes)

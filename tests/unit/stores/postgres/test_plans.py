@@ -116,7 +116,7 @@ def every(value: str, kind: str, n: int = K) -> str:
 
 
 MARKED = ("put_plain", "put_keyed", "put_bound", "done_bound", "done_many", "leave_many", "begin_steps", "end_steps")
-NAMES = ["put_plain", "put_keyed", "lines_there", "put_bound", "reserve", "look", "take", "sweep", "done_many", "leave_many"]
+NAMES = ["put_plain", "put_keyed", "keys_known", "lines_there", "put_bound", "reserve", "look", "take", "sweep", "done_many", "leave_many"]
 NAMES += ["begin_steps", "end_steps", "usages_of", "lines_next", "done_bound"]
 
 
@@ -161,6 +161,7 @@ def looks(hand: Hand) -> dict[str, tuple[str, ...]]:
     return {
         "put_plain": puts,
         "put_keyed": (*puts, keys, array(range(K), "int")),
+        "keys_known": (every("'t1'", "text"), array([f"'k{20 * at}'" for at in range(1, K + 1)], "text"), texts, every("NULL", "bytea")),
         "lines_there": (every("1", "bigint"), array([f"'s{at}'" for at in range(K)], "text")),
         "put_bound": (
             *puts, "'{}'", array(range(K), "int"), array([f"'s{at}'" for at in range(K)], "text"), texts, array([*range(1, 51)] * 2),

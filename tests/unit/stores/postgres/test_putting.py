@@ -37,6 +37,17 @@ async def test_a_whole_chunk_of_the_client_is_one_statement(store: PostgresStore
     assert await faults(store) == []
 
 
+async def test_a_chunk_that_is_sent_again_is_told_what_it_has_brought(store: PostgresStore, asked: list[str]) -> None:
+    chunk = keyed(*(f"{n}" for n in range(100)))
+    receipts = await store.messages.put(chunk)
+    asked.clear()
+    again = await store.messages.put(chunk)
+    assert len(asked) == 2, "it is refused by one statement, and read by another"
+    assert [(one.id, one.duplicate) for one in again] == [(one.id, True) for one in receipts]
+    with pytest.raises(DedupConflict):
+        await store.messages.put([*chunk[1:], message(dedup_key="0", body=b"other")])
+
+
 async def test_many_callers_with_keys_share_a_statement(store: PostgresStore, asked: list[str]) -> None:
     await put(store)
     asked.clear()

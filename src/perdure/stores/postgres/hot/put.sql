@@ -164,6 +164,16 @@ WITH given AS MATERIALIZED (
 )
 SELECT CASE WHEN call NOT IN (SELECT call FROM unfit) THEN id END AS id, seq, (SELECT caps FROM origin) FROM given ORDER BY n;
 
+-- name: keys_known
+-- What these keys have brought before, and whether that is the same; a body may have been edited since.
+SELECT g.n, m.id, m.grp, (SELECT r.agent FROM route r WHERE r.id = m.route) = g.agent AND (m.body = g.body OR (e.body = g.body) IS TRUE)
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) WITH ORDINALITY AS g (tenant, key, agent, body, n)
+ CROSS JOIN LATERAL (SELECT t.id FROM tenant t WHERE t.name = g.tenant OFFSET 0) t
+ CROSS JOIN LATERAL (SELECT d.id FROM dedup d WHERE d.tenant = t.id AND d.key = g.key OFFSET 0) d
+ CROSS JOIN LATERAL (SELECT m.* FROM message m WHERE m.id = d.id OFFSET 0) m
+  LEFT JOIN LATERAL (SELECT e.body FROM edit e WHERE e.message = m.id AND e.body IS NOT NULL ORDER BY e.id LIMIT 1) e ON true
+ ORDER BY g.n;
+
 -- name: lines_there
 -- In which of these sessions somebody is: of a message that joins them no turn has to be drawn.
 SELECT g.n
