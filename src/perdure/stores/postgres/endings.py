@@ -11,19 +11,20 @@ from perdure.events import heard
 from perdure.messages.message import Lease
 from perdure.messages.store import Ended
 from perdure.resources.batcher import Batcher
-from perdure.resources.usage import Usage
-from perdure.stores.postgres.hot import Event, Ground, ask, columns, each_apart, hot
+from perdure.stores.postgres import belonging
+from perdure.stores.postgres.hot import Event, Ground, columns, each_apart, hot
+from perdure.stores.postgres.interned import Interned
 from perdure.stores.postgres.marked import write
 from perdure.stores.postgres.text import to_kept
+from perdure.stores.postgres.used import used_by
 from perdure.stores.sql import finish as shared
 
-__all__ = ["Endings", "belongs_to_nobody", "used_by"]
+__all__ = ["Endings", "belongs_to_nobody"]
 
-_DONE, _USAGES = hot("done_many"), hot("usages_of")
+_DONE = hot("done_many")
 _FINISHED = "message.done"
 _MOST_CALLS, _MOST_BYTES, _ROW_BYTES = 1000, 4 * 1024 * 1024, 256
 _encode = msgspec.json.Encoder().encode
-_decode_usage = msgspec.json.Decoder(Usage).decode
 
 
 class Endings:
@@ -31,10 +32,12 @@ class Endings:
 
     Args:
         ground (Ground): The engine.
+        names (Interned): Routes and tenants.
     """
 
-    def __init__(self, ground: Ground) -> None:
+    def __init__(self, ground: Ground, names: Interned) -> None:
         self._ground = ground
+        self._belonging = belonging.Belonging(ground, names)
         self._dones = Batcher(self._flush_dones, most_items=_MOST_CALLS, most_bytes=_MOST_BYTES, flushes=2)
 
     async def done(self, ended: Sequence[Ended]) -> list[LeaseLost | None]:
@@ -48,7 +51,9 @@ class Endings:
         """
         plain = [one for one in ended if belongs_to_nobody(one.lease)]
         size_bytes = sum(len(one.result) for one in plain) + _ROW_BYTES * len(plain)
+        bound = [one for one in ended if belonging.fits(one.lease)]
         finished = await self._dones.add(plain, size_bytes=size_bytes) if plain else set()
+        finished = finished | await self._belonging.done(bound) if bound else finished
         rest = [one for one in ended if id(one) not in finished]
         if not rest:
             return [None] * len(ended)
@@ -59,6 +64,7 @@ class Endings:
     async def close(self) -> None:
         """Write what was said, then end."""
         await self._dones.close()
+        await self._belonging.close()
 
     async def _flush_dones(self, calls: Sequence[Sequence[Ended]]) -> list[set[int] | BaseException]:
         try:
@@ -88,25 +94,6 @@ class Endings:
             )
         done = {id(one) for one in finished}
         return [done] * len(calls)
-
-
-async def used_by(ground: Ground, messages: Sequence[int]) -> dict[int, bytes]:
-    """Add up what runs used, as their journals say. Nobody else writes there while they are held.
-
-    Args:
-        ground (Ground): The engine.
-        messages (Sequence[int]): Whose.
-
-    Returns:
-        dict[int, bytes]: JSON, of those that used anything.
-    """
-    if not messages:
-        return {}
-    sums: dict[int, Usage] = {}
-    for message, text, again in await ask(ground, _USAGES, messages):
-        usage = (_decode_usage(text) if text else Usage()) + Usage(paid_again=again)
-        sums[message] = sums[message] + usage if message in sums else usage
-    return {message: _encode(usage) for message, usage in sums.items()}
 
 
 def _by_id(ended: Ended) -> int:

@@ -50,7 +50,7 @@ class PostgresMessages(ReceivedMessages):
         """Begin to gather calls; once the engine is open."""
         names = Interned(self._ground)
         put = Putting(self._ground, names, self._limits)
-        self._hot = (put, Leasing(self._ground, names), Endings(self._ground), Setbacks(self._ground))
+        self._hot = (put, Leasing(self._ground, names), Endings(self._ground, names), Setbacks(self._ground))
 
     async def close(self) -> None:
         """Write what was accepted, then end; before the engine is closed."""
@@ -60,8 +60,7 @@ class PostgresMessages(ReceivedMessages):
 
     async def put(self, messages: Sequence[NewMessage], *, group: NewGroup | GroupId | None = None) -> builtins.list[Receipt]:
         """Accept messages: all of them, or none."""
-        parts = self._parts()
-        return await (parts[0].put(messages) if group is None else super().put(messages, group=group))
+        return await self._parts()[0].put(messages, group)
 
     async def routes(self) -> builtins.list[Route]:
         """List every route there is, with what stands against it; one look, if nothing has changed."""

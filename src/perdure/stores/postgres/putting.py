@@ -9,18 +9,21 @@ from typing import Any
 import msgspec
 
 from perdure.errors.base import PerdureError
-from perdure.messages.message import NewMessage, Receipt
+from perdure.messages.groups import NewGroup, wait_for_group
+from perdure.messages.message import GroupId, NewMessage, Receipt
 from perdure.resources.batcher import Batcher
-from perdure.stores.postgres.hot import Event, Ground, columns, each_apart, hot
+from perdure.stores.postgres.hot import Event, Ground, ask, columns, each_apart, hot
 from perdure.stores.postgres.interned import Interned
 from perdure.stores.postgres.limits import KnownLimits
 from perdure.stores.postgres.marked import write
 from perdure.stores.postgres.text import to_kept
+from perdure.stores.postgres.wishes import Wish, strangers
 from perdure.stores.sql import put as shared
 
 __all__ = ["Putting"]
 
-_PLAIN, _KEYED = hot("put_plain"), hot("put_keyed")
+_PLAIN, _KEYED, _BOUND = hot("put_plain"), hot("put_keyed"), hot("put_bound")
+_LINES, _DRAW, _KNOWN = hot("lines_there"), hot("groups_drawn"), hot("keys_known")
 _MOST_CALLS, _MOST_BYTES, _ROW_BYTES = 1000, 4 * 1024 * 1024, 256
 _encode = msgspec.json.Encoder().encode
 _MOST_KINDS = 10_000
@@ -51,59 +54,122 @@ class Putting:
         self._kinds: dict[tuple[Any, ...], _Kind] = {}
         self._batcher = Batcher(self._flush, most_items=_MOST_CALLS, most_bytes=_MOST_BYTES, flushes=2)
 
-    async def put(self, messages: Sequence[NewMessage]) -> list[Receipt]:
+    async def put(self, messages: Sequence[NewMessage], group: NewGroup | GroupId | None = None) -> list[Receipt]:
         """Accept messages, all or none.
 
         Args:
             messages (Sequence[NewMessage]): Which.
+            group (NewGroup | GroupId | None): Into which.
 
         Returns:
             list[Receipt]: One for each.
         """
-        size_bytes = shared.size_of(messages)
-        if not _is_plain(messages) or (not self._limits.none and await self._limits.rule(messages)):
-            return await self._ground.write(shared.put, messages, None, size_bytes=size_bytes)
-        receipts = await self._batcher.add(messages, size_bytes=size_bytes + _ROW_BYTES * len(messages))
-        if receipts is None:  # its key is known: who had it first, and with what body, is read in peace
-            return await self._ground.write(shared.put, messages, None, size_bytes=size_bytes)
-        return receipts
+        wish, size_bytes = Wish(messages, group), shared.size_of(messages)
+        receipts: list[Receipt] | None = None
+        if wish.fits and (self._limits.none or not await self._limits.rule(messages)):
+            receipts = await self._batcher.add(wish, size_bytes=size_bytes + _ROW_BYTES * len(messages))
+            receipts = receipts or await self._known(messages)
+        if receipts is not None:
+            return receipts
+        return await self._ground.write(shared.put, messages, group, size_bytes=size_bytes)
 
     async def close(self) -> None:
         """Put what was accepted, then end."""
         await self._batcher.close()
 
-    async def _flush(self, calls: Sequence[Sequence[NewMessage]]) -> list[list[Receipt] | BaseException | None]:
-        try:
-            return await self._put(calls)
-        except PerdureError as error:
-            return await each_apart(self._put, calls, error)
+    async def _known(self, messages: Sequence[NewMessage]) -> list[Receipt] | None:
+        """What was put before, if all of it was, as it is now: the same put again, whose answer was lost."""
+        if any(new.dedup_key is None for new in messages):
+            return None
+        rows = [(to_kept(new.tenant), to_kept(new.dedup_key or ""), to_kept(new.agent), new.body) for new in messages]
+        found = await ask(self._ground, _KNOWN, *columns(rows, 4))
+        if len(found) < len(messages) or not all(row[3] for row in found):
+            return None
+        return [Receipt(row[1], duplicate=True, group=row[2]) for row in found]
 
-    async def _put(self, calls: Sequence[Sequence[NewMessage]]) -> list[list[Receipt] | BaseException | None]:
+    async def _flush(self, wishes: Sequence[Wish]) -> list[list[Receipt] | BaseException | None]:
+        chosen = strangers(wishes)
+        answers = dict(zip(chosen, await self._put_or_each_apart([wishes[at] for at in chosen]), strict=True))
+        return [answers.get(at) for at in range(len(wishes))]
+
+    async def _put_or_each_apart(self, wishes: Sequence[Wish]) -> list[list[Receipt] | BaseException | None]:
+        try:
+            return await self._put(wishes)
+        except PerdureError as error:
+            return await each_apart(self._put, wishes, error)
+
+    async def _put(self, wishes: Sequence[Wish]) -> list[list[Receipt] | BaseException | None]:
         now = self._ground.clock.now()
+        calls = [wish.all for wish in wishes]
         kinds = await self._kinds_of(calls, now)
-        tags = await self._tags(calls, kinds, now)
+        bound = any(wish.is_bound for wish in wishes)
+        groups = await self._groups(wishes) if bound else [None] * len(wishes)
+        tags = await self._tags(await self._have_a_turn(wishes, now, bound=bound), kinds)
         numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds), 1)}
         rows = _rows(calls, [numbers[kind] for kind in kinds], tags)
-        given = (*_common(numbers), *columns(rows, 10))
-        keyed = bool(given[-2])
-        found = await write(self._ground, _KEYED if keyed else _PLAIN, now, *(given if keyed else given[:-2]))
+        statement, given = _KEYED, [*_common(numbers), *columns(rows, 10)]
+        if bound:
+            statement = _BOUND
+            given += [*columns(_bonds(wishes, groups), 4), *columns(self._gathered(wishes, groups), 6)]
+        elif not given[-2]:
+            statement, given = _PLAIN, given[:-2]
+        found = await write(self._ground, statement, now, *given)
         self._limits.heard(found[0][2])
-        return self._answer(calls, found)
+        return self._answer(wishes, groups, found)
 
-    def _answer(self, calls: Sequence[Sequence[NewMessage]], found: Sequence[Any]) -> list[list[Receipt] | BaseException | None]:
+    def _answer(
+        self, wishes: Sequence[Wish], groups: Sequence[GroupId | None], found: Sequence[Any]
+    ) -> list[list[Receipt] | BaseException | None]:
         receipts: list[list[Receipt] | BaseException | None] = []
         events: list[Event] = []
         numbers = (row[0] for row in found)
-        for messages in calls:
-            ids = list(islice(numbers, len(messages)))
+        for wish, group in zip(wishes, groups, strict=True):
+            ids = list(islice(numbers, len(wish.all)))
             if None in ids:
                 receipts.append(None)
             else:
-                receipts.append([Receipt(number) for number in ids])
-                events += [_born(number, new) for number, new in zip(ids, messages, strict=True)]
+                receipts.append([Receipt(number, group=group) for number in ids[len(ids) - len(wish.messages) :]])
+                events += [_born(number, new) for number, new in zip(ids, wish.all, strict=True)]
         if events:
             self._ground.committed(found[-1][1], events)
         return receipts
+
+    async def _groups(self, wishes: Sequence[Wish]) -> list[GroupId | None]:
+        """The group of each: one that begins has to have a number before its join can say for what it waits."""
+        new = sum(isinstance(wish.group, NewGroup) for wish in wishes)
+        drawn = iter(await ask(self._ground, _DRAW, new) if new else ())
+        return [GroupId(next(drawn)[0]) if isinstance(wish.group, NewGroup) else wish.group for wish in wishes]
+
+    def _gathered(self, wishes: Sequence[Wish], groups: Sequence[GroupId | None]) -> list[tuple[Any, ...]]:
+        rows: list[tuple[Any, ...]] = []
+        for call, (wish, group) in enumerate(zip(wishes, groups, strict=True)):
+            if group is not None:
+                begins = wish.group if isinstance(wish.group, NewGroup) else None
+                tenant = self._names.tenants[wish.messages[0].tenant]
+                said = (None, None) if begins is None else (to_kept(begins.name), int(begins.open))
+                rows.append((call, group, tenant, *said, len(wish.messages)))
+        return rows
+
+    async def _have_a_turn(self, wishes: Sequence[Wish], now: float, *, bound: bool) -> list[bool]:
+        """Which of all lie ready at once, as far as one can know: in a session that is the first of a line that begins."""
+        lines = await self._lines(wishes) if bound else set()
+        turns: list[bool] = []
+        for wish in wishes:
+            for new in wish.all:
+                turn = new is not wish.then and (new.due_at is None or new.due_at <= now)
+                if new.session is not None:
+                    line = (self._names.tenants[new.tenant], new.session)
+                    turn = turn and line not in lines
+                    lines.add(line)
+                turns.append(turn)
+        return turns
+
+    async def _lines(self, wishes: Sequence[Wish]) -> set[tuple[int, str]]:
+        """The sessions that somebody is in."""
+        wanted = {(self._names.tenants[new.tenant], new.session) for wish in wishes for new in wish.messages if new.session is not None}
+        order = sorted(wanted)
+        given = ([tenant for tenant, _ in order], [to_kept(name) for _, name in order])
+        return {order[row[0] - 1] for row in await ask(self._ground, _LINES, *given)} if order else set()
 
     async def _kinds_of(self, calls: Sequence[Sequence[NewMessage]], now: float) -> list[_Kind]:
         """Find what each message has in common with others; nearly always it is known."""
@@ -123,12 +189,10 @@ class Putting:
         kind = self._kinds[key] = _Kind(new, tenant, route.id)
         return kind
 
-    async def _tags(self, calls: Sequence[Sequence[NewMessage]], kinds: Sequence[_Kind], now: float) -> list[int | None]:
-        """One for each that lies ready at once."""
-        at_once = [new.due_at is None or new.due_at <= now for messages in calls for new in messages]
-        wishes = [(kind.line, kind.cost) for kind, ready in zip(kinds, at_once, strict=True) if ready]
+    async def _tags(self, have_a_turn: Sequence[bool], kinds: Sequence[_Kind]) -> list[int | None]:
+        wishes = [(kind.line, kind.cost) for kind, turn in zip(kinds, have_a_turn, strict=True) if turn]
         tags = iter(await self._ground.book.draw(wishes) if wishes else ())
-        return [next(tags) if ready else None for ready in at_once]
+        return [next(tags) if turn else None for turn in have_a_turn]
 
 
 def _common(there: Iterable[_Kind]) -> list[list[Any]]:
@@ -162,14 +226,18 @@ def _rows(calls: Sequence[Sequence[NewMessage]], kinds: Sequence[int], tags: Seq
     ]
 
 
-def _is_plain(messages: Sequence[NewMessage]) -> bool:
-    """Tell whether nothing but where it goes has to be known of any of them."""
-    keys = 0
-    for new in messages:
-        if new.session is not None or new.parent is not None:
-            return False
-        keys += new.dedup_key is not None
-    return keys <= 1 and bool(messages)
+def _bonds(wishes: Sequence[Wish], groups: Sequence[GroupId | None]) -> list[tuple[Any, ...]]:
+    """Say of each message to what it belongs, and for what it waits."""
+    return [
+        (
+            None if new.session is None else to_kept(new.session),
+            None if new.on_dead == "continue" else new.on_dead,
+            group,
+            _encode(wait_for_group(group)) if new is wish.then and group is not None else None,
+        )
+        for wish, group in zip(wishes, groups, strict=True)
+        for new in wish.all
+    ]
 
 
 def _born(id: int, new: NewMessage) -> Event:

@@ -12,10 +12,11 @@ from perdure.errors.base import ErrorFacts, PerdureError
 from perdure.messages.message import Lease, Move, State, Wait, after
 from perdure.resources.batcher import Batcher
 from perdure.resources.usage import Usage
-from perdure.stores.postgres.endings import belongs_to_nobody, used_by
+from perdure.stores.postgres.endings import belongs_to_nobody
 from perdure.stores.postgres.hot import Event, Ground, columns, each_apart, hot
 from perdure.stores.postgres.marked import write
 from perdure.stores.postgres.takeover import give_back
+from perdure.stores.postgres.used import used_by
 from perdure.stores.sql.progress import usage_text
 
 __all__ = ["Setbacks"]
@@ -116,8 +117,6 @@ class Setbacks:
         await self._releases.close()
 
     async def _add(self, setback: _Setback) -> bool:
-        if setback.lease.message.session is not None:  # somebody else's turn depends on it
-            return False
         return await self._batcher.add(setback, size_bytes=_ROW_BYTES)
 
     async def _flush(self, setbacks: Sequence[_Setback]) -> list[bool | BaseException]:

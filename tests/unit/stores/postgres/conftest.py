@@ -8,6 +8,7 @@ import pytest
 from perdure.events import listen
 from perdure.stores.postgres.connection import Address
 from perdure.stores.postgres.flags import Flags
+from perdure.stores.postgres.hot import hot
 from perdure.stores.postgres.store import PostgresStore
 from perdure.testing import FakeClock
 from servers.chaos import Chaos
@@ -64,3 +65,23 @@ def told() -> Iterator[list[str]]:
     stop = listen("", lambda name, facts: heard.append(name))
     yield heard
     stop()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The first words of each statement that is sent to the database; tags are drawn and others woken beside them."""
+    sent: list[str] = []
+
+    def count(name: str) -> None:
+        send = getattr(asyncpg.Connection, name)
+
+        async def counted(self: asyncpg.Connection, text: str, *given: object, **named: object) -> object:
+            if text != hot("reserve") and "pg_notify" not in text:
+                sent.append(" ".join(text.split()[:6]))
+            return await send(self, text, *given, **named)
+
+        monkeypatch.setattr(asyncpg.Connection, name, counted)
+
+    for name in ("fetch", "fetchrow", "fetchval", "execute", "executemany"):
+        count(name)
+    return sent

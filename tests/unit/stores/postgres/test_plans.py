@@ -31,6 +31,8 @@ BIG = {
     "bound",
     "fair",
     "held",
+    "session",
+    "grp",
 }
 CONSTANT = {"origin", "taken"}
 FILL = """
@@ -49,6 +51,11 @@ INSERT INTO bound (id, on_dead, cost) SELECT g, 'continue', 2 FROM generate_seri
 INSERT INTO fair (route, tenant, priority, again, last, cost) SELECT DISTINCT route, tenant, priority, 0, {n}, 1 FROM message;
 INSERT INTO clock (priority, tag) SELECT g, 10 FROM generate_series(0, 9) g;
 INSERT INTO dedup (tenant, key, id) SELECT tenant, 'k' || id, id FROM message WHERE id % 5 = 0;
+INSERT INTO session (tenant, name, head, urgency) SELECT 2, 's' || g, g, 9 FROM generate_series(1, {n}, 3) g;
+INSERT INTO held (id, route, tenant, priority, tag, since, session)
+SELECT {n} + g, 1, 2, 9, g, 0, 1 + g / 5 FROM generate_series(1, {n}) g;
+INSERT INTO grp (id, tenant, name, open, total, done, dead, cancelled, created_at)
+SELECT g, 2, '', 1, 9, 0, 0, 0, 0 FROM generate_series(1, {n}, 3) g;
 INSERT INTO worker (id, started_at, beat_at, epoch, quarantine, card) VALUES (1, 0, 0, 1, 0, '');
 """
 Node = dict[str, Any]
@@ -108,8 +115,9 @@ def every(value: str, kind: str, n: int = K) -> str:
     return f"array_fill({value}::{kind}, ARRAY[{n}])"
 
 
-MARKED = ("put_plain", "put_keyed", "done_many", "leave_many", "begin_steps", "end_steps")
-NAMES = ["put_plain", "put_keyed", "reserve", "look", "take", "sweep", "done_many", "leave_many", "begin_steps", "end_steps", "usages_of"]
+MARKED = ("put_plain", "put_keyed", "put_bound", "done_bound", "done_many", "leave_many", "begin_steps", "end_steps")
+NAMES = ["put_plain", "put_keyed", "keys_known", "lines_there", "put_bound", "reserve", "look", "take", "sweep", "done_many", "leave_many"]
+NAMES += ["begin_steps", "end_steps", "usages_of", "lines_next", "done_bound"]
 
 
 async def filled(url: str, n: int, *, analysed_empty: bool) -> Hand:
@@ -142,6 +150,7 @@ def looks(hand: Hand) -> dict[str, tuple[str, ...]]:
     """Each statement for a hundred messages, in an order in which one leaves the others what they need."""
     n, now = hand.n, f"{time.time()}"
     leased = array(range(n - 999, n - 999 + K))
+    talking = array(range(n - 599, n - 599 + K))
     parked = array(range(n - 799, n - 799 + K))
     one = {"bigint": array([1]), "int": array([5], "int"), "float8": array([1e6], "float8")}
     puts = (now, one["bigint"], one["bigint"], one["int"], one["int"], one["float8"], array([2]))
@@ -152,6 +161,13 @@ def looks(hand: Hand) -> dict[str, tuple[str, ...]]:
     return {
         "put_plain": puts,
         "put_keyed": (*puts, keys, array(range(K), "int")),
+        "keys_known": (every("'t1'", "text"), array([f"'k{20 * at}'" for at in range(1, K + 1)], "text"), texts, every("NULL", "bytea")),
+        "lines_there": (every("1", "bigint"), array([f"'s{at}'" for at in range(K)], "text")),
+        "put_bound": (
+            *puts, "'{}'", array(range(K), "int"), array([f"'s{at}'" for at in range(K)], "text"), texts, array([*range(1, 51)] * 2),
+            every("NULL", "bytea"), array(range(50, K), "int"), array(range(1, 51)), every("2", "bigint", 50),
+            every("NULL", "text", 50), every("NULL", "int", 50), every("1", "int", 50),
+        ),
         "look": (routes, now, str(K), every("0", "bigint", 400), none, "1", "false", "0"),
         "take": (
             "1", now, str(1 << 40), *["'{}'"] * 4, array([1, 2]), array([0, 1], "int"), array([0, 0]), array([50, 50])
@@ -169,6 +185,11 @@ def looks(hand: Hand) -> dict[str, tuple[str, ...]]:
         ),
         "usages_of": (leased,),
         "done_many": (now, leased, leased, texts, every("'u'", "bytea"), every("'r'", "bytea")),
+        "lines_next": (talking, talking, array([f"'s{at}'" for at in range(K)], "text")),
+        "done_bound": (
+            now, talking, talking, texts, every("'u'", "bytea"), every("'r'", "bytea"), every("NULL", "bigint"),
+            array(range(1, K + 1)), array(range(n + 1, n + 1 + 5 * K, 5)), every("9", "int"), array(range(K)),
+        ),
         "leave_many": (
             now, parked, parked, every("'retry'", "text"), every("'later'", "text"), every("'retried'", "text"), every("0", "int"),
             every("9e9", "float8"), every("'w'", "bytea"), every("false", "bool"), every("'code'", "text"), every("'e'", "bytea"),
@@ -199,4 +220,4 @@ async def test_no_hot_statement_walks_a_backlog_of_a_million(million: Hand) -> N
 
 def test_every_hot_statement_that_meets_large_tables_is_looked_at() -> None:
     seldom = {"strays", "know_route", "make_route", "know_route_by_id", "lower_patience", "know_tenant", "make_tenant", "know_tenant_by_id"}
-    assert set(NAMES) | seldom | {"route_marks", "caps_now", "raise_clock"} == set(_STATEMENTS)
+    assert set(NAMES) | seldom | {"route_marks", "caps_now", "raise_clock", "groups_drawn"} == set(_STATEMENTS)

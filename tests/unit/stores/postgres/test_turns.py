@@ -10,7 +10,11 @@ import pytest
 from perdure.messages.limits import Limit, Scope
 from perdure.messages.message import State
 from perdure.stores.postgres import tagging
+from perdure.stores.postgres.bridge import wait_for
 from perdure.stores.postgres.store import PostgresStore
+from perdure.stores.sql import finish
+from perdure.stores.sql.places import place_of
+from perdure.stores.sql.transaction import Transaction
 from perdure.testing import FakeClock
 from perdure.testing.given import alive, message, put, soon, state, states, take
 
@@ -25,6 +29,22 @@ async def test_concurrent_puts_of_one_session_make_one_line(store: PostgresStore
         [lease] = await take(store, worker, 5)
         assert lease.message.id == number
         await second.messages.done(lease, b"1")
+
+
+async def test_who_joins_a_line_while_its_head_ends_is_not_forgotten(store: PostgresStore, second: PostgresStore) -> None:
+    await put(store, session="talk")
+    worker = await alive(store)
+    [lease] = await take(store, worker)
+    joined: list[int] = []
+
+    def ends(tx: Transaction) -> None:
+        place_of(tx, lease.message.id)  # from here on it sees the store as of this moment
+        if not joined:
+            joined.append(wait_for(put(second, session="talk")))
+        finish.done(tx, lease, b"1", usage=None, code_version=None)
+
+    await store._engine.write(ends)
+    assert [one.message.id for one in await take(store, worker)] == joined
 
 
 async def test_a_bulk_of_one_process_delays_no_newcomer_of_another(store: PostgresStore, second: PostgresStore) -> None:
