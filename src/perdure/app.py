@@ -28,6 +28,7 @@ from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.sqlite.upkeep import SqliteUpkeep
 from perdure.stores.store import Store
 from perdure.stores.upkeep import Upkeep
+from perdure.worker.lanes import Circuit
 from perdure.worker.worker import Worker
 
 __all__ = ["apply_limits", "build_models", "build_worker", "load_app", "open_store", "open_upkeep"]
@@ -179,6 +180,7 @@ def build_worker(
         isolate=isolate,
         backoff=Backoff(base_s=settings.queue.backoff_base_s, cap_s=settings.queue.backoff_cap_s),
         keep=_keep(settings.retention),
+        circuit=Circuit(failures=wanted.circuit_failures, rest_s=wanted.circuit_rest_s, longest_rest_s=wanted.circuit_longest_rest_s),
         clock=clock,
     )
 

@@ -13,14 +13,14 @@ import msgspec
 
 from perdure.agents.call import Call
 from perdure.agents.journal import StepKind, StepState
-from perdure.agents.parts import Target
+from perdure.agents.parts import Passage, Target
 from perdure.agents.steps import Steps
 from perdure.agents.waits import OpenCall
 from perdure.clock import chance
 from perdure.errors.base import Billed, ErrorFacts, InvalidOutput, ProviderError, ServerFailed
 from perdure.errors.report import facts_of
 from perdure.messages.message import Wait
-from perdure.messages.retry import closes_lane, wait_of
+from perdure.messages.retry import wait_of
 from perdure.providers.protocol import ChatAnswer, ResumableProvider
 from perdure.resources.usage import Usage
 from perdure.tools.plain import dump, load
@@ -110,10 +110,13 @@ class Asking:
                 return answer
             diverged = await self._steps.diverged(self._call)
             while True:
-                await self._lane_open(target, here)
-                await self._steps.intend(self._call, diverged=diverged)
-                diverged = False  # said once, however often it is put off
-                answer = await self._one_try(target, here)
+                passage = await self._let_in(target, here)
+                try:
+                    await self._steps.intend(self._call, diverged=diverged)
+                    diverged = False  # said once, however often it is put off
+                    answer = await self._one_try(target, here, passage)
+                finally:
+                    passage.left()
                 if answer is not None:
                     return answer
 
@@ -126,9 +129,9 @@ class Asking:
         if not handle or provider != target.provider.name:
             return None
         self._steps.tell("resumed", self._call, lane=target.lane)
-        return await self._resumed(target.provider, handle, target, here)
+        return await self._resumed(target.provider, handle, target, here, _UNWATCHED)
 
-    async def _one_try(self, target: Target, here: OpenCall) -> ChatAnswer | None:
+    async def _one_try(self, target: Target, here: OpenCall, passage: Passage) -> ChatAnswer | None:
         body = {key: value for key, value in self._body.items() if key not in _NOT_SENT and value is not None} | {"model": target.model}
         provider = target.provider
         resumable = provider if isinstance(provider, ResumableProvider) and provider.resumes(body) else None
@@ -142,17 +145,19 @@ class Asking:
             mapped = error if isinstance(error, ProviderError) else _unmapped(error)
             wait = self._wait(facts_of(mapped))
             if wait is None:
-                failure = await self._steps.fail(self._call, mapped, kind=ProviderError, usage=Usage(calls=1))
+                failure = await self._failed(mapped, passage)
                 raise failure from failure.__cause__
-            await self._put_off(wait, target, here)
+            await self._put_off(wait, target, here, passage)
             return None
         if resumable is None or isinstance(begun, ChatAnswer):
             assert isinstance(begun, ChatAnswer)
-            return await self._accepted(begun, target)
+            return await self._accepted(begun, target, passage)
         await self._steps.noted(self._call, f"{provider.name}:{begun}")
-        return await self._resumed(resumable, begun, target, here)
+        return await self._resumed(resumable, begun, target, here, passage)
 
-    async def _resumed(self, provider: ResumableProvider, handle: str, target: Target, here: OpenCall) -> ChatAnswer | None:
+    async def _resumed(
+        self, provider: ResumableProvider, handle: str, target: Target, here: OpenCall, passage: Passage
+    ) -> ChatAnswer | None:
         """Wait for the answer of a call that has been begun. That it cannot be asked for now is not recorded: it stays under way."""
         while True:
             try:
@@ -164,15 +169,21 @@ class Asking:
                 await here.wait(wait)
                 continue
             if isinstance(found, ChatAnswer):
-                return await self._accepted(found, target)
+                return await self._accepted(found, target, passage)
             if found is not None:
-                failure = await self._steps.fail(self._call, found, kind=ProviderError, usage=Usage(calls=1))
+                failure = await self._failed(found, passage)
                 raise failure from failure.__cause__
             self._steps.tell("handle-gone", self._call, lane=target.lane)
             self._call.again = True
             return None
 
-    async def _accepted(self, answer: ChatAnswer, target: Target) -> ChatAnswer:
+    async def _failed(self, error: ProviderError, passage: Passage) -> Exception:
+        failure = await self._steps.fail(self._call, error, kind=ProviderError, usage=Usage(calls=1))
+        await passage.met(facts_of(error))
+        return failure
+
+    async def _accepted(self, answer: ChatAnswer, target: Target, passage: Passage) -> ChatAnswer:
+        passage.answered()
         usage = answer.usage if answer.usage.calls else answer.usage + Usage(calls=1)
         try:
             if self._check is not None:
@@ -184,25 +195,43 @@ class Asking:
         await self._steps.record(self._call, dump(answer.body, what="the answer"), usage, **facts)
         return answer
 
-    async def _put_off(self, wait: Wait, target: Target, here: OpenCall) -> None:
+    async def _put_off(self, wait: Wait, target: Target, here: OpenCall, passage: Passage) -> None:
         error = wait.error or facts_of(ProviderError("limited"))
         await self._steps.defer(self._call.number, error)
         self._steps.tell("deferred", self._call, code=error.code, lane=target.lane)
-        lanes = self._steps.parts.lanes
-        if lanes is not None and closes_lane(error):
-            await lanes.close(target.lane, msgspec.structs.replace(error, retry_at=wait.until))
+        await passage.met(msgspec.structs.replace(error, retry_at=wait.until))
         await here.wait(wait)
 
-    async def _lane_open(self, target: Target, here: OpenCall) -> None:
+    async def _let_in(self, target: Target, here: OpenCall) -> Passage:
         lanes = self._steps.parts.lanes
-        while lanes is not None and (closed := lanes.closed(target.lane)) is not None:
-            wait = self._wait(closed)
+        while lanes is not None:
+            passage = await lanes.enter(target.lane)
+            if not isinstance(passage, ErrorFacts):
+                return passage
+            wait = self._wait(passage)
             if wait is None:
-                return
+                break
             await here.wait(wait)
+        return _UNWATCHED
 
     def _wait(self, error: ErrorFacts) -> Wait | None:
         return wait_of(error, lease=self._steps.lease, step=self._call.number or None, now=self._steps.parts.clock.now(), dice=chance())
+
+
+class _Unwatched:
+    """The way of a call whose lane nobody watches."""
+
+    def answered(self) -> None:
+        """Nobody is told."""
+
+    async def met(self, error: ErrorFacts) -> None:
+        """Nobody is told."""
+
+    def left(self) -> None:
+        """Nobody is told."""
+
+
+_UNWATCHED = _Unwatched()
 
 
 def _unmapped(error: Exception) -> ServerFailed:

@@ -19,7 +19,7 @@ from perdure.messages.store import MessageStore
 from perdure.providers.protocol import ChatProvider
 from perdure.resources.usage import Usage
 
-__all__ = ["Ending", "Failed", "Finished", "Lanes", "ModelTable", "Parked", "RunParts", "Target"]
+__all__ = ["Ending", "Failed", "Finished", "Lanes", "ModelTable", "Parked", "Passage", "RunParts", "Target"]
 
 
 class Target(Protocol):
@@ -59,26 +59,37 @@ class ModelTable(Protocol):
         ...
 
 
+class Passage(Protocol):
+    """The way of one call through its lane. Whoever was let in says what came of it, at least that it is over."""
+
+    def answered(self) -> None:
+        """Tell that the provider answered."""
+        ...
+
+    async def met(self, error: ErrorFacts) -> None:
+        """Tell what the call met instead, so that others of the lane do not start if it stands against them as well.
+
+        Args:
+            error (ErrorFacts): What the provider said, or that it said nothing.
+        """
+        ...
+
+    def left(self) -> None:
+        """Tell that the call is over. What was told before counts; if nothing was, it says nothing of the lane."""
+        ...
+
+
 class Lanes(Protocol):
     """Knows which lanes are closed now."""
 
-    def closed(self, lane: str) -> ErrorFacts | None:
+    async def enter(self, lane: str) -> Passage | ErrorFacts:
         """Ask before a call.
 
         Args:
             lane (str): `provider/model`.
 
         Returns:
-            ErrorFacts | None: What stands against it, with the moment; None if it is open.
-        """
-        ...
-
-    async def close(self, lane: str, error: ErrorFacts) -> None:
-        """Tell of a limit that a call has met, so that others of the lane do not start.
-
-        Args:
-            lane (str): `provider/model`.
-            error (ErrorFacts): What the provider said.
+            Passage | ErrorFacts: The way through, or what stands against it, with the moment.
         """
         ...
 

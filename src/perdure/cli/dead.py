@@ -9,6 +9,7 @@ import typer
 
 from perdure.cli.many import (
     AtMost,
+    AtPace,
     DiedAfter,
     DiedBefore,
     DryRun,
@@ -119,6 +120,7 @@ def discard(
     died_before: DiedBefore = None,
     text: WithText = None,
     everything: Everything = False,
+    per_s: AtPace = None,
     dry_run: DryRun = False,
     limit: AtMost = None,
     cursor: Onwards = None,
@@ -139,7 +141,7 @@ def discard(
 
     confirm = None if yes else "Forget them for good"
     many(
-        lambda client, **how: client.discard_many(wanted, **how),
+        lambda client, **how: client.discard_many(wanted, per_s=per_s, **how),
         what="discarded",
         dry_run=dry_run,
         limit=limit,
@@ -168,6 +170,7 @@ def edit(
     tenant: OfTenant = None,
     text: WithText = None,
     everything: Everything = False,
+    per_s: AtPace = None,
     dry_run: DryRun = False,
     limit: AtMost = None,
     cursor: Onwards = None,
@@ -196,7 +199,7 @@ def edit(
     changes |= {} if patch is None else {"body_patch": msgspec.Raw(read_json(patch, "--patch"))}
 
     many(
-        lambda client, **how: client.edit_many(wanted, changes, **how),
+        lambda client, **how: client.edit_many(wanted, changes, per_s=per_s, **how),
         what="edited",
         dry_run=dry_run,
         limit=limit,

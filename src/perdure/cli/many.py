@@ -31,10 +31,12 @@ Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count those that fit.")]
 AtMost = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.", show_default=False)]
 Onwards = Annotated[str | None, typer.Option("--cursor", help="Go on where a command broke off.", show_default=False)]
+AtPace = Annotated[float | None, typer.Option("--per-s", help="No more than so many in a second.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 __all__ = [
     "AtMost",
+    "AtPace",
     "DiedAfter",
     "DiedBefore",
     "DryRun",

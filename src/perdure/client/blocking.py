@@ -547,11 +547,14 @@ class Client:
         """
         return self._loop.wait(self._client.revive_many(filter, per_s=per_s, dry_run=dry_run, limit=limit, cursor=cursor))
 
-    def discard_many(self, filter: Mapping[str, Any], *, dry_run: bool = False, limit: int = 1000, cursor: str | None = None) -> BiteJson:
+    def discard_many(
+        self, filter: Mapping[str, Any], *, per_s: float | None = None, dry_run: bool = False, limit: int = 1000, cursor: str | None = None
+    ) -> BiteJson:
         """Forget the dead letters that fit; go on with `next_cursor` until it is None.
 
         Args:
             filter (Mapping[str, Any]): As for `revive_many`.
+            per_s (float | None): So many in a second, over all calls of one cursor; None is as fast as it goes.
             dry_run (bool): Only count them.
             limit (int): At most so many now.
             cursor (str | None): `next_cursor` of the answer before.
@@ -559,16 +562,24 @@ class Client:
         Returns:
             BiteJson: What was done.
         """
-        return self._loop.wait(self._client.discard_many(filter, dry_run=dry_run, limit=limit, cursor=cursor))
+        return self._loop.wait(self._client.discard_many(filter, per_s=per_s, dry_run=dry_run, limit=limit, cursor=cursor))
 
     def edit_many(
-        self, filter: Mapping[str, Any], changes: Mapping[str, Any], *, dry_run: bool = False, limit: int = 1000, cursor: str | None = None
+        self,
+        filter: Mapping[str, Any],
+        changes: Mapping[str, Any],
+        *,
+        per_s: float | None = None,
+        dry_run: bool = False,
+        limit: int = 1000,
+        cursor: str | None = None,
     ) -> BiteJson:
         """Change the dead letters that fit; go on with `next_cursor` until it is None.
 
         Args:
             filter (Mapping[str, Any]): As for `revive_many`.
             changes (Mapping[str, Any]): As for `edit_dead_letter`, with `body_patch` (merged into each body) for `body`.
+            per_s (float | None): As for `discard_many`.
             dry_run (bool): Only count them.
             limit (int): At most so many now.
             cursor (str | None): `next_cursor` of the answer before.
@@ -576,7 +587,7 @@ class Client:
         Returns:
             BiteJson: What was done.
         """
-        return self._loop.wait(self._client.edit_many(filter, changes, dry_run=dry_run, limit=limit, cursor=cursor))
+        return self._loop.wait(self._client.edit_many(filter, changes, per_s=per_s, dry_run=dry_run, limit=limit, cursor=cursor))
 
     def cancel_many(self, filter: Mapping[str, Any], *, dry_run: bool = False, limit: int = 1000, cursor: str | None = None) -> BiteJson:
         """Call off the messages that fit and do not run; go on with `next_cursor` until it is None.

@@ -93,12 +93,19 @@ class Letters:
         return bite
 
     async def discard_many(
-        self, filter: Mapping[str, Any], *, dry_run: bool = False, limit: int = 1000, cursor: str | None = None
+        self,
+        filter: Mapping[str, Any],
+        *,
+        per_s: float | None = None,
+        dry_run: bool = False,
+        limit: int = 1000,
+        cursor: str | None = None,
     ) -> BiteJson:
         """Forget the dead letters that fit; go on with `next_cursor` until it is None.
 
         Args:
             filter (Mapping[str, Any]): As for `revive_many`.
+            per_s (float | None): So many in a second, over all calls of one cursor; None is as fast as it goes.
             dry_run (bool): Only count them.
             limit (int): At most so many now.
             cursor (str | None): `next_cursor` of the answer before.
@@ -106,18 +113,26 @@ class Letters:
         Returns:
             BiteJson: What was done.
         """
-        said = {"filter": _plain(filter), "dry_run": dry_run, "limit": limit, "cursor": cursor}
+        said = {"filter": _plain(filter), "per_s": per_s, "dry_run": dry_run, "limit": limit, "cursor": cursor}
         bite: BiteJson = await self._wire.ask("POST", "/api/v1/dead-letters/discard", body=_said(said), repeatable=dry_run)
         return bite
 
     async def edit_many(
-        self, filter: Mapping[str, Any], changes: Mapping[str, Any], *, dry_run: bool = False, limit: int = 1000, cursor: str | None = None
+        self,
+        filter: Mapping[str, Any],
+        changes: Mapping[str, Any],
+        *,
+        per_s: float | None = None,
+        dry_run: bool = False,
+        limit: int = 1000,
+        cursor: str | None = None,
     ) -> BiteJson:
         """Change the dead letters that fit; go on with `next_cursor` until it is None.
 
         Args:
             filter (Mapping[str, Any]): As for `revive_many`.
             changes (Mapping[str, Any]): As for `edit_dead_letter`, with `body_patch` (merged into each body) for `body`.
+            per_s (float | None): As for `discard_many`.
             dry_run (bool): Only count them.
             limit (int): At most so many now.
             cursor (str | None): `next_cursor` of the answer before.
@@ -125,7 +140,7 @@ class Letters:
         Returns:
             BiteJson: What was done.
         """
-        said = {"filter": _plain(filter), "dry_run": dry_run, "limit": limit, "cursor": cursor}
+        said = {"filter": _plain(filter), "per_s": per_s, "dry_run": dry_run, "limit": limit, "cursor": cursor}
         body = as_json({name: value for name, value in said.items() if value is not None} | dict(changes), "the changes")
         bite: BiteJson = await self._wire.ask("POST", "/api/v1/dead-letters/edit", body=body, repeatable=dry_run)
         return bite

@@ -88,6 +88,9 @@ class WorkerSettings(_Part):
     park_after_s: float = Field(default=5.0, ge=0, description="Longer waits hold no worker.")
     dead_after_s: float = Field(default=10.0, ge=3, description="Silence after which a worker counts as dead.")
     queues: list[str] | None = Field(default=None, description="Serve these queues only.")
+    circuit_failures: int = Field(default=5, ge=1, le=10_000, description="So many calls in a row without an answer close their lane.")
+    circuit_rest_s: float = Field(default=5.0, gt=0, le=3600, description="For how long at first; then one call goes through to see.")
+    circuit_longest_rest_s: float = Field(default=60.0, gt=0, le=86_400, description="For how long at most, while such calls fail too.")
 
 
 class QueueSettings(_Part):

@@ -7,6 +7,7 @@ that breaks off has done what it said, and the next one goes on with what is lef
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
@@ -23,6 +24,8 @@ __all__ = ["BITE", "SHOWN", "Bite", "DeadFilter", "DeadLetters", "Edit", "Edited
 
 BITE = 200
 """Messages in one transaction, if nobody says otherwise; at most 1,000."""
+_ROUNDED = 1e-6
+"""A moment is written in a cursor in whole milliseconds, and a float is not exact."""
 SHOWN = 5
 """How many of them a bite shows."""
 
@@ -94,13 +97,13 @@ class Bite(msgspec.Struct, frozen=True, kw_only=True):
     sample: Sequence[MessageId] = ()
     """Some of them."""
     due_at: Moment | None = None
-    """When the last of them becomes due, if they come back one after the other."""
+    """At a pace: when the last of them comes back; where something is discarded or edited, when to go on."""
     cursor: str | None = None
     """Where to go on; None at the end."""
 
 
 class Pace(msgspec.Struct, frozen=True):
-    """How fast revived letters come back: the i-th becomes due at `start` + i / `per_s`."""
+    """How fast a sequence goes: the i-th letter is due at `start` + i / `per_s`."""
 
     per_s: float
     start: Moment
@@ -116,6 +119,29 @@ class Pace(msgspec.Struct, frozen=True):
             Moment: Its moment.
         """
         return self.start + (self.done + i) / self.per_s
+
+    def room(self, now: Moment, limit: int) -> int:
+        """Say how many may be done now, where nothing can be put off until it is due.
+
+        Args:
+            now (Moment): The time.
+            limit (int): No more than so many.
+
+        Returns:
+            int: Those whose moment has come.
+        """
+        return max(0, min(limit, math.floor((now - self.start) * self.per_s + _ROUNDED) + 1 - self.done))
+
+    def after(self, done: int) -> Pace:
+        """Go on.
+
+        Args:
+            done (int): So many more are done.
+
+        Returns:
+            Pace: For the next bite.
+        """
+        return Pace(self.per_s, self.start, self.done + done)
 
 
 class DeadLetters(Protocol):
@@ -205,11 +231,15 @@ class DeadLetters(Protocol):
         """
         ...
 
-    async def discard_all(self, filter: DeadFilter, *, limit: int = BITE, cursor: str | None = None, by: Actor | None = None) -> Bite:
+    async def discard_all(
+        self, filter: DeadFilter, *, per_s: float | None = None, limit: int = BITE, cursor: str | None = None, by: Actor | None = None
+    ) -> Bite:
         """Forget the letters that fit, with all they own.
 
         Args:
             filter (DeadFilter): Which.
+            per_s (float | None): So many in a second, over all bites of one cursor: a bite that comes earlier does less, or
+                nothing, and says from when it pays to go on. None as many as there are.
             limit (int): At most so many, 1 to 1000.
             cursor (str | None): Of the bite before.
             by (Actor | None): Who does it.

@@ -26,6 +26,7 @@ __all__ = [
     "Retry",
     "backoff_s",
     "closes_lane",
+    "counts_in_circuit",
     "fate",
     "for_newer",
     "unsaid_until",
@@ -41,6 +42,9 @@ _SPREAD_S = 1.0  # after a moment many may wait for, so that not all come at onc
 _OURS = frozenset({Category.LEASE_LOST, Category.STORAGE})
 _ACCOUNT = frozenset({Category.AUTH, Category.PERMISSION, Category.BILLING})
 _LIMITED = {Category.RATE_LIMIT: "rate-limit", Category.CIRCUIT_OPEN: "circuit-open"}
+_DOWN = frozenset(
+    {Category.OVERLOADED, Category.SERVER, Category.TIMEOUT, Category.NETWORK, Category.STREAM_CUT, Category.EMPTY},
+)
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):
@@ -179,6 +183,18 @@ def closes_lane(error: ErrorFacts) -> bool:
         bool: True for limits and account errors that reach beyond the request.
     """
     return error.scope is not Scope.REQUEST and (error.category in _LIMITED or error.category in _ACCOUNT)
+
+
+def counts_in_circuit(error: ErrorFacts) -> bool:
+    """Tell whether an error speaks against the health of its lane; several in a row open the lane's circuit.
+
+    Args:
+        error (ErrorFacts): What a call met.
+
+    Returns:
+        bool: True where the other side did not answer, or not to the end; False for what it answered.
+    """
+    return error.category in _DOWN
 
 
 def unsaid_until(error: ErrorFacts, *, now: Moment) -> Moment:

@@ -29,6 +29,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     paused: bool = False
     """The queue, or everything, is paused."""
     lane_closed_until: Moment | None = None
+    lane_closed_why: str | None = None
+    """As given to `close_lane`; kept when the lane is open again."""
     occupied: bool = False
     """Told of quarantine routes only: whether a message lies ready there, so that a process is started for it."""
 

@@ -72,6 +72,11 @@ class CircuitBreaker:
             return CircuitState.CLOSED
         return CircuitState.OPEN if self._probing or self._now() < self._open_until else CircuitState.HALF_OPEN
 
+    @property
+    def wait_s(self) -> float:
+        """How long it still refuses every call; 0 once it lets one through."""
+        return 0.0 if self._open_until is None else max(0.0, self._open_until - self._now())
+
     def allow(self) -> None:
         """Ask before a call; then say how it went with `succeeded`, `failed` or `gave_up`.
 
@@ -80,9 +85,8 @@ class CircuitBreaker:
         """
         if self._open_until is None:
             return
-        left_s = self._open_until - self._now()
-        if self._probing or left_s > 0:
-            wait_s = max(left_s, self._first_rest_s if self._probing else 0.0)
+        if self._probing or self.wait_s > 0:
+            wait_s = max(self.wait_s, self._first_rest_s if self._probing else 0.0)
             raise CircuitRefused(f"it failed too often just now; try again in {wait_s:.1f} s", wait_s=wait_s)
         self._probing = True
 
@@ -91,13 +95,27 @@ class CircuitBreaker:
         self._failed, self._rest_s = 0, self._first_rest_s
         self._open_until, self._probing = None, False
 
-    def failed(self) -> None:
-        """Note that a call failed."""
+    def failed(self) -> bool:
+        """Note that a call failed.
+
+        Returns:
+            bool: Whether that has opened it, or opened it again.
+        """
         self._failed += 1
         if self._probing:
             self._rest_s = min(2 * self._rest_s, self._longest_rest_s)
-        if self._probing or (self._open_until is None and self._failed >= self._most):
+        opens = self._probing or (self._open_until is None and self._failed >= self._most)
+        if opens:
             self._open_until, self._probing = self._now() + self._rest_s, False
+        return opens
+
+    def trip(self, wait_s: float) -> None:
+        """Open it, since somebody else has found the other side failing; a call to see comes after that.
+
+        Args:
+            wait_s (float): For so long at least.
+        """
+        self._open_until, self._probing = self._now() + max(wait_s, self.wait_s), False
 
     def gave_up(self) -> None:
         """Note that a call ended without saying anything of the other side: the next may probe."""

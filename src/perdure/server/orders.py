@@ -19,6 +19,7 @@ Version: TypeAlias = Annotated[str, Meta(min_length=1, max_length=128, pattern=_
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=_YEARS_S)]
 Priority: TypeAlias = Annotated[int, Meta(ge=0, le=9, description="0 is the most urgent.")]
 Text: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200, pattern=_LINE)]
+PerS: TypeAlias = Annotated[float, Meta(gt=0, le=100_000, description="So many in a second; null is as fast as it goes.")]
 AtMost: TypeAlias = Annotated[int, Meta(ge=1, le=10_000, description="At most so many now; `next_cursor` says where to go on.")]
 DryRun: TypeAlias = Annotated[bool, Meta(description="Only count those that fit, and show some.")]
 
@@ -73,6 +74,7 @@ class EditMany(_Changes, kw_only=True, forbid_unknown_fields=True, omit_defaults
 
     filter: LettersWanted
     body_patch: dict[str, Any] | UnsetType = UNSET
+    per_s: PerS | None = None
     dry_run: DryRun = False
     limit: AtMost = 1000
     cursor: Cursor | None = None
@@ -101,9 +103,10 @@ class ReviveMany(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_
 
 
 class DiscardMany(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Which dead letters are to be forgotten."""
+    """Which dead letters are to be forgotten, and how fast."""
 
     filter: LettersWanted
+    per_s: PerS | None = None
     dry_run: DryRun = False
     limit: AtMost = 1000
     cursor: Cursor | None = None

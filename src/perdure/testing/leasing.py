@@ -163,7 +163,8 @@ class LeasingKit(Kit, standard=True):
         await store.messages.close_lane("qwen/max", until=until, why="provider-rate-limited")
         worker = await alive(store)
         assert [lease.message.id for lease in await store.messages.lease(before, limit=10, worker=worker)] == others
-        assert {route.lane: route.lane_closed_until for route in await store.messages.routes()}["qwen/max"] == until
+        closed = {route.lane: (route.lane_closed_until, route.lane_closed_why) for route in await store.messages.routes()}
+        assert closed["qwen/max"] == (until, "provider-rate-limited")
         clock.pass_by(seconds=61)
         assert len(await take(store, worker, 10)) == 1
 

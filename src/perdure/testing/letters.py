@@ -239,6 +239,18 @@ class DeadLettersKit(Kit, standard=True):
             assert (await states(store, ids)).count(State.READY) == ready
         assert (await leased(store, ids[4])).attempt == 1
 
+    async def test_discarded_at_a_pace_no_more_go_than_have_come_due(self, store: Store, clock: FakeClock) -> None:
+        await dead(store, 6)
+        began, done, cursor = clock.now(), [], None
+        for _ in range(5):
+            bite = await store.dead_letters.discard_all(DeadFilter(), per_s=2.0, limit=200, cursor=cursor, by=ANNA)
+            cursor = bite.cursor
+            done.append((bite.done, None if bite.due_at is None else bite.due_at - began))
+            clock.pass_by(seconds=0.25 if len(done) == 1 else 0.75)
+        assert done == [(1, 0.5), (0, 0.5), (2, 1.5), (1, 2.0), (2, None)]
+        assert cursor is None
+        assert {row.details["per_s"] for row in await deeds(store, action="dead-letters.discard")} == {2.0}
+
     async def test_a_letter_whose_deadline_comes_before_its_turn_is_left(self, store: Store, clock: FakeClock) -> None:
         ids = await dead(store, 3, deadline=soon(clock, 15))
         bite = await store.dead_letters.revive(DeadFilter(), per_s=0.1)

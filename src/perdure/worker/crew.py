@@ -18,6 +18,7 @@ from perdure.events import tell
 from perdure.messages.message import Lease, MessageId, WorkerId
 from perdure.messages.retry import Release
 from perdure.messages.store import MessageStore
+from perdure.resources.token_bucket import TokenBucket
 from perdure.worker.end import WorkerEnd
 from perdure.worker.executor import CalledOff, Executor, Workplace
 from perdure.worker.settle import Drop
@@ -29,7 +30,8 @@ SETTLE_LIMIT_S = 5.0
 """What the last writes of a worker that ends may take."""
 LOOK_S = 1.0
 """The longest time between two looks at what was called off."""
-_BREATH_S = 0.05
+LOOKS_PER_S = 20.0
+"""How often at most, however much changes."""
 _log = logging.getLogger("perdure.worker")
 
 
@@ -76,8 +78,10 @@ class Crew:
             messages (MessageStore): Who knows.
             worker (WorkerId): Whose crew this is.
         """
+        pace = TokenBucket(rate_per_s=LOOKS_PER_S, burst=1.0)
         while True:
             await self._some_work.wait()
+            await pace.take()
             known = messages.heard()
             try:
                 for one in await messages.called_off(worker):
@@ -86,7 +90,6 @@ class Crew:
             except StoreError as error:
                 _log.debug("whether anything was called off is not known now: %s", error)
                 await asyncio.sleep(LOOK_S)
-            await asyncio.sleep(_BREATH_S)
 
     def _cancel(self, id: MessageId) -> None:
         for executor in list(self._working.values()):

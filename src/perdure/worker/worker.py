@@ -34,7 +34,7 @@ from perdure.worker.end import LastCall, WorkerEnd
 from perdure.worker.executor import Workplace
 from perdure.worker.heartbeat import Heartbeat
 from perdure.worker.isolation import Isolation
-from perdure.worker.lanes import Lanes
+from perdure.worker.lanes import Circuit, Lanes
 from perdure.worker.leases import Leases
 from perdure.worker.settle import Settler
 from perdure.worker.slots import Slots
@@ -65,6 +65,7 @@ class Worker:
         isolate (Sequence[str] | None): The command that starts a quarantine process; None starts none.
         backoff (Backoff | None): How far attempts lie apart; None for the defaults.
         keep (Keep | None): How long what has ended is kept; None for the defaults.
+        circuit (Circuit | None): When a provider's lane counts as down; None for the defaults.
         clock (Clock | None): The store's time; None for the machine's.
     """
 
@@ -84,6 +85,7 @@ class Worker:
         isolate: Sequence[str] | None = None,
         backoff: Backoff | None = None,
         keep: Keep | None = None,
+        circuit: Circuit | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._store = store
@@ -102,7 +104,7 @@ class Worker:
         self._duties = Duties(store.messages, store.workers, self._clock, dead_after_s=dead_after_s)
         self._firing = Firing(store.schedules, self._clock)
         self._tidying = Tidying(store.retention, keep or Keep())
-        self._lanes = Lanes(store.messages, self._clock)
+        self._lanes = Lanes(store.messages, self._clock, circuit=circuit)
         self._last_call = LastCall()
         self.ready: asyncio.Event = asyncio.Event()
         """Set once it is registered and takes messages."""

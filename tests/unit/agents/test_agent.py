@@ -208,3 +208,14 @@ def test_what_users_import_is_light() -> None:
 def test_a_sync_run_has_the_names_of_a_run() -> None:
     public = {name for name in dir(Run) if not name.startswith("_")}
     assert public == {name for name in dir(SyncRun) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", ["openai_base_url", "openai_api_key", "tool"])
+def test_what_frameworks_will_get_is_absent_until_it_is_built(name: str) -> None:
+    assert not hasattr(Run, name)
+    assert not hasattr(SyncRun, name)
+
+
+def test_a_limit_of_cost_is_refused_until_prices_are_known() -> None:
+    with pytest.raises(TypeError, match="max_cost_usd"):
+        agent(max_cost_usd=1.0)  # type: ignore[call-overload]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import Any
 
@@ -12,7 +13,7 @@ from perdure.agents.agent import agent
 from perdure.agents.journal import Decision, StepState
 from perdure.agents.run import Run
 from perdure.agents.sync import SyncRun
-from perdure.errors.base import AuthenticationFailed, CircuitOpen, ErrorFacts, InvalidInput, RateLimited
+from perdure.errors.base import AuthenticationFailed, CircuitOpen, ErrorFacts, InvalidInput, RateLimited, ServerFailed
 from perdure.tools.tool import tool
 
 HOUR_S = 3600.0
@@ -257,15 +258,30 @@ async def test_the_agent_never_sees_a_limit(world: Any) -> None:
 
 
 class Lanes:
+    """Remembers who asked, and what came of it: an error, `answered`, or `left`."""
+
     def __init__(self, closed: ErrorFacts | None = None) -> None:
-        self.now_closed, self.asked, self.told = closed, [], []  # type: ignore[var-annotated]
+        self.now_closed = closed
+        self.asked: list[str] = []
+        self.told: list[tuple[str, Any]] = []
 
-    def closed(self, lane: str) -> ErrorFacts | None:
+    async def enter(self, lane: str) -> Any:
         self.asked.append(lane)
-        return self.now_closed
+        return self.now_closed or Passage(lane, self.told)
 
-    async def close(self, lane: str, error: ErrorFacts) -> None:
-        self.told.append((lane, error))
+
+class Passage:
+    def __init__(self, lane: str, told: list[tuple[str, Any]]) -> None:
+        self.lane, self.told = lane, told
+
+    def answered(self) -> None:
+        self.told.append((self.lane, "answered"))
+
+    async def met(self, error: ErrorFacts) -> None:
+        self.told.append((self.lane, error))
+
+    def left(self) -> None:
+        self.told.append((self.lane, "left"))
 
 
 async def test_a_limit_is_told_so_that_others_of_the_lane_do_not_start(world: Any) -> None:
@@ -277,7 +293,8 @@ async def test_a_limit_is_told_so_that_others_of_the_lane_do_not_start(world: An
         return await run.ask("one", "x")
 
     ending = await world.parked(asking)
-    [(lane, error)] = lanes.told
+    [(lane, error), (_, end)] = lanes.told
+    assert end == "left"
     assert (lane, error.code, error.retry_at) == ("fake/fake-1", "provider-rate-limited", ending.wait.until)
 
 
@@ -295,6 +312,33 @@ async def test_a_lane_closed_in_mid_run_parks_the_run_before_the_call(world: Any
     await world.wake(ending)
     lanes.now_closed = None
     assert await world.result(asking) == "answer to: x"
+
+
+@pytest.mark.parametrize("handles", [True, False])
+async def test_what_came_of_each_call_is_told_to_its_lane(world: Any, *, handles: bool) -> None:
+    lanes = world.more["lanes"] = Lanes()
+    world.provider = type(world.provider)(replies=[ServerFailed("502"), "hello"], handles=handles)
+
+    @agent
+    async def asking(run: Run) -> str:
+        with contextlib.suppress(ServerFailed):
+            await run.ask("one", "x")
+        return await run.ask("two", "x")
+
+    assert await world.result(asking) == "hello"
+    assert [getattr(what, "code", what) for _, what in lanes.told] == ["provider-server", "left", "answered", "left"]
+
+
+async def test_a_call_that_is_cut_off_leaves_its_lane(world: Any) -> None:
+    lanes = world.more["lanes"] = Lanes()
+    world.provider.delay_s = 60.0
+
+    @agent(timeout_s=0.05)
+    async def asking(run: Run) -> str:
+        return await run.ask("one", "x")
+
+    assert (await world.failed(asking)).error.code == "run-timeout"
+    assert lanes.told == [("fake/fake-1", "left")]
 
 
 # Sync agents --------------------------------------------------------------------------------------

@@ -72,6 +72,21 @@ async def test_while_probes_fail_it_rests_longer_and_longer_up_to_a_limit() -> N
     assert rests == [1.0, 2.0, 4.0, 4.0]
 
 
+async def test_whoever_counts_for_itself_is_told_when_it_opens() -> None:
+    breaker = Line().breaker
+    assert [breaker.failed() for _ in range(4)] == [False, False, True, False]
+    assert breaker.wait_s == 1.0
+
+
+async def test_what_others_found_failing_rests_and_is_then_tried_by_one() -> None:
+    line = Line()
+    line.breaker.trip(7.0)
+    assert (line.breaker.state, line.breaker.wait_s) == (CircuitState.OPEN, 7.0)
+    line.now = 7.0
+    await line.fails()
+    assert line.breaker.wait_s == 2.0
+
+
 @pytest.mark.parametrize("error", [ValueError("my own mistake"), asyncio.CancelledError()])
 async def test_what_says_nothing_of_the_other_side_is_no_failure(error: BaseException) -> None:
     line = Line()

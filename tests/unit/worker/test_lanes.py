@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from perdure.agents.parts import Passage
 from perdure.errors import base
-from perdure.errors.base import StoreBusy
+from perdure.errors.base import Category, ErrorFacts, StoreBusy
 from perdure.messages.routes import Route
 from perdure.stores.inmemory import InMemoryStore
 from perdure.testing import FakeClock
 from perdure.testing.given import message
-from perdure.worker.lanes import Lanes
+from perdure.worker.lanes import Circuit, Lanes
 
 
 @pytest.fixture
@@ -89,3 +90,125 @@ async def test_a_store_that_does_not_answer_leaves_the_lane_closed_here(clock: F
     lanes = Lanes(Messages(), clock)  # type: ignore[arg-type]
     await lanes.close("qwen/max", base.RateLimited("slow", retry_at=clock.now() + 30).facts())
     assert lanes.closed("qwen/max") is not None
+
+
+# Circuits -----------------------------------------------------------------------------------------
+
+
+DOWN = [
+    base.Overloaded("529"),
+    base.ServerFailed("502"),
+    base.ProviderTimeout("600 s"),
+    base.NetworkFailed("refused"),
+    base.StreamCut("cut"),
+    base.EmptyAnswer("nothing"),
+]
+
+
+async def let_in(lanes: Lanes, lane: str = "qwen/max") -> Passage:
+    passage = await lanes.enter(lane)
+    assert not isinstance(passage, ErrorFacts)
+    return passage
+
+
+async def refused(lanes: Lanes, lane: str = "qwen/max") -> ErrorFacts:
+    error = await lanes.enter(lane)
+    assert isinstance(error, ErrorFacts)
+    return error
+
+
+async def fails(lanes: Lanes, times: int, error: base.ProviderError = DOWN[1]) -> None:
+    for _ in range(times):
+        passage = await let_in(lanes)
+        await passage.met(error.facts())
+        passage.left()
+
+
+def watching(store: InMemoryStore, clock: FakeClock) -> Lanes:
+    return Lanes(store.messages, clock, circuit=Circuit(failures=3, rest_s=5.0, longest_rest_s=15.0), now=clock.now)
+
+
+@pytest.mark.parametrize("error", DOWN, ids=lambda error: error.code)
+async def test_calls_without_an_answer_close_their_own_lane_for_everybody(
+    store: InMemoryStore, clock: FakeClock, error: base.ProviderError
+) -> None:
+    lanes = watching(store, clock)
+    await fails(lanes, 2, error)
+    assert await closed_in(store, clock) == set()
+    await fails(lanes, 1, error)
+    [route] = [route for route in await store.messages.routes() if route.lane == "qwen/max"]
+    assert (route.lane_closed_until, route.lane_closed_why) == (clock.now() + 5, "circuit-open")
+    assert await closed_in(store, clock) == {"qwen/max"}
+    assert (await refused(lanes)).category is Category.CIRCUIT_OPEN
+    await let_in(lanes, "qwen/plus")
+
+
+@pytest.mark.parametrize("error", [base.InvalidRequest("400"), base.Refused("no"), base.ContextTooLong("long")])
+async def test_what_the_provider_did_answer_says_nothing_against_it(
+    store: InMemoryStore, clock: FakeClock, error: base.ProviderError
+) -> None:
+    lanes = watching(store, clock)
+    await fails(lanes, 9, error)
+    await let_in(lanes)
+
+
+async def test_an_answer_forgets_what_failed_before(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = watching(store, clock)
+    for _ in range(3):
+        await fails(lanes, 2)
+        (await let_in(lanes)).answered()
+    assert await closed_in(store, clock) == set()
+
+
+async def test_after_its_rest_one_call_goes_through_and_its_answer_opens_the_lane(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = watching(store, clock)
+    await fails(lanes, 3)
+    clock.pass_by(seconds=5)
+    probe = await let_in(lanes)
+    assert (await refused(lanes)).retry_at == clock.now() + 5
+    assert await closed_in(store, clock) == {"qwen/max"}
+    probe.answered()
+    clock.pass_by(seconds=5)
+    for _ in range(3):
+        await let_in(lanes)
+
+
+async def test_while_such_calls_fail_the_rests_grow_up_to_a_limit(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = watching(store, clock)
+    await fails(lanes, 3)
+    rests = []
+    for _ in range(4):
+        until = (await refused(lanes)).retry_at
+        assert until is not None
+        rests.append(until - clock.now())
+        clock.pass_by(seconds=rests[-1])
+        await fails(lanes, 1)
+    assert rests == [5.0, 10.0, 15.0, 15.0]
+
+
+async def test_a_call_that_ends_without_a_word_leaves_its_turn_to_the_next(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = watching(store, clock)
+    await fails(lanes, 3)
+    clock.pass_by(seconds=5)
+    (await let_in(lanes)).left()
+    await let_in(lanes)
+
+
+async def test_another_process_also_lets_one_through_first(store: InMemoryStore, clock: FakeClock) -> None:
+    here, there = watching(store, clock), watching(store, clock)
+    await fails(here, 3)
+    there.seen(await store.messages.routes())
+    await refused(there)
+    clock.pass_by(seconds=5)
+    await let_in(there)
+    await refused(there)
+
+
+async def test_a_limit_met_elsewhere_lets_all_through_afterwards(store: InMemoryStore, clock: FakeClock) -> None:
+    here, there = watching(store, clock), watching(store, clock)
+    await (await let_in(here)).met(base.RateLimited("slow", retry_at=clock.now() + 30).facts())
+    there.seen(await store.messages.routes())
+    await refused(there)
+    clock.pass_by(seconds=31)
+    for _ in range(3):
+        await let_in(there)

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from perdure import Run, SyncRun, agent, events
-from perdure.errors.base import ConfigError, RateLimited, StoreBusy
+from perdure.errors.base import ConfigError, NetworkFailed, RateLimited, StoreBusy
 from perdure.messages.message import State
 from perdure.messages.retry import Backoff
 from perdure.testing import FakeProvider
 from perdure.testing.given import card
 from perdure.worker.end import WorkerEnd
+from perdure.worker.lanes import Circuit
 
 PATIENCE_S = 20.0
 
@@ -139,6 +140,21 @@ async def test_a_lane_that_opens_again_goes_on(house: Any) -> None:
     async with house.working(house.worker(asks, provider=FakeProvider(replies=replies), park_after_s=0.0)):
         view = await house.ended(await house.put(asks, lane="fake/fake-1", attempts=1))
     assert (view.state, view.result, view.attempt) == (State.DONE, b'"at last"', 1)
+
+
+async def test_a_provider_that_is_down_costs_no_more_attempts_than_its_circuit_counts(house: Any) -> None:
+    down = NetworkFailed("nobody listens")
+    provider = FakeProvider(replies=lambda body: down if provider.count <= 3 else "here again")
+    worker = house.worker(
+        asks, provider=provider, slots=1, backoff=Backoff(base_s=0.01), circuit=Circuit(failures=3, rest_s=0.2, longest_rest_s=0.2)
+    )
+    async with house.working(worker):
+        ids = [await house.put(asks, lane="fake/fake-1") for _ in range(6)]
+        ends = [await house.ended(one) for one in ids]
+    assert [end.state for end in ends] == [State.DONE] * 6
+    assert [end.attempt for end in ends].count(1) >= 3
+    assert sum(end.attempt - 1 for end in ends) == 3
+    assert provider.count == 3 + 6
 
 
 async def test_a_sleeping_run_gives_its_slot_back_and_wakes(house: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from perdure.clock import awake
 from perdure.errors.base import Conflict, Forbidden, InvalidInput, NotFound
 from perdure.messages import ids
-from perdure.messages.dead_letters import BITE, Bite, DeadFilter
+from perdure.messages.dead_letters import BITE, Bite, DeadFilter, read_pace, write_pace
 from perdure.messages.message import MessageId, State
 from perdure.messages.store import Filter
 from perdure.server.answer import Answer, json_answer
@@ -21,7 +22,7 @@ from perdure.server.patch import merged
 from perdure.server.reports import BiteJson
 
 _PART = "Many at once"
-_ENOUGH_S = 2.0
+_ENOUGH_S, _BREATH_S = 2.0, 0.25
 _SHOWN, _EDITED_AT_ONCE = 5, 50
 _PROBLEMS = 5
 
@@ -65,9 +66,9 @@ async def discard_many(call: Call) -> Answer:
     async def step(limit: int, cursor: str | None) -> Bite:
         if ask.dry_run:
             return await letters.look(wanted, limit=limit, cursor=cursor)
-        return await letters.discard_all(wanted, limit=min(limit, BITE), cursor=cursor, by=call.actor)
+        return await letters.discard_all(wanted, per_s=ask.per_s, limit=min(limit, BITE), cursor=cursor, by=call.actor)
 
-    return json_answer(BiteJson.of(await _until(step, ask.limit, ask.cursor), dry_run=ask.dry_run))
+    return json_answer(BiteJson.of(await _until(step, ask.limit, ask.cursor, _breath_s(ask)), dry_run=ask.dry_run))
 
 
 async def edit_many(call: Call) -> Answer:
@@ -86,11 +87,20 @@ async def edit_many(call: Call) -> Answer:
     async def step(limit: int, cursor: str | None) -> Bite:
         if ask.dry_run:
             return await letters.look(wanted, limit=limit, cursor=cursor)
-        found = await letters.look(wanted, limit=min(limit, _EDITED_AT_ONCE), cursor=cursor, shown=_EDITED_AT_ONCE)
+        now = call.core.clock.now()
+        below, pace = read_pace(cursor, ask.per_s, now)
+        room = min(limit, _EDITED_AT_ONCE) if pace is None else pace.room(now, min(limit, _EDITED_AT_ONCE))
+        if pace is not None and not room:
+            return Bite(due_at=pace.at(0), cursor=write_pace(below, pace))
+        found = await letters.look(wanted, limit=room, cursor=cursor, shown=_EDITED_AT_ONCE)
         done = [one for one in found.sample if await _edited(call, ask, one, problems)]
-        return Bite(done=len(done), refused=found.done - len(done), sample=done[:_SHOWN], cursor=found.cursor)
+        bite = Bite(done=len(done), refused=found.done - len(done), sample=done[:_SHOWN], cursor=found.cursor)
+        if pace is None or found.cursor is None:
+            return bite
+        on = pace.after(found.done)
+        return msgspec.structs.replace(bite, due_at=on.at(0), cursor=write_pace(read_pace(found.cursor, None, now)[0], on))
 
-    bite = await _until(step, ask.limit, ask.cursor)
+    bite = await _until(step, ask.limit, ask.cursor, _breath_s(ask))
     return json_answer(BiteJson.of(bite, dry_run=ask.dry_run, problems=problems[:_PROBLEMS]))
 
 
@@ -119,8 +129,11 @@ async def cancel_many(call: Call) -> Answer:
     return json_answer(BiteJson.of(await _until(step, ask.limit, ask.cursor), dry_run=ask.dry_run))
 
 
-async def _until(step: _Step, limit: int, cursor: str | None) -> Bite:
-    """One bite after the other, until there is nothing more, the limit is reached, or some time is used up."""
+async def _until(step: _Step, limit: int, cursor: str | None, breath_s: float = 0.0) -> Bite:
+    """One bite after the other, until there is nothing more, the limit is reached, or some time is used up.
+
+    At a pace there is a breath between them, so that not every letter is a bite of its own.
+    """
     done = refused = 0
     sample: list[MessageId] = []
     until = awake() + _ENOUGH_S
@@ -130,6 +143,12 @@ async def _until(step: _Step, limit: int, cursor: str | None) -> Bite:
         sample += bite.sample
         if cursor is None or done >= limit or awake() >= until:
             return Bite(done=done, refused=refused, sample=sample[:_SHOWN], due_at=bite.due_at, cursor=cursor)
+        if breath_s:
+            await asyncio.sleep(min(breath_s, max(0.0, until - awake())))
+
+
+def _breath_s(ask: DiscardMany | EditMany) -> float:
+    return 0.0 if ask.per_s is None or ask.dry_run else min(_BREATH_S, _EDITED_AT_ONCE / ask.per_s)
 
 
 async def _edited(call: Call, ask: EditMany, id: MessageId, problems: list[str]) -> bool:

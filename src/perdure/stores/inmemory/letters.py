@@ -12,7 +12,6 @@ from perdure.messages.dead_letters import (
     DeadLetters,
     Edit,
     Edited,
-    Pace,
     edited,
     not_dead,
     read_pace,
@@ -81,19 +80,29 @@ class InMemoryDeadLetters(DeadLetters):
                     due_at = at
             if done:
                 self._told(by, "dead-letters.revive", filter, done, per_s)
-            on = None if pace is None else Pace(pace.per_s, pace.start, pace.done + len(done))
+            on = None if pace is None else pace.after(len(done))
             cursor = None if rest is None else write_pace(rest, on)
             return Bite(done=len(done), refused=len(rows) - len(done), sample=_sample(done), due_at=due_at, cursor=cursor)
 
-    async def discard_all(self, filter: DeadFilter, *, limit: int = BITE, cursor: str | None = None, by: Actor | None = None) -> Bite:
+    async def discard_all(
+        self, filter: DeadFilter, *, per_s: float | None = None, limit: int = BITE, cursor: str | None = None, by: Actor | None = None
+    ) -> Bite:
         """Forget the letters that fit, with all they own."""
-        with self._contents.open():
-            rows, rest = self._find(filter, limit, read_pace(cursor, None, 0.0)[0])
+        with self._contents.open() as now:
+            below, pace = read_pace(cursor, per_s, now)
+            room = limit if pace is None else pace.room(now, limit)
+            if pace is not None and not room:
+                return Bite(due_at=pace.at(0), cursor=write_pace(below, pace))
+            rows, rest = self._find(filter, room, below)
             for row in rows:
                 self._discard(row)
             if rows:
-                self._told(by, "dead-letters.discard", filter, rows, None)
-            return Bite(done=len(rows), sample=_sample(rows), cursor=None if rest is None else str(rest))
+                self._told(by, "dead-letters.discard", filter, rows, per_s)
+            if rest is None:
+                return Bite(done=len(rows), sample=_sample(rows))
+            on = None if pace is None else pace.after(len(rows))
+            due_at = None if on is None else on.at(0)
+            return Bite(done=len(rows), sample=_sample(rows), due_at=due_at, cursor=write_pace(rest, on))
 
     def _find(self, filter: DeadFilter, limit: int, below: int) -> tuple[list[Row], int | None]:
         rows = [row for row in self._contents.rows.values() if row.message.id < below and _fits(row, filter)]

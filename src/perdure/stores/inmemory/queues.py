@@ -25,6 +25,7 @@ def route_of(contents: Contents, key: RouteKey) -> Route:
         Route: As workers see it.
     """
     queue, agent, version, lane, quarantine = key
+    closed_until, why = (None, None) if lane is None else contents.lanes.get(lane, (None, None))
     return Route(
         id=contents.routes[key].id,
         queue=queue,
@@ -33,7 +34,8 @@ def route_of(contents: Contents, key: RouteKey) -> Route:
         lane=lane,
         quarantine=quarantine,
         paused=contents.all_paused or queue in contents.paused_queues,
-        lane_closed_until=contents.lanes[lane][0] if lane in contents.lanes else None,
+        lane_closed_until=closed_until,
+        lane_closed_why=why,
         occupied=quarantine and any(row.state in (State.READY, State.HELD) and row.route == key for row in contents.rows.values()),
     )
 

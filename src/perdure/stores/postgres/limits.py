@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from perdure.messages.limits import gates_for
 from perdure.messages.message import NewMessage
+from perdure.resources.single_flight import SingleFlight
 from perdure.stores.postgres.hot import Ground, ask, hot
 
 __all__ = ["KnownLimits"]
@@ -28,6 +29,9 @@ class KnownLimits:
         self._ground = ground
         self._version: int | None = None
         self._standing: frozenset[tuple[str, str]] = frozenset()
+        self._looks: SingleFlight[int, None] = SingleFlight()
+        self._forgotten = 0
+        """How often; a look that began before the last time is of no use afterwards."""
 
     @property
     def none(self) -> bool:
@@ -43,15 +47,20 @@ class KnownLimits:
         Returns:
             bool: False for nearly all.
         """
-        if self._version is None:
-            rows = await ask(self._ground, _NOW)
-            self._version = rows[0][0]
-            self._standing = frozenset((scope, name) for _, scope, name in rows if scope is not None)
+        while self._version is None:
+            await self._looks.fly(self._forgotten, self._look)  # everybody who puts at that moment wants to know
         if not self._standing:
             return False
         return any(
             (gate.scope, gate.name) in self._standing for new in messages for gate in gates_for(new.queue, new.agent, new.tenant, new.key)
         )
+
+    async def _look(self) -> None:
+        forgotten, rows = self._forgotten, await ask(self._ground, _NOW)
+        if forgotten != self._forgotten:
+            return
+        self._version = rows[0][0]
+        self._standing = frozenset((scope, name) for _, scope, name in rows if scope is not None)
 
     def heard(self, version: int | None) -> None:
         """Hear of which version they were when something was put.
@@ -65,3 +74,4 @@ class KnownLimits:
     def forget(self) -> None:
         """Read them again the next time."""
         self._version = None
+        self._forgotten += 1

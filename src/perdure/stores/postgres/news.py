@@ -17,8 +17,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from perdure.clock import awake, chance
+from perdure.clock import chance
 from perdure.errors.base import PerdureError
+from perdure.resources.token_bucket import TokenBucket
 from perdure.stores.postgres.border import FOREIGN
 from perdure.stores.postgres.connection import Address, Connection, connect, farewell
 from perdure.stores.postgres.dialect import own, text_of
@@ -26,7 +27,7 @@ from perdure.stores.postgres.dialect import own, text_of
 __all__ = ["INBOX", "News"]
 
 _NEWEST, _REACH, _RING = (text_of(own(name)).text for name in ("news_look", "change_reach", "ring"))
-_RING_EVERY_S = 0.02
+_RINGS_PER_S = 50.0
 _LOOK_S, _LOOK_DEAF_S = 1.0, 0.4
 _LOOKS, _HELD_BACK_S = 3, 0.005
 _IDLE_S = 60.0
@@ -53,7 +54,7 @@ class News:
         self._stir = asyncio.Event()
         self._to_ring = False
         self._to_look = 0
-        self._rung_at = 0.0
+        self._rings = TokenBucket(rate_per_s=_RINGS_PER_S, burst=1.0)
         self._listens = False
         self._closing = False
         self._task: asyncio.Task[None] | None = None
@@ -142,7 +143,7 @@ class News:
 
     def _how_long(self) -> float:
         if self._to_ring:
-            return max(0.0, self._rung_at + _RING_EVERY_S - awake())
+            return self._rings.wait_s()
         if not self._waiting:
             return _IDLE_S
         if self._to_look > 0:
@@ -158,9 +159,9 @@ class News:
         self._stir.clear()
 
     async def _ring(self, connection: Connection) -> None:
-        if awake() < self._rung_at + _RING_EVERY_S and not self._closing:
+        if not (self._rings.try_take() or self._closing):
             return
-        self._to_ring, self._rung_at = False, awake()
+        self._to_ring = False
         await connection.fetch(_RING, f"perdure.{self._address.schema}", "", f"{self._address.application} {_EARS}")
 
     async def _listen(self, connection: Connection) -> None:

@@ -71,11 +71,17 @@ class SqlDeadLetters(DeadLetters):
         found = await self._engine.read(_find, filter, limit, below)
         return await self._engine.write(_revive, found, filter, pace, by)
 
-    async def discard_all(self, filter: DeadFilter, *, limit: int = BITE, cursor: str | None = None, by: Actor | None = None) -> Bite:
+    async def discard_all(
+        self, filter: DeadFilter, *, per_s: float | None = None, limit: int = BITE, cursor: str | None = None, by: Actor | None = None
+    ) -> Bite:
         """Forget the letters that fit, with all they own."""
-        below, _ = read_pace(cursor, None, 0.0)
-        found = await self._engine.read(_find, filter, limit, below)
-        return await self._engine.write(_discard, found, filter, by)
+        now = self._engine.clock.now()
+        below, pace = read_pace(cursor, per_s, now)
+        room = limit if pace is None else pace.room(now, limit)
+        if pace is not None and not room:
+            return Bite(due_at=pace.at(0), cursor=write_pace(below, pace))
+        found = await self._engine.read(_find, filter, room, below)
+        return await self._engine.write(_discard, found, filter, pace, by)
 
 
 def _find(run: Run, filter: DeadFilter, limit: int, below: int) -> _Found:
@@ -117,17 +123,20 @@ def _revive(tx: Transaction, found: _Found, filter: DeadFilter, pace: Pace | Non
     if done:
         revive_all(tx, chosen)
         tx.audit(by, "dead-letters.revive", "*", **_named(filter, done), per_s=None if pace is None else pace.per_s)
-    on = None if pace is None else Pace(pace.per_s, pace.start, pace.done + len(done))
+    on = None if pace is None else pace.after(len(done))
     return _bite(found, done, None if found.below is None else write_pace(found.below, on), due_at)
 
 
-def _discard(tx: Transaction, found: _Found, filter: DeadFilter, by: Actor | None) -> Bite:
+def _discard(tx: Transaction, found: _Found, filter: DeadFilter, pace: Pace | None, by: Actor | None) -> Bite:
     places = [letter.place for letter in letters_of(tx, found.ids)]
     done = [place.id for place in places]
     if done:
         letters.discard_into_nothing(tx, places)
-        tx.audit(by, "dead-letters.discard", "*", **_named(filter, done))
-    return _bite(found, done, None if found.below is None else str(found.below))
+        tx.audit(by, "dead-letters.discard", "*", **_named(filter, done), per_s=None if pace is None else pace.per_s)
+    if found.below is None:
+        return _bite(found, done, None)
+    on = None if pace is None else pace.after(len(done))
+    return _bite(found, done, write_pace(found.below, on), None if on is None else on.at(0))
 
 
 def _named(filter: DeadFilter, done: Sequence[int]) -> dict[str, object]:

@@ -26,7 +26,7 @@ from perdure.stores.sql.progress import progress_of
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction, sees_latest
 
-__all__ = ["HOURLY_S", "drop_limit", "go_on", "limits", "make_room", "reconcile", "set_limit", "unfinished"]
+__all__ = ["HOURLY_S", "drop_limit", "go_on", "limits", "reconcile", "set_limit", "unfinished"]
 
 _LIST, _GET, _ADD, _SET = statement("cap_list"), statement("cap_get"), statement("cap_add"), statement("cap_set")
 _SWEPT, _DROP, _STATUS, _CHANGED = statement("cap_swept"), statement("cap_drop"), statement("cap_status"), statement("caps_changed")
@@ -37,6 +37,7 @@ _LEAVE, _ROUTES, _TENANT = statement("ready_leave"), statement("route_list"), st
 _IN_READY, _IN_LEASE, _IN_HELD, _NUMBERS = (statement(name) for name in ("gates_ready", "gates_leased", "gates_held", "gate_numbers"))
 _GATE_DROP, _PLACE = statement("gate_drop"), statement("ready_place")
 _BEGIN, _UNFINISHED = statement("chore_begin"), statement("limits_unfinished")
+_ROOM_WANTED, _ROOM_MADE = statement("room_wanted"), statement("room_made")
 _BITE = 1000
 HOURLY_S = 3600.0
 
@@ -126,6 +127,7 @@ def go_on(tx: Transaction) -> None:
         cap = CapRow(*row)
         if cap.swept is not None:
             _sweep(tx, cap, min(_BITE, tx.bite))
+    _make_room(tx, min(_BITE, tx.bite))
     left = _BITE
     for (gate,) in tx.run(_DIRTY, (_BITE,)).fetchall():
         if left > 0:
@@ -134,27 +136,6 @@ def go_on(tx: Transaction) -> None:
         cap = CapRow(*row)
         if cap.at_once is None:
             _forget_lifted(tx, cap.id)
-
-
-def make_room(tx: Transaction, route: int) -> set[int]:
-    """Hold what is ready under a limit on a route where nothing can start, so that others have its place.
-
-    Args:
-        tx (Transaction): What is being committed.
-        route (int): One that has just been found blocked.
-
-    Returns:
-        set[int]: The counts that have room for others now.
-    """
-    freed: set[int] = set()
-    for message, priority, tag, text in tx.run(_LIMITED, (route, _BITE)).fetchall():
-        place = known_place(tx, message)
-        over = tx.gates.over(place.route, place.tenant, place.key)
-        if over:
-            tx.gates.count(ids_in(text), used=-1)
-            freed.update(ids_in(text))
-            _hold(tx, message, route, Rank(priority, tag), over[0])
-    return freed
 
 
 def reconcile(tx: Transaction) -> int:
@@ -233,6 +214,32 @@ def _sweep(tx: Transaction, cap: CapRow, bite: int) -> None:
     again = 0 if tx.now < cap.settled_at else None
     tx.run(_SWEPT, (cap.id, rows[-1][0] if len(rows) == bite else again, cap.settled_at))
     admit_all(tx, freed)
+
+
+def _make_room(tx: Transaction, bite: int) -> None:
+    """Hold what is ready under a limit where nothing can start, so that others have its place; begun when a route is blocked."""
+    freed: set[int] = set()
+    for route, blocked_since, after in tx.run(_ROOM_WANTED).fetchall():
+        if not bite:
+            break
+        rows = tx.run(_LIMITED, (route, after, bite)).fetchall()
+        for message, priority, tag, text in rows:
+            freed.update(_give_up_place(tx, message, route, Rank(priority, tag), text))
+        again = 0 if tx.now < blocked_since + tx.settling_s else None  # somebody may be putting who has not seen that it is blocked
+        tx.run(_ROOM_MADE, (route, rows[-1][0] if len(rows) == bite else again))
+        bite -= len(rows)
+    admit_all(tx, freed)
+
+
+def _give_up_place(tx: Transaction, message: int, route: int, rank: Rank, text: str) -> list[int]:
+    gates, place = ids_in(text), known_place(tx, message)
+    tx.gates.count(gates, used=-1)
+    over = tx.gates.over(place.route, place.tenant, place.key)
+    if over:
+        _hold(tx, message, route, rank, over[0])
+    else:  # the limit has been lifted
+        tx.run(_READY_GATES, (route, message, None))
+    return gates
 
 
 def _ranges(tx: Transaction, cap: CapRow, cursors: ExitStack, bite: int) -> Iterator[Any]:

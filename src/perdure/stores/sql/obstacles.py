@@ -119,8 +119,8 @@ def _mark(run: Run, routes: list[Route]) -> tuple[Any, ...]:
     return (*switches, occupied)
 
 
-def _route(row: tuple[int, str, str, str | None, str | None, int, int | None, Moment | None], *, all_paused: bool) -> Route:
-    number, queue, agent, version, lane, quarantine, paused, closed_until = row
+def _route(row: tuple[int, str, str, str | None, str | None, int, int | None, Moment | None, str | None], *, all_paused: bool) -> Route:
+    number, queue, agent, version, lane, quarantine, paused, closed_until, why = row
     return Route(
         id=number,
         queue=queue,
@@ -130,4 +130,5 @@ def _route(row: tuple[int, str, str, str | None, str | None, int, int | None, Mo
         quarantine=bool(quarantine),
         paused=all_paused or bool(paused),
         lane_closed_until=closed_until,
+        lane_closed_why=why,
     )

@@ -15,7 +15,7 @@ from perdure.clock import Moment
 from perdure.messages.dead import deadline_passed, waited_too_long
 from perdure.messages.message import MessageId, Move, State
 from perdure.messages.store import Tended
-from perdure.stores.sql import chores, limits
+from perdure.stores.sql import chores
 from perdure.stores.sql.admission import admit_all, become_ready
 from perdure.stores.sql.endings import bury
 from perdure.stores.sql.obstacles import Obstacles, RouteBook
@@ -221,12 +221,11 @@ def make_ready(tx: Transaction, due: Sequence[Due]) -> int:
 
 
 def _regard_limits(tx: Transaction, changed: Sequence[int]) -> None:
+    """What can start again may come in; what can start no longer makes room for others (`limits.go_on`)."""
     tx.gates.forget_blocks()
     may_admit: set[int] = set()
     for route in sorted(changed):
-        if tx.gates.is_blocked(tx.names.route_by_id(route)):
-            may_admit |= limits.make_room(tx, route)
-        else:
+        if not tx.gates.is_blocked(tx.names.route_by_id(route)):
             may_admit.update(gate for (gate,) in tx.run(_WAITED_FOR, (route,)).fetchall())
     admit_all(tx, may_admit)
 

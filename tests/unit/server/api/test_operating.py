@@ -6,6 +6,7 @@ import pytest
 
 from perdure.messages.ids import write
 from perdure.messages.message import MessageId
+from perdure.server.api import bulk
 from perdure.testing.given import BROKE, message
 from perdure.testing.letters import dead
 
@@ -91,6 +92,20 @@ async def test_many_are_edited_by_filter_and_those_that_would_not_do_stay(served
     assert write(bad) in answer.json["problems"][0]
     letter = (await served.get(f"/api/v1/dead-letters/{write(good)}")).json
     assert (letter["body"], letter["priority"]) == ({"ticket": "a", "urgency": 2}, 3)
+
+
+@pytest.mark.parametrize("deed", ["discard", "edit"])
+async def test_many_are_discarded_or_edited_at_a_pace_over_all_calls(served: Any, monkeypatch: pytest.MonkeyPatch, deed: str) -> None:
+    monkeypatch.setattr(bulk, "_ENOUGH_S", 0.0)
+    await dead(served.store, 3)
+    wish = {"filter": {}, "per_s": 0.001} | ({"priority": 1} if deed == "edit" else {})
+
+    first = await served.post(f"/api/v1/dead-letters/{deed}", wish)
+    second = await served.post(f"/api/v1/dead-letters/{deed}", wish | {"cursor": first.json["next_cursor"]})
+
+    assert [one.json["done"] for one in (first, second)] == [1, 0]
+    assert first.json["due_at"] == second.json["due_at"]
+    assert second.json["next_cursor"] == first.json["next_cursor"]
 
 
 async def test_nobody_reaches_the_letters_of_another_tenant(served: Any) -> None:

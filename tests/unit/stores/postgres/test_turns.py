@@ -12,7 +12,7 @@ from perdure.messages.message import State
 from perdure.stores.postgres import tagging
 from perdure.stores.postgres.bridge import wait_for
 from perdure.stores.postgres.store import PostgresStore
-from perdure.stores.sql import finish
+from perdure.stores.sql import finish, limits
 from perdure.stores.sql.places import place_of
 from perdure.stores.sql.transaction import Transaction
 from perdure.testing import FakeClock
@@ -152,3 +152,41 @@ async def test_a_limit_can_be_set_over_a_backlog_that_is_being_worked_on(store: 
             await store.messages.tend()
     [status] = await store.messages.limits()
     assert (status.used, status.held) == (0, 0)
+
+
+async def test_a_paused_backlog_gives_up_all_its_places_in_bites(
+    store: PostgresStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, database: asyncpg.Connection
+) -> None:
+    monkeypatch.setattr(limits, "_BITE", 4)
+    await alive(store)
+    await store.messages.set_limit(Limit(scope=Scope.TENANT, name="acme", at_once=10))
+    ids = [
+        receipt.id
+        for receipt in await store.messages.put([message(tenant="acme", queue=queue) for queue in ["slow"] * 10 + ["other"] * 10])
+    ]
+    await store.messages.pause("slow")
+    held = []
+    for _ in range(4):
+        await store.messages.tend()
+        held.append((await states(store, ids[:10])).count(State.HELD))
+    assert held == [4, 8, 10, 10]
+    assert await states(store, ids[10:]) == [State.READY] * 10
+    clock.pass_by(seconds=11)
+    await alive(store)
+    await store.messages.tend()
+    assert await database.fetch("SELECT id FROM route WHERE room_from IS NOT NULL") == []
+
+
+async def test_whose_row_is_held_by_another_while_its_queue_is_paused_gives_up_its_place_afterwards(
+    store: PostgresStore, database: asyncpg.Connection
+) -> None:
+    await alive(store)
+    await store.messages.set_limit(OF_ACME)
+    slow = await put(store, tenant="acme", queue="slow")
+    async with database.transaction():
+        await database.execute("SELECT 1 FROM ready FOR UPDATE")
+        await store.messages.pause("slow")
+        await store.messages.tend()
+    assert await state(store, slow) is State.READY
+    await store.messages.tend()
+    assert await state(store, slow) is State.HELD

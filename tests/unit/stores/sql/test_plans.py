@@ -132,7 +132,7 @@ def test_nothing_is_sorted_that_is_read_only_in_part(file: apsw.Connection, name
         ("list_held_of", "held_by_tenant (tenant=? AND route=? AND id<?)"),
         ("sweep_ready_of", "ready_by_tenant (tenant=? AND route=? AND id>?)"),
         ("ready_get", "ready_by_route (route=? AND id=?)"),
-        ("ready_limited", "ready_limited (route=?)"),
+        ("ready_limited", "ready_limited (route=? AND id>?)"),
         ("gate_dirty", "gate_dirty"),
         ("ready_take_many", "ready_by_route (route=? AND id=?)"),
         ("ready_heads", "PRIMARY KEY (route=?)"),

@@ -70,6 +70,25 @@ async def test_a_new_limit_over_a_backlog_holds_it_in_bites(store: SqliteStore, 
     assert [await state(store, one) for one in ids] == ["ready"] * 2 + ["held"] * 8
 
 
+async def test_a_paused_backlog_gives_up_all_its_places_in_bites(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch, file: apsw.Connection
+) -> None:
+    monkeypatch.setattr(limits, "_BITE", 4)
+    await alive(store)
+    await store.messages.set_limit(Limit(scope=Scope.TENANT, name="acme", at_once=10))
+    await store.messages.put([message(tenant="acme", queue=queue) for queue in ["slow"] * 10 + ["other"] * 10])
+    await store.messages.pause("slow")
+
+    held = []
+    for _ in range(4):
+        await store.messages.tend()
+        held.append(file.execute("SELECT count(*) FROM held JOIN route r ON r.id = route WHERE r.queue = 'slow'").get)
+
+    assert held == [4, 8, 10, 10]
+    assert len(await take(store, await alive(store), 20)) == 10
+    assert not file.execute("SELECT 1 FROM route WHERE room_from IS NOT NULL").fetchall()
+
+
 async def test_a_lifted_limit_lets_a_backlog_in_in_bites(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch, file: apsw.Connection
 ) -> None:

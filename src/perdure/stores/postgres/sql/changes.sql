@@ -130,6 +130,7 @@ SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1 AND at >= ?3)
     OR EXISTS (SELECT 1 FROM gate WHERE dirty = 1)
     OR EXISTS (SELECT 1 FROM chore WHERE at > 0 AND at <= ?1)
     OR EXISTS (SELECT 1 FROM route WHERE sweep_at <= ?1)
+    OR EXISTS (SELECT 1 FROM route WHERE room_from IS NOT NULL)
     OR coalesce((SELECT at FROM change WHERE seq <= (SELECT seq FROM folded) ORDER BY seq LIMIT 1) < ?2, false)
     OR EXISTS (SELECT 1 FROM change WHERE seq > (SELECT seq FROM folded) ORDER BY seq OFFSET 500)
     OR EXISTS (SELECT 1 FROM counting OFFSET 200),

@@ -36,4 +36,4 @@ SELECT id, route, gates FROM ready WHERE tenant = ? AND route = ? AND id > ? ORD
 SELECT id, gates FROM lease ORDER BY id FOR UPDATE SKIP LOCKED;
 
 -- name: ready_limited
-SELECT id, priority, tag, gates FROM ready WHERE gates IS NOT NULL AND route = ? ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED;
+SELECT id, priority, tag, gates FROM ready WHERE gates IS NOT NULL AND route = ? AND id > ? ORDER BY id LIMIT ? FOR UPDATE SKIP LOCKED;

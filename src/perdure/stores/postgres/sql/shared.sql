@@ -68,5 +68,6 @@ INSERT INTO route (queue, agent, version, lane, quarantine, patience_s) VALUES (
 INSERT INTO tenant (name) VALUES (?) ON CONFLICT DO NOTHING RETURNING id;
 
 -- name: route_block
-UPDATE route SET blocked_since = ?2, sweep_at = ?2 + patience_s, swept = 0, sweep_next = NULL
+UPDATE route SET blocked_since = ?2, sweep_at = ?2 + patience_s, swept = 0, sweep_next = NULL,
+       room_from = CASE WHEN quarantine = 0 AND ?2::double precision IS NOT NULL THEN 0 END
  WHERE id = ?1 AND (blocked_since IS NULL) <> (?2::double precision IS NULL);

@@ -112,7 +112,9 @@ SELECT gate FROM waited_for w WHERE gate IS NOT NULL AND EXISTS (SELECT 1 FROM h
 SELECT id, scope, name, at_once, swept, settled_at FROM cap;
 
 -- name: limits_unfinished
-SELECT EXISTS (SELECT 1 FROM cap WHERE swept IS NOT NULL OR at_once IS NULL) OR EXISTS (SELECT 1 FROM gate WHERE dirty = 1);
+SELECT EXISTS (SELECT 1 FROM cap WHERE swept IS NOT NULL OR at_once IS NULL)
+    OR EXISTS (SELECT 1 FROM gate WHERE dirty = 1)
+    OR EXISTS (SELECT 1 FROM route WHERE room_from IS NOT NULL);
 
 -- name: cap_get
 SELECT id, scope, name, at_once, swept, settled_at FROM cap WHERE scope = ? AND name = ?;
@@ -158,7 +160,17 @@ UPDATE ready INDEXED BY ready_by_route SET gates = ?3 WHERE route = ?1 AND id = 
 SELECT priority, tag FROM ready INDEXED BY ready_by_route WHERE route = ? AND id = ?;
 
 -- name: ready_limited
-SELECT id, priority, tag, gates FROM ready INDEXED BY ready_limited WHERE gates IS NOT NULL AND route = ? ORDER BY id LIMIT ?;
+SELECT id, priority, tag, gates
+  FROM ready INDEXED BY ready_limited
+ WHERE gates IS NOT NULL AND route = ? AND id > ?
+ ORDER BY id
+ LIMIT ?;
+
+-- name: room_wanted
+SELECT id, blocked_since, room_from FROM route WHERE room_from IS NOT NULL ORDER BY id;
+
+-- name: room_made
+UPDATE route SET room_from = ?2 WHERE id = ?1;
 
 -- name: gates_ready
 SELECT gates FROM ready WHERE gates IS NOT NULL;

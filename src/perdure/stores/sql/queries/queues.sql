@@ -14,7 +14,7 @@ ON CONFLICT (name) DO UPDATE SET closed_until = excluded.closed_until, why = exc
  WHERE excluded.closed_until > closed_until;
 
 -- name: route_list
-SELECT r.id, r.queue, r.agent, r.version, r.lane, r.quarantine, q.paused, l.closed_until
+SELECT r.id, r.queue, r.agent, r.version, r.lane, r.quarantine, q.paused, l.closed_until, l.why
   FROM route r LEFT JOIN queue q ON q.name = r.queue LEFT JOIN lane l ON l.name = r.lane
  ORDER BY r.id;
 
@@ -25,7 +25,7 @@ SELECT max(id) FROM route;
 SELECT name, closed_until FROM lane ORDER BY name;
 
 -- name: route_now
-SELECT r.id, r.queue, r.agent, r.version, r.lane, r.quarantine, q.paused, l.closed_until
+SELECT r.id, r.queue, r.agent, r.version, r.lane, r.quarantine, q.paused, l.closed_until, l.why
   FROM route r LEFT JOIN queue q ON q.name = r.queue LEFT JOIN lane l ON l.name = r.lane
  WHERE r.id = ?;
 

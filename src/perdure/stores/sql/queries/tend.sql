@@ -9,6 +9,7 @@ SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1)
     OR EXISTS (SELECT 1 FROM gate WHERE dirty = 1)
     OR EXISTS (SELECT 1 FROM chore WHERE at > 0 AND at <= ?1)
     OR EXISTS (SELECT 1 FROM route WHERE sweep_at <= ?1)
+    OR EXISTS (SELECT 1 FROM route WHERE room_from IS NOT NULL)
     OR ifnull((SELECT at FROM change ORDER BY seq LIMIT 1) < ?2, 0);
 
 -- name: later_next
@@ -29,7 +30,8 @@ SELECT id, blocked_since FROM route;
 -- name: route_block
 -- NULL plus anything is NULL: a route that is open again is not looked through. Nothing is written where
 -- another has noted the same meanwhile.
-UPDATE route SET blocked_since = ?2, sweep_at = ?2 + patience_s, swept = 0, sweep_next = NULL
+UPDATE route SET blocked_since = ?2, sweep_at = ?2 + patience_s, swept = 0, sweep_next = NULL,
+       room_from = CASE WHEN quarantine = 0 AND ?2 IS NOT NULL THEN 0 END
  WHERE id = ?1 AND (blocked_since IS NULL) <> (?2 IS NULL);
 
 -- name: sweep_due
