@@ -222,8 +222,8 @@ class Transaction:
             move (Move): What happens to them.
         """
         new, total = after(state, move), _TOTALS.get(move)
-        for seq, (id, route) in enumerate(places, self.change + 1):
-            self._changes.append(_Change(seq, id, route, state, new, total))
+        for seq, (message, route) in enumerate(places, self.change + 1):
+            self._changes.append(_Change(seq, message, route, state, new, total))
         self.change += len(places)
         for queue, n in Counter(route.queue for _, route in places).items():
             self._moved(queue, state, new, total, n)
