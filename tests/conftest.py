@@ -20,7 +20,7 @@ pytest_plugins = ["servers.fixtures"]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Without its capabilities PostgreSQL takes the shared way, which SQLite proves too: by default a quarter of those kits is run."""
     for item in items:
-        if "AllFlagsOff" in item.nodeid and zlib.crc32(item.nodeid.encode()) % 4:
+        if any(name in item.nodeid for name in ("AllFlagsOff", "BehindAPooler")) and zlib.crc32(item.nodeid.encode()) % 4:
             item.add_marker(pytest.mark.slow)
 
 

@@ -97,7 +97,8 @@ def open_upkeep(settings: Settings) -> Upkeep:
     if isinstance(address, str):
         with _extra("postgres", "asyncpg", "greenlet"):
             from perdure.stores.postgres.upkeep import PostgresUpkeep  # late: it imports asyncpg
-        return PostgresUpkeep(address, schema=settings.store.schema_name, flags=flags_without(settings.store.without))
+        flags = flags_without(settings.store.without)
+        return PostgresUpkeep(address, folder=settings.data, schema=settings.store.schema_name, flags=flags)
     return SqliteUpkeep(address, run_dir=settings.data / "run")
 
 

@@ -106,7 +106,16 @@ async def facts(store: Store) -> dict[str, Any]:
         "keys": await store.keys.list(),
         "memory": {key: await store.memory.read("default", "mail", key) for key in ("known", "last")},
     }
-    return dict(msgspec.to_builtins(said))
+    return dict(json.loads(msgspec.json.encode(said)))
+
+
+def part_of(old: Any, new: Any) -> Any:
+    """Of what is said now, that which was said then: newer versions may say more."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {name: part_of(old[name], new.get(name)) for name in old}
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        return [part_of(*pair) for pair in zip(old, new, strict=True)]
+    return new
 
 
 async def main() -> int:

@@ -24,7 +24,9 @@ app: typer.Typer = new_app("The database: upgrade, backup, restore, verify.", se
 @app.command(
     epilog="""\b
 Servers and workers upgrade the store themselves when they start; this does it beforehand, and
-shows with --dry-run what it would be. Many may do it at once: one does, the others wait.
+shows with --dry-run what it would be. Many may do it at once: one does, the others wait. What
+was there before is kept: an SQLite file beside itself, a store in PostgreSQL in the data folder,
+by pg_dump.
 \b
 Examples:
   perdure db upgrade --dry-run
@@ -34,7 +36,7 @@ Examples:
 def upgrade(
     *,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
-    no_backup: Annotated[bool, typer.Option("--no-backup", help="Keep no copy of an SQLite file.")] = False,
+    no_backup: Annotated[bool, typer.Option("--no-backup", help="Keep no copy of what was there before.")] = False,
     data: Data = None,
     env: Env = "",
     as_json: AsJson = False,
@@ -42,7 +44,7 @@ def upgrade(
     """Bring the store to the shape this version knows, or make it."""
     upkeep = _upkeep(data, env)
     if dry_run:
-        _say_pending(asyncio.run(upkeep.pending()), upkeep.backup_advice, as_json=as_json)
+        _say_pending(asyncio.run(upkeep.pending()), as_json=as_json)
         return
     done = asyncio.run(upkeep.upgrade(backup=not no_backup))
     if as_json:
@@ -131,7 +133,7 @@ def _upkeep(data: Path | None, env: str) -> Upkeep:
     return open_upkeep(load_settings(env, data=data))
 
 
-def _say_pending(pending: Sequence[str], advice: str | None, *, as_json: bool) -> None:
+def _say_pending(pending: Sequence[str], *, as_json: bool) -> None:
     if as_json:
         print_json({"pending": list(pending)})
         return
@@ -139,8 +141,6 @@ def _say_pending(pending: Sequence[str], advice: str | None, *, as_json: bool) -
         typer.echo(step)
     if not pending:
         say("nothing to upgrade")
-    elif advice:
-        say(f"hint: {advice}")
 
 
 def _say_faults(faults: Sequence[Fault]) -> None:

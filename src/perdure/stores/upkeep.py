@@ -50,11 +50,6 @@ class Upkeep(Protocol):
         StoreUnsuitable: From any method: it is none of ours, damaged, or of a newer version.
     """
 
-    @property
-    def backup_advice(self) -> str | None:
-        """What to do before an upgrade where none is made by itself; None where it is."""
-        ...
-
     async def pending(self) -> Sequence[str]:
         """List the steps that an upgrade would take.
 
@@ -67,13 +62,14 @@ class Upkeep(Protocol):
         """Bring it to the shape this version knows, or make it. Safe to be done by many at once.
 
         Args:
-            backup (bool): Whether to keep a copy first, where the engine can.
+            backup (bool): Whether to keep a copy first, if there is anything to upgrade.
 
         Returns:
             Upgraded: What was done.
 
         Raises:
             StoreFull: There is no room for the copy; nothing was done.
+            ConfigError: What makes the copy is not installed; nothing was done.
         """
         ...
 

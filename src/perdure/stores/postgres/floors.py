@@ -7,6 +7,9 @@ remembered, and when looks become slow they begin at the head as it was a moment
 head, so only a transaction that drew one and needed longer than that moment to commit can lie below. For it
 a sweep looks below the floors from time to time, and lowers a floor to what it finds.
 
+Slow is first what it seems to be from here, where the network and the wait for a connection count too. Only when
+looks seem slow is the server asked how many pages lie before the heads, and that alone decides.
+
 Floors are hints of one process. Without them everything is found as well, only later or slower.
 """
 
@@ -26,9 +29,11 @@ _BY_AGE = 10
 _LAG_S, _APART_S = 2.0, 0.1
 """A floor is where the head was so long ago; heads are noted so far apart."""
 _SLOW_S = 0.005
-"""A look that finds its rows at once is far below this."""
-_OFTEN = 8
-"""So many slow looks in a row: else it is the machine that is busy."""
+"""A look that finds its rows at once is far below this, with a database that is near."""
+_OFTEN, _ASK_S = 8, 1.0
+"""After so many slow looks in a row the server is asked, once in so many seconds at most."""
+_PAGES, _PAGES_EACH = 400, 8
+"""More pages than this, and than this for each head, are read only where thousands of dead rows lie before the heads."""
 _SWEEP_S, _SHARE = 10.0, 50
 """A sweep begins so long after the one before, and takes no more than this share of the time."""
 
@@ -40,6 +45,7 @@ class Floors:
         self.needed: bool = False
         """Whether looks are slow without."""
         self._slow = 0
+        self._ask_at: Moment = 0.0
         self._sweep_at: Moment = 0.0
         self._heads: dict[tuple[int, int], deque[tuple[Moment, int]]] = {}
         self._floors: dict[tuple[int, int], int] = {}
@@ -75,7 +81,7 @@ class Floors:
             urgent (Sequence[Head]): What it found, in order.
             earliest (Sequence[Head]): Who of the others was put first.
             turns (int): How many of those it asked for.
-            took_s (float): How long it took.
+            took_s (float): How long it took, as it seemed.
             now (Moment): The store's time.
         """
         heads: dict[tuple[int, int], int] = {}
@@ -88,8 +94,34 @@ class Floors:
         for lane, first in heads.items():
             self._note(lane, first, now)
         self._slow = self._slow + 1 if took_s > _SLOW_S else 0
-        if self._slow >= _OFTEN and not self.needed:
+
+    def to_count(self, now: Moment) -> list[tuple[int, int]]:
+        """List the heads before which the server is to count pages, if looks seem slow.
+
+        Args:
+            now (Moment): The store's time.
+
+        Returns:
+            list[tuple[int, int]]: Route and priority (10 for the order of putting); empty if there is nothing to ask.
+        """
+        if self.needed or self._slow < _OFTEN or now < self._ask_at:
+            return []
+        self._ask_at = now + _ASK_S
+        return list(self._heads)
+
+    def counted(self, heads: int, pages: int, now: Moment) -> None:
+        """Learn how many pages are read to find some heads without floors.
+
+        Args:
+            heads (int): How many.
+            pages (int): For all of them.
+            now (Moment): The store's time.
+        """
+        many = pages > _PAGES + _PAGES_EACH * heads
+        if many and not self.needed:
             self.begin(now)
+        elif not many:  # nothing dead lies there, or no more
+            self.needed, self._slow = False, 0
 
     def begin(self, now: Moment) -> None:
         """Begin to use floors.
@@ -126,8 +158,6 @@ class Floors:
             self._heads.pop(lane, None)
             self._floors[lane] = min(first, self._floors.get(lane, first))
         self._sweep_at = now + max(_SWEEP_S, _SHARE * took_s)
-        if took_s < _SLOW_S:  # nothing dead lies there any more
-            self.needed, self._slow = False, 0
 
     def _note(self, lane: tuple[int, int], first: int, now: Moment) -> None:
         seen = self._heads.setdefault(lane, deque())

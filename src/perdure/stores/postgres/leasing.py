@@ -15,6 +15,7 @@ another is taken off.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
@@ -41,6 +42,7 @@ from perdure.stores.sql.transaction import Transaction
 __all__ = ["Leasing"]
 
 _LOOK, _TAKE, _SWEEP, _STRAYS = hot("look"), hot("take"), hot("sweep"), hot("strays")
+_PAGES_AT_HEADS = hot("pages_at_heads")
 _TAKE_BACK = statement("lease_take_back")
 _TRIES, _LIES_AT = 3, 26  # where a row says with which priority it lay ready
 _LEASED = "message.leased"
@@ -84,7 +86,7 @@ class Leasing:
             WorkerFenced: The worker is not alive.
         """
         numbers = [route.id for route in routes]
-        self._sweep()
+        self._mind_floors()
         for _ in range(_TRIES):
             chosen = await self._look(numbers, limit, worker)
             if not chosen.order:
@@ -158,16 +160,26 @@ class Leasing:
             begun=begun,
         )
 
-    def _sweep(self) -> None:
-        lanes = self.floors.to_sweep(self._ground.clock.now())
-        if lanes:
+    def _mind_floors(self) -> None:
+        now = self._ground.clock.now()
+        if lanes := self.floors.to_sweep(now):
             self._aside(self._sweep_below(lanes))
+        elif heads := self.floors.to_count(now):
+            self._aside(self._count_pages(heads))
 
     async def _sweep_below(self, lanes: list[tuple[int, int, int]]) -> None:
         began = awake()
+        await self._count_pages([lane[:2] for lane in lanes])
+        if not self.floors.needed:
+            return
         rows = await ask(self._ground, _SWEEP, *_columns(lanes, 3))
         found = [(route, priority, first) for route, priority, first in rows if first is not None]
         self.floors.swept(found, awake() - began, self._ground.clock.now())
+
+    async def _count_pages(self, heads: list[tuple[int, int]]) -> None:
+        [[said]] = await ask(self._ground, _PAGES_AT_HEADS, *_columns(heads, 2))
+        plan = json.loads(said)[0]["Plan"]
+        self.floors.counted(len(heads), plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], self._ground.clock.now())
 
     async def _give_back(self, worker: WorkerId, after: int, last: int) -> None:
         for pause_s in _STRAY_S:

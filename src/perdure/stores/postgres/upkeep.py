@@ -7,9 +7,10 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from secrets import token_hex
 
 from perdure.clock import iso, now
-from perdure.errors.base import Conflict, NotFound, StoreUnsuitable
+from perdure.errors.base import ConfigError, Conflict, NotFound, StoreUnsuitable
 from perdure.stores.postgres.border import border
 from perdure.stores.postgres.bridge import Runner, drive
 from perdure.stores.postgres.connection import Address, Connection, connect, farewell
@@ -33,25 +34,24 @@ class PostgresUpkeep:
 
     Args:
         url (str): Of the database.
+        folder (Path): Where the copies go that are made before upgrades.
         schema (str): The schema that the store is in.
         flags (Flags | None): What the database can do.
     """
 
-    def __init__(self, url: str, *, schema: str = "perdure", flags: Flags | None = None) -> None:
+    def __init__(self, url: str, *, folder: Path, schema: str = "perdure", flags: Flags | None = None) -> None:
+        self._folder = folder.absolute()
         self._address = Address(url, schema, Flags() if flags is None else flags, _PATIENCE_S)
-
-    @property
-    def backup_advice(self) -> str:
-        """What to do before an upgrade: none is made by itself."""
-        return "Keep a copy first: perdure db backup FILE"
 
     async def pending(self) -> list[str]:
         """List the steps that an upgrade would take."""
         return await pending(self._address)
 
-    async def upgrade(self, *, backup: bool = True) -> Upgraded:  # noqa: ARG002  # databases are copied by those who run them
+    async def upgrade(self, *, backup: bool = True) -> Upgraded:
         """Bring it to the shape this version knows, or make it."""
-        return Upgraded(applied=await migrate(self._address))
+        steps = await self.pending()
+        kept = await self._keep(before=steps[0]) if backup and steps and FIRST not in steps else None
+        return Upgraded(applied=await migrate(self._address), backup=None if kept is None else str(kept))
 
     async def backup(self, to: Path) -> None:
         """Keep a copy of it as of one moment, while everybody goes on working."""
@@ -87,6 +87,15 @@ class PostgresUpkeep:
         async with self._connected() as connection, connection.transaction(isolation="repeatable_read", readonly=True):
             return await drive(_look_over, Runner(connection).run)
 
+    async def _keep(self, *, before: str) -> Path:
+        kept = self._folder / f"{self._address.schema}_before_{before[:4]}_{_moment()}_{token_hex(2)}.dump"
+        await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True, exist_ok=True)
+        try:
+            await self.backup(kept)
+        except ConfigError as error:
+            raise ConfigError(str(error), hint=f"{error.hint} Whoever has a copy already says `--no-backup`.") from error
+        return kept
+
     async def _must_be_there(self) -> list[str]:
         """Refuse to go on where there is no store; else list what is to be upgraded."""
         steps = await self.pending()
@@ -101,8 +110,7 @@ class PostgresUpkeep:
                 raise Conflict("somebody uses the store", hint="Stop its servers and workers first.")
             if not await connection.fetchval("SELECT to_regnamespace($1) IS NOT NULL", schema):
                 return None
-            moment = (iso(now()) or "").replace(":", "").replace("-", "").replace(".", "_").lower()
-            replaced = f"{schema[:32]}_replaced_{moment}"
+            replaced = f"{schema[:32]}_replaced_{_moment()}"
             await connection.execute(f'ALTER SCHEMA "{schema}" RENAME TO "{replaced}"')
             return replaced
 
@@ -119,6 +127,10 @@ class PostgresUpkeep:
                 yield connection
             finally:
                 await farewell(connection)
+
+
+def _moment() -> str:
+    return (iso(now()) or "").replace(":", "").replace("-", "").replace(".", "_").lower()
 
 
 def _begun(to: Path) -> Path:

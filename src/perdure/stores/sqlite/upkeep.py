@@ -39,11 +39,6 @@ class SqliteUpkeep:
         self._path = path.absolute()
         self._run_dir = run_dir.absolute()
 
-    @property
-    def backup_advice(self) -> None:
-        """None: a copy is made before each upgrade."""
-        return
-
     async def pending(self) -> list[str]:
         """List the steps that an upgrade would take."""
         return await self._do(self._pending)

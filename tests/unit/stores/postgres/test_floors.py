@@ -4,6 +4,8 @@ from perdure.stores.postgres.choosing import Head
 from perdure.stores.postgres.floors import Floors
 
 SLOW, QUICK = 0.02, 0.0001
+MANY, FEW = 2000, 30
+"""Pages before the heads: of thousands of dead rows, of none."""
 
 
 def slow(floors: Floors, *, since: float = 0.0, first: int = 100) -> float:
@@ -12,6 +14,7 @@ def slow(floors: Floors, *, since: float = 0.0, first: int = 100) -> float:
     for step in range(31):
         now = since + step * 0.1
         floors.looked([Head(5, first + step, first + step, 1)], [Head(9, 1, 50 + step, 2)], turns=1, took_s=SLOW, now=now)
+    floors.counted(len(floors.to_count(now)), MANY, now)
     return now
 
 
@@ -28,6 +31,24 @@ def test_one_slow_look_means_nothing() -> None:
     floors = Floors()
     for step in range(100):
         floors.looked([Head(5, step, step, 1)], [], turns=0, took_s=QUICK if step % 5 else SLOW, now=step * 0.1)
+    assert floors.to_count(10.0) == []
+
+
+def test_when_looks_seem_slow_the_server_is_asked_once_a_second() -> None:
+    floors = Floors()
+    for step in range(10):
+        floors.looked([Head(5, step, step, 1)], [], turns=0, took_s=SLOW, now=step * 0.1)
+    assert floors.to_count(1.0) == [(1, 5)]
+    assert floors.to_count(1.9) == []
+    assert floors.to_count(2.0) == [(1, 5)]
+
+
+def test_a_slow_network_is_no_reason_for_floors() -> None:
+    floors = Floors()
+    for step in range(100):
+        floors.looked([Head(5, step, step, 1)], [], turns=0, took_s=SLOW, now=step * 0.1)
+        if heads := floors.to_count(step * 0.1):
+            floors.counted(len(heads), FEW, step * 0.1)
     assert not floors.needed
 
 
@@ -69,15 +90,23 @@ def test_what_a_sweep_finds_lowers_its_floor() -> None:
     assert floors.of([1])[5] == 7
 
 
-def test_when_a_sweep_is_quick_nothing_dead_is_left_and_floors_are_not_needed() -> None:
+def test_when_no_dead_rows_are_left_floors_are_not_needed() -> None:
+    floors = Floors()
+    now = slow(floors)
+    floors.counted(3, FEW, now)
+    assert floors.of([1]) == [0] * 10
+
+
+def test_a_quick_sweep_is_no_reason_to_do_without() -> None:
     floors = Floors()
     now = slow(floors)
     floors.swept([], QUICK, now)
-    assert floors.of([1]) == [0] * 10
+    assert floors.needed
 
 
 def test_of_a_route_that_was_not_shown_no_more_is_believed_than_was_seen() -> None:
     floors = Floors()
     for step in range(31):
         floors.looked([Head(5, 900, 900, 1)], [Head(9, 1, 50, 2)], turns=1, took_s=SLOW, now=step * 0.1)
+    floors.begin(3.0)
     assert floors.oldest_of([1, 2]) == [50, 50]  # of route 1 there may be one behind 900 that was put earlier, though not before 50

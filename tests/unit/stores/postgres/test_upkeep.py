@@ -38,8 +38,8 @@ def programs(postgres: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def upkeep(postgres_url: str) -> PostgresUpkeep:
-    return PostgresUpkeep(postgres_url)
+def upkeep(postgres_url: str, tmp_path: Path) -> PostgresUpkeep:
+    return PostgresUpkeep(postgres_url, folder=tmp_path)
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ async def execute(url: str, sql: str) -> None:
 
 
 async def test_a_first_upgrade_makes_the_store(empty_postgres_url: str, tmp_path: Path) -> None:
-    upkeep = PostgresUpkeep(empty_postgres_url)
+    upkeep = PostgresUpkeep(empty_postgres_url, folder=tmp_path)
     steps = await upkeep.pending()
     for fails in (upkeep.verify, lambda: upkeep.backup(tmp_path / "copy.dump")):
         with pytest.raises(NotFound):
@@ -71,8 +71,8 @@ async def test_a_first_upgrade_makes_the_store(empty_postgres_url: str, tmp_path
     assert await upkeep.verify() == []
 
 
-async def test_upgrades_at_once_are_one(empty_postgres_url: str) -> None:
-    done = await asyncio.gather(*(PostgresUpkeep(empty_postgres_url).upgrade() for _ in range(4)))
+async def test_upgrades_at_once_are_one(empty_postgres_url: str, tmp_path: Path) -> None:
+    done = await asyncio.gather(*(PostgresUpkeep(empty_postgres_url, folder=tmp_path).upgrade() for _ in range(4)))
 
     assert sorted(step for one in done for step in one.applied) == [step.stem for step in migrating._MIGRATIONS]
 
@@ -107,10 +107,10 @@ async def test_a_store_can_be_brought_to_another_server(
     await upkeep.backup(tmp_path / "copy.dump")
     there = await private_postgres.create("there")
 
-    done = await PostgresUpkeep(there).restore(tmp_path / "copy.dump")
+    done = await PostgresUpkeep(there, folder=tmp_path).restore(tmp_path / "copy.dump")
 
     assert done.replaced is None
-    assert await PostgresUpkeep(there).verify() == []
+    assert await PostgresUpkeep(there, folder=tmp_path).verify() == []
     async with PostgresStore(there) as store:
         before = await store.messages.last_change()
         await put(store)

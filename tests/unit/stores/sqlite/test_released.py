@@ -13,7 +13,7 @@ from perdure.stores.sqlite.migrate import LATEST
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing import FakeClock
 from perdure.testing.given import alive, put, take
-from released.keep import FOLDER, facts
+from released.keep import FOLDER, facts, part_of
 
 RELEASED = sorted(FOLDER.glob("*.sql"))
 
@@ -33,15 +33,6 @@ def said(released: Path) -> dict[str, Any]:
     """What that version said of it."""
     known: dict[str, Any] = json.loads(released.with_suffix(".json").read_text("utf-8"))
     return known
-
-
-def part_of(old: Any, new: Any) -> Any:
-    """Of what is said now, that which was said then: newer versions may say more."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        return {name: part_of(old[name], new.get(name)) for name in old}
-    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        return [part_of(*pair) for pair in zip(old, new, strict=True)]
-    return new
 
 
 async def test_all_that_was_known_of_every_message_is_still_known(said: dict[str, Any], path: Path) -> None:

@@ -14,18 +14,32 @@ SELECT EXISTS (SELECT 1 FROM expiry WHERE kind = 'tidy-message' AND at <= ?1)
     OR coalesce((SELECT at < ?4 FROM audit ORDER BY id LIMIT 1), false);
 
 -- name: tidying_facts
+-- A look for each: OFFSET 0 keeps the planner from reading a whole table into a hash instead.
 SELECT m.id, m.route, o.state, o.ended_at,
        (m.parent IS NOT NULL
-        AND EXISTS (SELECT 1 FROM message p WHERE p.id = m.parent)
-        AND NOT EXISTS (SELECT 1 FROM outcome e WHERE e.id = m.parent)
+        AND EXISTS (SELECT 1 FROM message p WHERE p.id = m.parent OFFSET 0)
+        AND NOT EXISTS (SELECT 1 FROM outcome e WHERE e.id = m.parent OFFSET 0)
         OR EXISTS (SELECT 1 FROM grp g
                     WHERE g.id = m.grp
                       AND (g.ended_at IS NULL
-                           OR (EXISTS (SELECT 1 FROM message j WHERE j.id = g.next)
-                               AND NOT EXISTS (SELECT 1 FROM outcome f WHERE f.id = g.next)))))::int
-  FROM message m LEFT JOIN outcome o ON o.id = m.id
- WHERE m.id IN (SELECT value::bigint FROM json_array_elements_text(?::text::json) AS ids (value))
+                           OR (EXISTS (SELECT 1 FROM message j WHERE j.id = g.next OFFSET 0)
+                               AND NOT EXISTS (SELECT 1 FROM outcome f WHERE f.id = g.next OFFSET 0)))))::int
+  FROM json_array_elements_text(?::text::json) AS ids (value)
+ CROSS JOIN LATERAL (SELECT * FROM message m WHERE m.id = ids.value::bigint OFFSET 0) m
+  LEFT JOIN LATERAL (SELECT * FROM outcome o WHERE o.id = m.id OFFSET 0) o ON true
  ORDER BY m.id;
 
 -- name: store_sizes
 SELECT pg_database_size(current_database()), 0::bigint;
+
+-- name: letters_dead
+-- By a look for each, whatever the planner believes of these tables: told to sort, it would rather walk all that ever ended.
+SELECT m.id, m.route, m.tenant, m.priority, m.deadline, m.max_wait_s, m.parent, m.grp,
+       m.session, coalesce(b.on_dead, 'continue'), b.key, coalesce(b.cost, 1),
+       coalesce(p.results, 0), coalesce(p.revived, 0), o.started_at, o.usage
+  FROM json_array_elements_text(?::text::json) AS ids (value)
+ CROSS JOIN LATERAL (SELECT * FROM outcome o WHERE o.id = ids.value::bigint AND o.state = 'dead' OFFSET 0) o
+  JOIN message m ON m.id = o.id
+  LEFT JOIN bound b ON b.id = o.id
+  LEFT JOIN progress p ON p.id = o.id
+ ORDER BY o.id DESC;
