@@ -15,6 +15,7 @@ SQLITES_OWN = {
     "leases_add",
     "leases_drop",
     "leases_held",
+    "messages_at_once",
     "outcomes_add",
     "ready_heads",
     "ready_take_many",

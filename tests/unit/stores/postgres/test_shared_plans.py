@@ -83,7 +83,7 @@ async def test_no_shared_statement_walks_a_table_that_grows(few: Connection) -> 
         [[plan]] = await few.fetch(f"EXPLAIN (FORMAT JSON) EXECUTE asked{f'({given})' if given else ''}")
         await few.execute("DEALLOCATE asked")
         for scan, first in scans(json.loads(plan)[0]["Plan"]):
-            table, bounded = scan["Relation Name"], "Index Cond" in scan and scan["Node Type"] != "Seq Scan"
+            table, bounded = scan["Relation Name"], "Index Cond" in scan or "TID Cond" in scan
             if table in BIG and not bounded and not first and _WHOLE.get(name) != table:
                 walks.append((name, table, scan["Node Type"]))
     assert walks == []
@@ -95,6 +95,8 @@ async def costs_what_it_returns(connection: Connection, n: int) -> None:
     for name, given_of in HOT.items():
         said = statement(name)
         given = (*given_of(n), 1 << 62) if text_of(said).reaches else given_of(n)
+        if name == "tend_look":  # here it begins at a moment
+            given = (*given, 0.0)
         [[plan]] = await connection.fetch(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {text(said)}", *given)
         root = json.loads(plan)[0]["Plan"]
         pages = root["Shared Hit Blocks"] + root["Shared Read Blocks"]

@@ -139,6 +139,7 @@ def test_nothing_is_sorted_that_is_read_only_in_part(file: apsw.Connection, name
         ("leases_held", "l USING INTEGER PRIMARY KEY (rowid=?)"),
         ("leases_drop", "lease USING INTEGER PRIMARY KEY (rowid=?)"),
         ("outcomes_add", "l USING INTEGER PRIMARY KEY (rowid=?)"),
+        ("messages_at_once", "m USING INTEGER PRIMARY KEY (rowid=?)"),
     ],
 )
 def test_the_index_made_for_it_is_used(file: apsw.Connection, name: str, index: str) -> None:
