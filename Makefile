@@ -3,6 +3,7 @@
 #   PYTHON=python3.12 make test    another interpreter for new environments (3.11 or later)
 #   INSTALLER=pip make run         when only pip knows your package registry
 #   make test ARGS="-k lease -x"   a part of the suite, without the coverage gate
+#   make test WORKERS=8            on a larger machine (the crash tests mostly wait: one more than there are cores)
 #   make test SLOW=1               the long forms too (soak, thousands of kills)
 
 SHELL := /bin/bash
@@ -17,6 +18,7 @@ ONCE ?=
 ARGS ?=
 SLOW ?=
 SHORT ?=
+WORKERS ?= 3
 UPGRADE ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -42,7 +44,7 @@ endif
 help:  ## say what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 	@echo
-	@sed -n 's/^#   //p' $(MAKEFILE_LIST) | head -4
+	@sed -n 's/^#   //p' $(MAKEFILE_LIST) | head -5
 
 # Environments --------------------------------------------------------------------------------------
 # An environment is made by Python itself, given pip's (or uv's) hashed files, and stamped inside, so
@@ -93,7 +95,7 @@ test: $(TESTS)/.stamps/wheel  ## the whole suite, from the built wheel, with the
 	@scripts/need_model $(TESTS)/bin/perdure
 	@mkdir -p build/coverage
 	@rm -f build/coverage/data*
-	@SUITE_OF=wheel $(TESTS)/bin/python -m pytest -n 2 $(if $(SLOW),,-m "not slow") --durations=10 --junit-xml=build/tests.xml $(if $(ARGS),--no-cov $(ARGS),--cov --cov-report=term --cov-report=html --cov-report=xml)
+	@SUITE_OF=wheel $(TESTS)/bin/python -m pytest -n $(WORKERS) --dist worksteal $(if $(SLOW),,-m "not slow") --durations=10 --junit-xml=build/tests.xml $(if $(ARGS),--no-cov $(ARGS),--cov --cov-report=term --cov-report=html --cov-report=xml)
 
 check: $(DEV)/.stamps/check  ## every gate that reads the code
 	@scripts/gates

@@ -46,7 +46,7 @@ class CircuitBreaker:
         rest_s (float): How long it stays open at first.
         longest_rest_s (float): How long at most, when probes keep failing.
         counts (type[BaseException] | tuple[type[BaseException], ...]): Errors that are failures of the other side.
-        now (Callable[[], float]): A clock that only goes forward, in seconds.
+        now (Callable[[], float] | None): A clock that only goes forward, in seconds; None for the machine's.
     """
 
     def __init__(
@@ -56,10 +56,10 @@ class CircuitBreaker:
         rest_s: float = 1.0,
         longest_rest_s: float = 30.0,
         counts: type[BaseException] | tuple[type[BaseException], ...] = Exception,
-        now: Callable[[], float] = awake,
+        now: Callable[[], float] | None = None,
     ) -> None:
         self._most, self._first_rest_s, self._longest_rest_s = failures, rest_s, longest_rest_s
-        self._counts, self._now = counts, now
+        self._counts, self._now = counts, now or awake
         self._failed = 0
         self._rest_s = rest_s
         self._open_until: float | None = None

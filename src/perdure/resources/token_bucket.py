@@ -34,7 +34,7 @@ class TokenBucket:
     Args:
         rate_per_s (float): Tokens that come in a second.
         burst (float): Tokens it holds at most; it begins full.
-        now (Callable[[], float]): A clock that only goes forward, in seconds.
+        now (Callable[[], float] | None): A clock that only goes forward, in seconds; None for the machine's.
         sleep (Callable[[float], Awaitable[object]]): How to wait.
 
     Raises:
@@ -46,14 +46,14 @@ class TokenBucket:
         *,
         rate_per_s: float,
         burst: float,
-        now: Callable[[], float] = awake,
+        now: Callable[[], float] | None = None,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
         if not (rate_per_s > 0 and burst > 0):
             raise ValueError(f"a bucket of {burst!r} tokens with {rate_per_s!r} a second gives nothing")
         self._rate_per_s, self._burst = rate_per_s, burst
-        self._now, self._sleep = now, sleep
-        self._tokens, self._at = burst, now()
+        self._now, self._sleep = now or awake, sleep
+        self._tokens, self._at = burst, self._now()
 
     @property
     def tokens(self) -> float:

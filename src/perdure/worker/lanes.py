@@ -51,14 +51,16 @@ class Lanes:
         messages (MessageStore): Where a closed lane is seen by everybody.
         clock (Clock): The store's time.
         circuit (Circuit | None): When a lane counts as down; None for the defaults.
-        now (Callable[[], float]): The clock of the circuits, which only goes forward.
+        now (Callable[[], float] | None): The clock of the circuits, which only goes forward; None for the machine's.
     """
 
-    def __init__(self, messages: MessageStore, clock: Clock, *, circuit: Circuit | None = None, now: Callable[[], float] = awake) -> None:
+    def __init__(
+        self, messages: MessageStore, clock: Clock, *, circuit: Circuit | None = None, now: Callable[[], float] | None = None
+    ) -> None:
         self._messages = messages
         self._clock = clock
         self._circuit = circuit or Circuit()
-        self._now = now
+        self._now = now or awake
         self._circuits: dict[str, CircuitBreaker] = {}
         self._closed: dict[str, ErrorFacts] = {}
         self._known: set[str] = set()

@@ -51,7 +51,12 @@ def test_a_lost_worker_is_named() -> None:
 
 
 def test_every_reason_says_what_to_do() -> None:
-    reasons = [worker_died(WorkerId(1)), poison(3), deadline_passed(60.0), waited_too_long(MESSAGE, wait=None, blocked_by="queue-paused")]
+    reasons = [
+        worker_died(WorkerId(1)),
+        poison(3),
+        deadline_passed(60.0),
+        waited_too_long(MESSAGE.max_wait_s, wait=None, blocked_by="queue-paused"),
+    ]
     assert [facts.code for facts in reasons] == ["worker-died", "poison", "deadline-passed", "waited-too-long"]
     assert all(facts.hint for facts in reasons)
 
@@ -62,18 +67,18 @@ def test_a_deadline_is_told_as_people_write_it() -> None:
 
 def test_a_wait_for_an_account_ends_with_the_accounts_own_error() -> None:
     wait = Wait(why="account", until=5.0, open_ended=True, error=NO_CREDIT)
-    assert waited_too_long(MESSAGE, wait=wait, blocked_by=None) == NO_CREDIT
+    assert waited_too_long(MESSAGE.max_wait_s, wait=wait, blocked_by=None) == NO_CREDIT
 
 
 def test_any_other_wait_says_how_long_and_for_what() -> None:
-    facts = waited_too_long(MESSAGE, wait=Wait(why="outcome-unknown", step=2, error=NO_CREDIT), blocked_by=None)
+    facts = waited_too_long(MESSAGE.max_wait_s, wait=Wait(why="outcome-unknown", step=2, error=NO_CREDIT), blocked_by=None)
     assert facts.code == "waited-too-long"
     assert "90 s (outcome-unknown)" in facts.message
     assert facts.causes == ["provider-billing: no credit left"]
 
 
 def test_a_blocked_route_is_named() -> None:
-    assert "(no-worker)" in waited_too_long(MESSAGE, wait=None, blocked_by="no-worker").message
+    assert "(no-worker)" in waited_too_long(MESSAGE.max_wait_s, wait=None, blocked_by="no-worker").message
 
 
 def test_a_decision_to_give_up_keeps_the_error_it_waited_with() -> None:

@@ -18,6 +18,8 @@ from perdure.stores.upkeep import Fault
 from perdure.testing import FakeClock
 from perdure.testing.given import BROKE, alive, message, put, soon, state, states, take
 
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
 
 async def faults(store: PostgresStore) -> list[Fault]:
     return await store._engine.read(verify)
@@ -100,7 +102,7 @@ async def test_a_statement_sees_that_a_line_was_joined_since_it_began_to_look(st
         "SELECT c.id, c.route, c.tenant, c.priority, c.id, 0, s.id FROM copy c, session s"
     )
     ending = asyncio.ensure_future(store.messages.done(lease, b"1"))
-    while not await database.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+    while not await database.fetchval(WAITING):
         await asyncio.sleep(0)
     await joining.commit()
     await ending

@@ -19,7 +19,12 @@ from perdure.testing.given import alive, message, put, runs, state, take
 from servers.chaos import Chaos
 from servers.server import Server
 
-KILL = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name LIKE 'perdure perdure %'"
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+KILL = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+     WHERE application_name LIKE 'perdure perdure %' AND datname = current_database()
+"""
 
 
 def engine_of(store: PostgresStore) -> Engine:
@@ -153,7 +158,7 @@ async def test_a_caller_who_is_cancelled_leaves_a_clean_connection(store: Postgr
 
     for _ in range(10):
         await put(store)
-    idle = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'perdure perdure %' AND state LIKE 'idle in transaction%'"
+    idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
     assert await database.fetchval(idle) == 0
 
 
@@ -264,4 +269,4 @@ async def _puts(store: PostgresStore) -> None:
 
 
 async def _somebody_waits(database: asyncpg.Connection) -> bool:
-    return bool(await database.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+    return bool(await database.fetchval(WAITING))

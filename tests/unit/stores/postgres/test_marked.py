@@ -21,6 +21,8 @@ from perdure.testing.given import BROKE, intent, message, put, runs, state
 from servers.chaos import Chaos
 from servers.server import Server
 
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
 Call = Callable[[PostgresStore, Lease], Awaitable[Any]]
 
 
@@ -146,7 +148,7 @@ async def test_a_batch_that_waits_for_a_lock_when_its_connection_breaks_happens_
     async with database.transaction():
         await database.execute("SELECT FROM lease WHERE id = $1 FOR UPDATE", lease.message.id)
         ending = asyncio.create_task(shaken.messages.done(lease, b"1"))
-        while not await database.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        while not await database.fetchval(WAITING):
             await asyncio.sleep(0)
         chaos.cut()
         while strikes.sent < 2:

@@ -52,7 +52,7 @@ async def test_who_was_cut_off_hears_again(
 ) -> None:
     waiting = asyncio.create_task(store.messages.changed(await store.messages.last_change(), timeout_s=30))
     await heard(database, 1)
-    await database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'perdure perdure ears'")
+    await database.execute(EARS.replace("count(*)", "pg_terminate_backend(pid)"))
     while await database.fetchval(EARS):
         await asyncio.sleep(0)
     await heard(database, 1)
