@@ -19,7 +19,7 @@ from perdure.testing.given import alive, message, put, runs, state, take
 from servers.chaos import Chaos
 from servers.server import Server
 
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+WAITING = "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE NOT granted AND datname = current_database()"
 
 KILL = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
