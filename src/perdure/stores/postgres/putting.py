@@ -22,7 +22,7 @@ from perdure.stores.sql import put as shared
 
 __all__ = ["Putting"]
 
-_PLAIN, _KEYED, _BOUND = hot("put_plain"), hot("put_keyed"), hot("put_bound")
+_READY, _PLAIN, _KEYED, _BOUND = hot("put_ready"), hot("put_plain"), hot("put_keyed"), hot("put_bound")
 _LINES, _DRAW, _KNOWN = hot("lines_there"), hot("groups_drawn"), hot("keys_known")
 _MOST_CALLS, _MOST_BYTES, _ROW_BYTES = 1000, 4 * 1024 * 1024, 256
 _encode = msgspec.json.Encoder().encode
@@ -112,7 +112,7 @@ class Putting:
             statement = _BOUND
             given += [*columns(_bonds(wishes, groups), 4), *columns(self._gathered(wishes, groups), 6)]
         elif not given[-2]:
-            statement, given = _PLAIN, given[:-2]
+            statement, given = _plainly(given)
         found = await write(self._ground, statement, now, *given)
         self._limits.heard(found[0][2])
         return self._answer(wishes, groups, found)
@@ -193,6 +193,14 @@ class Putting:
         wishes = [(kind.line, kind.cost) for kind, turn in zip(kinds, have_a_turn, strict=True) if turn]
         tags = iter(await self._ground.book.draw(wishes) if wishes else ())
         return [next(tags) if turn else None for turn in have_a_turn]
+
+
+def _plainly(given: Sequence[Sequence[Any]]) -> tuple[str, list[Sequence[Any]]]:
+    """The statement for messages without dedup keys, and what it is given: a short one where all lie ready and no more is said."""
+    *common, cost, kind, tag, body, timeout_s, deadline, due_at, metadata, key, _, _ = given
+    if deadline or due_at or key or set(cost) != {1}:
+        return _PLAIN, list(given[:-2])
+    return _READY, [*common, kind, tag, body, timeout_s, metadata]
 
 
 def _common(there: Iterable[_Kind]) -> list[list[Any]]:

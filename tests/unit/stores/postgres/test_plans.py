@@ -115,8 +115,21 @@ def every(value: str, kind: str, n: int = K) -> str:
     return f"array_fill({value}::{kind}, ARRAY[{n}])"
 
 
-MARKED = ("put_plain", "put_keyed", "put_bound", "done_bound", "done_many", "leave_many", "begin_steps", "end_steps")
-NAMES = ["put_plain", "put_keyed", "keys_known", "lines_there", "put_bound", "reserve", "look", "take", "sweep", "done_many", "leave_many"]
+MARKED = ("put_ready", "put_plain", "put_keyed", "put_bound", "done_bound", "done_many", "leave_many", "begin_steps", "end_steps")
+NAMES = [
+    "put_ready",
+    "put_plain",
+    "put_keyed",
+    "keys_known",
+    "lines_there",
+    "put_bound",
+    "reserve",
+    "look",
+    "take",
+    "sweep",
+    "done_many",
+    "leave_many",
+]
 NAMES += ["begin_steps", "end_steps", "usages_of", "lines_next", "done_bound"]
 
 
@@ -159,6 +172,7 @@ def looks(hand: Hand) -> dict[str, tuple[str, ...]]:
     routes = array(range(1, 41))
     none, texts = every("0", "bigint", 40), every("NULL", "text")
     return {
+        "put_ready": (*puts[:6], *puts[7:10], "'{}'", "'{}'"),
         "put_plain": puts,
         "put_keyed": (*puts, keys, array(range(K), "int")),
         "keys_known": (every("'t1'", "text"), array([f"'k{20 * at}'" for at in range(1, K + 1)], "text"), texts, every("NULL", "bytea")),

@@ -1,3 +1,23 @@
+-- name: put_ready
+-- What many callers put, as nearly all of it is: it lies ready at once, and nothing but its turn is to be said of it. One
+-- statement, which is one transaction; a short one, since each part of it costs a lone caller some microseconds.
+WITH given AS MATERIALIZED (
+    SELECT nextval('number') AS id, (SELECT change_seq()) + g.n AS seq, ($2::bigint[])[kind] AS tenant, ($3::bigint[])[kind] AS route,
+           ($4::integer[])[kind] AS priority, ($5::integer[])[kind] AS attempts, ($6::double precision[])[kind] AS max_wait_s, g.*
+      FROM unnest($7::integer[], $8::bigint[], $9::bytea[], $10::double precision[], $11::bytea[])
+      WITH ORDINALITY AS g (kind, tag, body, timeout_s, metadata, n)
+), born AS (
+    INSERT INTO message (id, tenant, route, priority, attempts, created_at, timeout_s, max_wait_s, metadata, body)
+    SELECT id, tenant, route, priority, attempts, $1, timeout_s, max_wait_s, metadata, body FROM given
+), at_once AS (
+    INSERT INTO ready (route, priority, tag, id, tenant, since) SELECT route, priority, tag, id, tenant, $1 FROM given
+), told AS (
+    INSERT INTO change (seq, id, route, at, state, total) SELECT seq, id, route, $1, 'ready', 'put' FROM given
+), marked AS (
+    INSERT INTO mark (at, nonce, answer) SELECT $1, $12, array_agg(id ORDER BY n) FROM given
+)
+SELECT id, seq, (SELECT caps FROM origin) FROM given ORDER BY n;
+
 -- name: put_plain
 -- All that many callers put, in one statement, which is one transaction. Ids are drawn in the order of the arrays. What
 -- many messages have in common is said once, as a kind; of what none of them has the array is empty.
