@@ -103,6 +103,8 @@ class News:
 
     def committed(self) -> None:
         """Hear that this process has committed a change."""
+        if self._to_ring and not self._waiting:
+            return  # it is about to ring anyway, and nobody here has to hear of it
         self._to_ring = self._address.flags.listen
         if self._to_ring or self._waiting:
             self._to_look = _LOOKS

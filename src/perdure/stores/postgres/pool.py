@@ -77,6 +77,9 @@ class Pool:
         await asyncio.gather(*(farewell(connection) for connection in idle))
 
     async def _enter(self, until: float) -> None:
+        if not self._room.locked():  # nearly always, and then a limit to the wait is nothing but work
+            await self._room.acquire()
+            return
         try:
             async with asyncio.timeout(max(0.0, until - awake())):
                 await self._room.acquire()

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from perdure.errors.base import PerdureError
+from perdure.events import heard
 from perdure.messages.groups import NewGroup, wait_for_group
 from perdure.messages.message import GroupId, NewMessage, Receipt
 from perdure.resources.batcher import Batcher
@@ -24,6 +25,7 @@ __all__ = ["Putting"]
 
 _READY, _PLAIN, _KEYED, _BOUND = hot("put_ready"), hot("put_plain"), hot("put_keyed"), hot("put_bound")
 _LINES, _DRAW, _KNOWN = hot("lines_there"), hot("groups_drawn"), hot("keys_known")
+_PUT = "message.put"
 _MOST_CALLS, _MOST_BYTES, _ROW_BYTES = 1000, 4 * 1024 * 1024, 256
 _encode = msgspec.json.Encoder().encode
 _MOST_KINDS = 10_000
@@ -121,6 +123,7 @@ class Putting:
         self, wishes: Sequence[Wish], groups: Sequence[GroupId | None], found: Sequence[Any]
     ) -> list[list[Receipt] | BaseException | None]:
         receipts: list[list[Receipt] | BaseException | None] = []
+        told, newest = heard(_PUT), -1
         events: list[Event] = []
         numbers = (row[0] for row in found)
         for wish, group in zip(wishes, groups, strict=True):
@@ -129,9 +132,11 @@ class Putting:
                 receipts.append(None)
             else:
                 receipts.append([Receipt(number, group=group) for number in ids[len(ids) - len(wish.messages) :]])
-                events += [_born(number, new) for number, new in zip(ids, wish.all, strict=True)]
-        if events:
-            self._ground.committed(found[-1][1], events)
+                newest = found[-1][1]
+                if told:
+                    events += [_born(number, new) for number, new in zip(ids, wish.all, strict=True)]
+        if newest >= 0:
+            self._ground.committed(newest, events)
         return receipts
 
     async def _groups(self, wishes: Sequence[Wish]) -> list[GroupId | None]:
@@ -250,4 +255,4 @@ def _bonds(wishes: Sequence[Wish], groups: Sequence[GroupId | None]) -> list[tup
 
 def _born(id: int, new: NewMessage) -> Event:
     facts = {"message": id, "agent": new.agent, "queue": new.queue, "tenant": new.tenant, "attempt": 0, "code": None}
-    return "message.put", facts
+    return _PUT, facts
