@@ -71,11 +71,14 @@ def _figures_of_rows() -> list[tuple[str, str]]:
 def _conditions(found: dict[str, Any]) -> str:
     machine = ", ".join(f"{name} {value}" for name, value in found["machine"].items())
     seconds = sorted({cell["seconds"] for cell in found["cells"] if not cell["short"]})
-    rounds = max((cell["round"] for cell in found["cells"]), default=0) + 1
+    taken: dict[tuple[str, str], set[int]] = {}
+    for cell in found["cells"]:
+        taken.setdefault((cell["row"], cell["contender"]), set()).add(cell["round"])
+    rounds = max((len(those) for those in taken.values()), default=0)
     short = any(cell["short"] for cell in found["cells"])
     warning = "\n**A quick look, with cells of a second: not results.**\n" if short else ""
     length = f"cells of {seconds[0]:.0f} s, " if seconds else ""
-    return f"{warning}\n{found['at']}; {length}{rounds} round{'s' if rounds > 1 else ''}; {machine}.\n"
+    return f"{warning}\n{found['at']}; {length}{f'up to {rounds} rounds' if rounds > 1 else '1 round'}; {machine}.\n"
 
 
 def _goals(figures: Figures) -> str:
@@ -128,6 +131,7 @@ def _rates(figures: Figures, there: Sequence[Contender]) -> str:
         "put, 100 callers",
         "put, 100 a call",
         "no-op",
+        "its CPU, ms each",
         "50 ms I/O",
         "p50 / p99 ms",
         "durability",
