@@ -42,7 +42,8 @@ class Tally(msgspec.Struct, kw_only=True):
     kills: int = 0
     put: int = 0
     in_flight_at_kills: int = 0
-    fewest_in_flight: int = IN_FLIGHT
+    kills_at_rest: int = 0
+    """That hit a worker which held nothing just then."""
     open_llm_intents: int = 0
     open_tool_intents: int = 0
     slowest_first_lease_s: float = 0.0
@@ -108,7 +109,7 @@ class Killer:
         seen = await self.watch.look(self.seer.store)
         leased = await self.seer.views(state=State.LEASED)
         self.tally.in_flight_at_kills += len(leased)
-        self.tally.fewest_in_flight = min(self.tally.fewest_in_flight, len(leased))
+        self.tally.kills_at_rest += not leased
         for view in leased:
             for step in seen.get(view.message.id, ()):
                 if step.state is StepState.INTENT:
@@ -174,7 +175,7 @@ def hold(tally: Tally) -> None:
     assert tally.extra_requests <= tally.possibly_paid_twice <= tally.open_llm_intents
     assert tally.decided <= tally.open_tool_intents
     assert tally.attempts_used_beyond_one == 0, "a crash uses no attempt"
-    assert tally.fewest_in_flight > 0, "every kill hit a worker at work"
+    assert tally.kills_at_rest * 10 <= tally.kills, "nearly every kill hit a worker at work"
     assert tally.open_llm_intents > 0, "some kill fell into a call, else nothing was tried"
     assert tally.recorded_calls_seen > tally.kills, "there was something that must not be made again"
 
