@@ -29,11 +29,12 @@ from perdure.messages.message import Lease, WorkerId
 from perdure.messages.routes import Route
 from perdure.stores.postgres.choosing import EVERY, Chosen, Head, choose
 from perdure.stores.postgres.floors import Floors
-from perdure.stores.postgres.hot import Event, Ground, ask, hot
+from perdure.stores.postgres.hot import Ground, ask, hot
 from perdure.stores.postgres.interned import Interned
 from perdure.stores.postgres.marked import write_unmarked
 from perdure.stores.sql.fence import Held
 from perdure.stores.sql.finish import release_held
+from perdure.stores.sql.lease import LEASED, facts_of
 from perdure.stores.sql.places import place_of
 from perdure.stores.sql.rows import message_from
 from perdure.stores.sql.statements import statement
@@ -45,7 +46,6 @@ _LOOK, _TAKE, _SWEEP, _STRAYS = hot("look"), hot("take"), hot("sweep"), hot("str
 _PAGES_AT_HEADS = hot("pages_at_heads")
 _TAKE_BACK = statement("lease_take_back")
 _TRIES, _LIES_AT = 3, 26  # where a row says with which priority it lay ready
-_LEASED = "message.leased"
 _MOST_OWED = 16
 _FEW = 16
 """So many routes are looked at without asking first which of them are empty."""
@@ -144,7 +144,7 @@ class Leasing:
         for row in rows:
             if row[8] not in out_of_turn:
                 self._ground.book.leased(row[_LIES_AT], row[7])
-        self._ground.committed(max(row[0] for row in rows), [_leased(lease) for lease in leases] if heard(_LEASED) else ())
+        self._ground.committed(max(row[0] for row in rows), [(LEASED, facts_of(lease)) for lease in leases] if heard(LEASED) else ())
         return leases
 
     def _lease(self, row: Any, worker: WorkerId, now: float) -> Lease:
@@ -208,21 +208,6 @@ async def _quietly(work: Any) -> None:
 
 def _columns(rows: Sequence[Sequence[int]], width: int = 4) -> list[list[int]]:
     return [[row[at] for row in rows] for at in range(width)]
-
-
-def _leased(lease: Lease) -> Event:
-    message = lease.message
-    facts = {
-        "message": message.id,
-        "agent": message.agent,
-        "queue": message.queue,
-        "tenant": message.tenant,
-        "attempt": lease.attempt,
-        "code": None,
-        "worker": lease.worker,
-        "waited_s": lease.leased_at - message.created_at,
-    }
-    return _LEASED, facts
 
 
 def _give_back(tx: Transaction, leases: Sequence[tuple[int, int]]) -> None:

@@ -24,14 +24,15 @@ from perdure.stores.sql.statements import statement
 from perdure.stores.sql.together import FEW, text
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["lease"]
+__all__ = ["LEASED", "facts_of", "lease"]
 
 _URGENT, _EARLIEST, _LEAVE = statement("ready_most_urgent"), statement("ready_earliest"), statement("ready_take")
 _ALIVE, _MESSAGES, _LEASE = statement("worker_is_alive"), statement("messages_to_run"), statement("lease_add")
 _PAUSED, _CLOSED, _OCCUPIED = statement("queue_paused"), statement("lane_closed"), statement("ready_routes")
 _AT_ONCE = statement("messages_at_once")
 _LEAVE_MANY, _LEASES, _HEADS = statement("ready_take_many"), statement("leases_add"), statement("ready_heads")
-_LEASED = "message.leased"
+LEASED = "message.leased"
+"""Told for each."""
 _FEW_AT_ONCE = 2  # of so few routes, all heads that could be taken are read at once
 _FEW = 8  # so many heads are read as fast as it is found out which there are
 _PRIORITY: Final = 0
@@ -71,8 +72,8 @@ def lease(tx: Transaction, routes: Sequence[Route], limit: int, worker: WorkerId
     _hold(tx, rows, worker)
     tx.move_all([(row[0], tx.names.route_by_id(row[1])) for row, _, _ in rows], State.READY, Move.LEASE)
     leases = [_lease(tx, row, token, worker) for row, token, _ in rows]
-    if heard(_LEASED):
-        tx.events.extend((_LEASED, _facts(one)) for one in leases)
+    if heard(LEASED):
+        tx.events.extend((LEASED, facts_of(one)) for one in leases)
     return leases
 
 
@@ -173,7 +174,15 @@ def _lease(tx: Transaction, row: Sequence[Any], token: int, worker: WorkerId) ->
     )
 
 
-def _facts(lease: Lease) -> dict[str, Any]:
+def facts_of(lease: Lease) -> dict[str, Any]:
+    """Say what is told of a message that was leased.
+
+    Args:
+        lease (Lease): The right to it.
+
+    Returns:
+        dict[str, Any]: For `LEASED`.
+    """
     message = lease.message
     return {
         "message": message.id,
