@@ -95,6 +95,16 @@ class LeasingKit(Kit, standard=True):
             ("default", "mail", None, "p/m"),
         }
 
+    async def test_what_is_leased_together_is_what_was_put(self, store: Store, clock: FakeClock) -> None:
+        clock.pass_by(seconds=0.123456789)
+        odd = ['"\\u0000 \\" \\\\"', '"ü 漢 \U0001f9ca \u2028 \x7f"', "1e16", '{"a":[' + '"' + "x" * 100_000 + '"]}', "0.1", "null"]
+        for text in odd:
+            await put(store, body=text.encode(), metadata={"who": 'Zoë " \\'}, deadline=clock.now() + 1e6 / 3, timeout_s=1 / 3)
+        leases = await store.messages.lease(await open_routes(store), limit=10, worker=await alive(store))
+        assert [lease.message.body.decode() for lease in leases] == odd
+        for lease in leases:
+            assert lease.message == (await store.messages.get(lease.message.id)).message
+
     async def test_workers_that_lease_together_share(self, store: Store) -> None:
         await store.messages.put([message() for _ in range(40)])
         routes = await open_routes(store)
