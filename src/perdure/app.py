@@ -18,11 +18,8 @@ from perdure.errors.base import ConfigError
 from perdure.messages.limits import Limit, Scope
 from perdure.messages.retention import Keep
 from perdure.messages.retry import Backoff
-from perdure.providers.generic import GenericProvider
-from perdure.providers.local import LocalProvider
+from perdure.providers.kinds import make_provider
 from perdure.providers.models import Models
-from perdure.providers.protocol import ChatProvider
-from perdure.providers.qwen import QwenProvider
 from perdure.stores.postgres.flags import flags_without
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.sqlite.upkeep import SqliteUpkeep
@@ -117,7 +114,7 @@ def build_models(settings: Settings) -> Models:
         ConfigError: A provider lacks its address, or its key cannot be found.
     """
     rows = {"local": ProviderSettings(kind="local"), **settings.providers}
-    providers = {name: _provider(name, row, settings) for name, row in rows.items()}
+    providers = {name: make_provider(name, row, data=settings.data) for name, row in rows.items()}
     aliases = {name: (alias.provider, alias.model) for name, alias in settings.models.items()}
     return Models(providers, aliases, settings.default_model)
 
@@ -232,37 +229,6 @@ def _make_folder(folder: Path) -> None:
 def _keep(wanted: RetentionSettings) -> Keep:
     kept = {name: None if period == "forever" else period for name, period in wanted.model_dump().items()}
     return Keep(**kept)
-
-
-def _provider(name: str, row: ProviderSettings, settings: Settings) -> ChatProvider:
-    if row.kind == "local":
-        return LocalProvider(name, data=settings.data, timeout_s=row.timeout_s)
-    if row.kind == "qwen":
-        return QwenProvider(
-            name,
-            api_key=reveal(row.api_key),
-            region=row.region or "intl",
-            workspace=row.workspace,
-            base_url=row.base_url,
-            timeout_s=row.timeout_s,
-            models=row.models,
-            headers=row.headers,
-            enable_thinking=row.enable_thinking,
-            thinking_budget=row.thinking_budget,
-            native_tools=row.native_tools,
-        )
-    if row.base_url is None:
-        raise ConfigError(f"`providers.{name}.base_url` is missing", hint="For example `https://api.openai.com/v1`.")
-    return GenericProvider(
-        name,
-        base_url=row.base_url,
-        api_key=reveal(row.api_key),
-        timeout_s=row.timeout_s,
-        native_tools=row.native_tools,
-        headers=row.headers,
-        models=row.models,
-        background=row.background,
-    )
 
 
 def _imported(spec: str) -> App:

@@ -8,11 +8,12 @@ names are errors with a suggestion (`manager.py`).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 
 from perdure.config.database import DatabaseUrl
+from perdure.config.kinds import checked_kind
 
 __all__ = [
     "AppSettings",
@@ -133,10 +134,20 @@ class RetentionSettings(_Part):
 class ProviderSettings(_Part):
     """One endpoint that answers prompts."""
 
-    kind: Literal["generic", "qwen", "local"] = Field(
-        default="generic", description="`generic`: whatever speaks OpenAI's chat completions; `local`: the embedded model."
+    kind: str = Field(
+        default="generic",
+        description="`generic`: whatever speaks OpenAI's chat completions; `qwen`; `local`: the embedded model; a kind that an installed"
+        " package brings (entry points of `perdure.providers`); or `module:Name` of your own.",
     )
-    base_url: str | None = Field(default=None, description="Where it answers, such as `http://127.0.0.1:8000/v1`.")
+    base_url: str | None = Field(
+        default=None,
+        description="Where it answers, such as `http://127.0.0.1:8000/v1`; not needed where `dialect` or the provider's name says it.",
+    )
+    dialect: str | None = Field(
+        default=None,
+        description="In whose ways it answers: `vllm`, `sglang`, `ollama`, `llamacpp`, `lmstudio`, `litellm` or a hosted one by name;"
+        " none: by the address.",
+    )
     api_key: SecretStr | None = Field(default=None, description="A reference such as `env:DASHSCOPE_API_KEY` or `file:/run/secrets/key`.")
     region: Literal["cn", "intl", "us", "hk"] | None = Field(default=None, description="For `qwen`: which endpoint.")
     workspace: str | None = Field(default=None, description="For `qwen`: a workspace's own domain.")
@@ -150,6 +161,12 @@ class ProviderSettings(_Part):
     )
     enable_thinking: bool | None = Field(default=None, description="For `qwen`: whether models think, for requests that do not say.")
     thinking_budget: int | None = Field(default=None, ge=1, description="For `qwen`: at most so many tokens of thought.")
+    context_tokens: int | None = Field(
+        default=None, ge=1, description="How much fits into its models; longer conversations are refused before they are sent."
+    )
+    options: dict[str, Any] = Field(default={}, description="For kinds of other packages: given to them as they stand here.")
+
+    _kind_exists = field_validator("kind")(checked_kind)
 
 
 class ModelAlias(_Part):

@@ -14,12 +14,15 @@ from perdure.clock import now
 from perdure.errors.base import ModelNotFound, ProviderError
 from perdure.providers.address import checked_key, checked_url
 from perdure.providers.background import Background
-from perdure.providers.catalog import row_of
+from perdure.providers.catalog import row_named, row_of
+from perdure.providers.context import ContextRoom
 from perdure.providers.emulated_calls import Offer, plain_messages
 from perdure.providers.errors import Whence, judge
+from perdure.providers.fitting import fitted
 from perdure.providers.progress import Progress
 from perdure.providers.protocol import ChatAnswer, ResumableProvider
 from perdure.providers.reading import as_answer, read_models, read_whole
+from perdure.providers.row import Row
 from perdure.providers.rule import Rule
 from perdure.providers.simple import SimpleDoor
 from perdure.resources.usage import Usage
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     import aiohttp
 
     from perdure.providers.http import Door
+    from perdure.providers.streams import StreamReader
 
 __all__ = ["GenericProvider"]
 
@@ -50,14 +54,14 @@ class GenericProvider(SimpleDoor, ResumableProvider):
         native_tools (bool): False: tool calls are asked for as JSON constrained by a schema.
         headers (Mapping[str, str] | None): Sent with every request.
         models (Sequence[str]): What it can answer with, where the settings say so.
-        dialect (str | None): Whose error rules go first; None: by the host name.
+        dialect (str | None): In whose ways it answers (`catalog.py`), such as `vllm`; None: by the host name.
         rules (Sequence[Rule]): The user's own error rules, before all others.
         repeat_tools (bool): False: emulated tools are offered once per user message.
         background (bool): Whether calls go on in the background (`/responses`), where a request can be said there: after a
             crash their answers are fetched instead of paid for again.
+        context_tokens (int | None): How much fits into its models: what is longer is refused before it is sent. None: asked of
+            servers that would cut it without a word, and left to the others.
     """
-
-    _streams_upstream = False
 
     def __init__(
         self,
@@ -73,16 +77,22 @@ class GenericProvider(SimpleDoor, ResumableProvider):
         rules: Sequence[Rule] = (),
         repeat_tools: bool = True,
         background: bool = False,
+        context_tokens: int | None = None,
     ) -> None:
         super().__init__(name, models)
-        row = row_of(base_url)
+        row = row_named(dialect) or row_of(base_url)
+        self.row: Row | None = row
+        """What is known of the endpoint; None for a stranger, to whom a request goes as it came."""
         self.timeout_s: float = timeout_s
         self.native_tools: bool = native_tools and (row is None or row.native_tools)
-        self.dialect: str | None = dialect or (row.dialect if row else None)
+        self.dialect: str | None = (row.dialect if row else None) or dialect
         self._base_url, self._api_key, self._headers = checked_url(name, base_url), checked_key(name, api_key), dict(headers or {})
         self._opened: Door | None = None
         self._opening = threading.Lock()
         self._include_usage = row is None or row.include_usage
+        self._streams_upstream = row is not None and row.streams_only
+        source = row.context if row else None
+        self._room = ContextRoom(name, source, context_tokens) if source or context_tokens else None
         self._rules, self._repeat_tools = tuple(rules), repeat_tools
         self.background: Background | None = self._upstairs() if background else None
 
@@ -211,6 +221,8 @@ class GenericProvider(SimpleDoor, ResumableProvider):
     async def _whole(self, body: dict[str, Any], timeout_s: float) -> ChatAnswer:
         progress = Progress()
         request = self._streaming(body) if self._streams_upstream else self._at_once(body)
+        if self._room is not None:
+            await self._room.check(body, self._door)
         async with self._door.post(_CHAT, request, progress, total_s=timeout_s) as response:
             whence = self._whence(body.get("model"), response)
             await self._refuse_failure(response, whence)
@@ -218,6 +230,8 @@ class GenericProvider(SimpleDoor, ResumableProvider):
 
     async def _chunks(self, body: dict[str, Any], read_s: float) -> AsyncIterator[dict[str, Any]]:
         progress = Progress()
+        if self._room is not None:
+            await self._room.check(body, self._door)
         async with self._door.post(_CHAT, self._streaming(body), progress, total_s=None, read_s=read_s) as response:
             whence = self._whence(body.get("model"), response)
             await self._refuse_failure(response, whence)
@@ -226,7 +240,7 @@ class GenericProvider(SimpleDoor, ResumableProvider):
                 for chunk in chunks_of(answer.body):
                     yield chunk
                 return
-            reader = self._door.reader(response, progress, whence)
+            reader = self._reader(response, progress, whence)
             async for chunk in reader.chunks():
                 yield chunk
             as_answer(reader.assembler.finish(), whence)  # refuses one with nothing in it
@@ -234,8 +248,17 @@ class GenericProvider(SimpleDoor, ResumableProvider):
     async def _read(self, response: aiohttp.ClientResponse, progress: Progress, whence: Whence) -> dict[str, Any]:
         """The whole completion, whichever way the server chose to send it."""
         if _is_stream(response):
-            return await self._door.read_stream(response, progress, whence)
+            return await self._reader(response, progress, whence).whole()
         return read_whole(await self._door.read(response), whence)
+
+    def _reader(self, response: aiohttp.ClientResponse, progress: Progress, whence: Whence) -> StreamReader:
+        from perdure.providers.streams import StreamReader  # late: it imports aiohttp
+
+        return StreamReader(response, progress, whence, inside=self._begins_in_thought(whence.model))
+
+    def _begins_in_thought(self, model: str | None) -> bool:  # noqa: ARG002 - a subclass may know
+        """Whether the model's template opens `<think>` itself, so that its content begins with reasoning."""
+        return False
 
     def _emulates(self, body: Mapping[str, Any]) -> bool:
         return not self.native_tools and bool(body.get("tools"))
@@ -247,8 +270,8 @@ class GenericProvider(SimpleDoor, ResumableProvider):
         return self._prepared({**body, "messages": plain_messages(body["messages"])})
 
     def _prepared(self, body: dict[str, Any]) -> dict[str, Any]:
-        """For a subclass's switches; here a request goes out as it came."""
-        return body
+        """As the endpoint's row wants it; to a stranger a request goes as it came."""
+        return body if self.row is None else fitted(body, self.row, self.name)
 
     def _at_once(self, body: dict[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in body.items() if name not in {"stream", "stream_options"}}

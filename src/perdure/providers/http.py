@@ -25,10 +25,8 @@ from perdure.errors.base import (
     ServerFailed,
     StreamCut,
 )
-from perdure.providers.errors import Whence
 from perdure.providers.progress import Progress
 from perdure.providers.sessions import Sessions
-from perdure.providers.streams import StreamReader
 
 __all__ = ["Door"]
 
@@ -60,12 +58,13 @@ class Door:
         return f"Door({self.name!r}, {self.base_url!r})"
 
     @asynccontextmanager
-    async def get(self, path: str, *, timeout_s: float) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def get(self, path: str, *, timeout_s: float, of_root: bool = False) -> AsyncIterator[aiohttp.ClientResponse]:
         """Ask for something.
 
         Args:
             path (str): Below the base address, with a leading slash.
             timeout_s (float): For the whole answer.
+            of_root (bool): Below the server's root, beside `/v1`.
 
         Yields:
             aiohttp.ClientResponse: Of whatever status.
@@ -75,7 +74,8 @@ class Door:
         """
         progress = Progress(timeout_s=timeout_s)
         with self._mapped(progress):
-            async with self._request("GET", path, None, progress, aiohttp.ClientTimeout(total=timeout_s)) as response:
+            url = (self.base_url.removesuffix("/v1") if of_root else self.base_url) + path
+            async with self._request("GET", url, None, progress, aiohttp.ClientTimeout(total=timeout_s)) as response:
                 yield response
 
     @asynccontextmanager
@@ -101,7 +101,7 @@ class Door:
         progress.timeout_s = total_s or read_s
         with self._mapped(progress):
             limit = aiohttp.ClientTimeout(total=total_s, sock_connect=10.0, sock_read=read_s)
-            async with self._request("POST", path, data, progress, limit) as response:
+            async with self._request("POST", self.base_url + path, data, progress, limit) as response:
                 yield response
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
@@ -124,43 +124,14 @@ class Door:
                 raise ServerFailed(f"{self.name!r} answered with more than {_MAX_ANSWER_BYTES} bytes", billed=Billed.MAYBE)
         return b"".join(pieces)
 
-    async def read_stream(self, response: aiohttp.ClientResponse, progress: Progress, whence: Whence) -> dict[str, Any]:
-        """Read a whole stream.
-
-        Args:
-            response (aiohttp.ClientResponse): From `post`.
-            progress (Progress): Told when the first piece has come.
-            whence (Whence): Who answers.
-
-        Returns:
-            dict[str, Any]: The completion it makes.
-        """
-        reader = self.reader(response, progress, whence)
-        async for _ in reader.chunks():
-            pass
-        return reader.assembler.finish()
-
-    def reader(self, response: aiohttp.ClientResponse, progress: Progress, whence: Whence) -> StreamReader:
-        """Read a stream piece by piece.
-
-        Args:
-            response (aiohttp.ClientResponse): From `post`.
-            progress (Progress): Told when the first piece has come.
-            whence (Whence): Who answers.
-
-        Returns:
-            StreamReader: Whose `chunks` are to be taken.
-        """
-        return StreamReader(response, progress, whence)
-
     async def aclose(self) -> None:
         """Close connections."""
         await self._sessions.aclose()
 
-    def _request(self, method: str, path: str, data: bytes | None, progress: Progress, limit: aiohttp.ClientTimeout) -> Any:
+    def _request(self, method: str, url: str, data: bytes | None, progress: Progress, limit: aiohttp.ClientTimeout) -> Any:
         headers = self._headers if data is None else {**self._headers, "content-type": "application/json"}
         return self._sessions.here(self._trace).request(
-            method, self.base_url + path, data=data, headers=headers, timeout=limit, allow_redirects=False, trace_request_ctx=progress
+            method, url, data=data, headers=headers, timeout=limit, allow_redirects=False, trace_request_ctx=progress
         )
 
     def _encode(self, body: Mapping[str, Any]) -> bytes:

@@ -35,11 +35,12 @@ class StreamReader:
         response (aiohttp.ClientResponse): A 200.
         progress (Progress): Told when the first piece has come.
         whence (Whence): Who answers.
+        inside (bool): Its content begins with reasoning, without a tag.
     """
 
-    def __init__(self, response: aiohttp.ClientResponse, progress: Progress, whence: Whence) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, progress: Progress, whence: Whence, *, inside: bool = False) -> None:
         self._response, self._progress, self._whence = response, progress, whence
-        self._decoder, self._reasoning = SseDecoder(), ReasoningStream()
+        self._decoder, self._reasoning = SseDecoder(), ReasoningStream(inside=inside)
         self.assembler: Assembler = Assembler()
         self._done = False
 
@@ -63,6 +64,19 @@ class StreamReader:
             yield self._noted({"object": "chat.completion.chunk", "choices": late})
         self._check_end()
         await self._linger()
+
+    async def whole(self) -> dict[str, Any]:
+        """Read it to its end.
+
+        Returns:
+            dict[str, Any]: The completion it makes.
+
+        Raises:
+            ProviderError: As for `chunks`.
+        """
+        async for _ in self.chunks():
+            pass
+        return self.assembler.finish()
 
     async def _events(self) -> AsyncIterator[SseEvent]:
         try:

@@ -32,9 +32,14 @@ def with_reasoning_apart(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class ReasoningStream:
-    """Does the same for a stream, chunk by chunk."""
+    """Does the same for a stream, chunk by chunk.
 
-    def __init__(self) -> None:
+    Args:
+        inside (bool): The prompt's template has opened the tag already, so content begins with reasoning.
+    """
+
+    def __init__(self, *, inside: bool = False) -> None:
+        self._inside = inside
         self._splitters: dict[int, ThinkSplitter] = {}
         self._has_field: set[int] = set()
 
@@ -77,7 +82,7 @@ class ReasoningStream:
         return {**choice, "index": index, "delta": delta}
 
     def _split(self, index: int, content: str, *, ended: bool) -> dict[str, str]:
-        splitter = self._splitters.setdefault(index, ThinkSplitter())
+        splitter = self._splitters.setdefault(index, ThinkSplitter(inside=self._inside))
         thought, said = splitter.feed(content)
         if ended:
             late_thought, late_said = splitter.end()

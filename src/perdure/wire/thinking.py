@@ -4,7 +4,8 @@ Reasoning models write `<think>…</think>` before their answer. A server with a
 as a field of its own; others leave it in the content, and a stream may cut the tags anywhere:
 
     START ──"<think>"──▶ INSIDE ──"</think>"──▶ AFTER ──first letter──▶ TEXT
-      └────────────────── anything else ─────────────────────────────────▲
+      │└───────────── "</think>" alone ────────▲                         ▲
+      └────────────────── anything else ─────────────────────────────────┘
 
 Only a tag at the very beginning counts: a later one is part of the answer, for instance in a text on HTML.
 """
@@ -71,7 +72,9 @@ class ThinkSplitter:
         seen = self._held.lstrip()
         if seen.startswith(OPEN):
             self._held, self._at = seen[len(OPEN) :].lstrip("\r\n"), _At.INSIDE
-        elif not OPEN.startswith(seen):
+        elif seen.startswith(CLOSE):  # a template that switched thinking off left it behind
+            self._held, self._at = seen[len(CLOSE) :], _At.AFTER
+        elif not OPEN.startswith(seen) and not CLOSE.startswith(seen):
             self._at = _At.TEXT
 
     def _think(self) -> str:

@@ -21,6 +21,8 @@ CASES = [
     ("<think>a < b </thin> c</think>d", "a < b </thin> c", "d"),
     ("", "", ""),
     ("<thi", "", "<thi"),
+    ("</think>\n\nanswer", "", "answer"),
+    ("</thi", "", "</thi"),
 ]
 
 
