@@ -136,9 +136,12 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     status: int | None = None
     provider: str | None = None
+    model: str | None = None
     provider_code: str | None = None
     request_id: str | None = None
     rule: str | None = None
+    tool: str | None = None
+    tool_version: str | None = None
     trace: str | None = None
 
 

@@ -129,7 +129,9 @@ def wait_of(error: ErrorFacts, *, lease: Lease, step: int | None, now: Moment, d
     if error.category is Category.OUTCOME_UNKNOWN:
         return Wait(why="outcome-unknown", step=step, error=error)
     if error.category in _ACCOUNT:
-        return Wait(why="account", until=_account_until(lease, now), step=step, open_ended=True, error=error)
+        named = error.retry_at is not None and error.retry_at > now  # "until the first of the month" needs nobody to act
+        until = max(error.retry_at or now, now) + dice * _SPREAD_S if named else _account_until(lease, now)
+        return Wait(why="account", until=until, step=step, open_ended=not named, error=error)
     why = _LIMITED.get(error.category)
     if why is None:
         return None

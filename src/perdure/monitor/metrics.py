@@ -30,6 +30,7 @@ class Metrics:
         self._requests = Counter("perdure_http_requests", "Requests answered by this server", ("method", "route", "status"), registry=make)
         self._latency = Histogram("perdure_http_request_seconds", "How long answers took", ("route",), buckets=_FAST_S, registry=make)
         self._calls = Counter("perdure_provider_calls", "Calls to providers by this process", ("provider", "outcome"), registry=make)
+        self._unmapped = Counter("perdure_provider_unmapped", "Errors of providers that no rule knows", ("provider",), registry=make)
         self._thought = Histogram("perdure_provider_call_seconds", "How long providers took", ("provider",), buckets=_SLOW_S, registry=make)
         self._chats = Counter("perdure_chats", "Chats answered on /v1", ("lane",), registry=make)
         self._tokens = Counter("perdure_chat_tokens", "Tokens of chats on /v1, as providers counted them", ("lane", "kind"), registry=make)
@@ -55,6 +56,8 @@ class Metrics:
     def _on_provider(self, name: str, facts: Mapping[str, Any]) -> None:
         outcome = "answered" if name == "provider.answered" else str(facts.get("code", "failed"))
         self._calls.labels(str(facts.get("provider", "")), outcome).inc()
+        if facts.get("rule") == "unmapped":
+            self._unmapped.labels(str(facts.get("provider", ""))).inc()
         if facts.get("seconds") is not None:
             self._thought.labels(str(facts.get("provider", ""))).observe(facts["seconds"])
 

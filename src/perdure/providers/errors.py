@@ -23,14 +23,13 @@ from perdure.errors.base import (
     RateLimited,
     ServerFailed,
 )
-from perdure.providers.retry_after import retry_moment
-from perdure.providers.rule import Rule
-from perdure.providers.rules import BY_STATUS, RULES
+from perdure.providers.retry_after import moment_in, next_month, retry_moment
+from perdure.providers.rule import UNMAPPED, Rule
+from perdure.providers.rules import BY_STATUS, rules_for
 from perdure.wire.errors import ErrorSaid
 
-__all__ = ["UNMAPPED", "Whence", "judge", "rule_for"]
+__all__ = ["UNMAPPED", "Whence", "judge", "kind_by_status", "rule_for", "status_in"]
 
-UNMAPPED = "unmapped"
 _DEFAULT_WAIT_S = 20.0
 _HTTP_STATUS = re.compile(r"HTTP_STATUS/(\d{3})")
 _SECRETS = re.compile(r"\b(sk-|pdr_|Bearer )[\w*\-]{6,}")
@@ -65,19 +64,20 @@ def judge(said: ErrorSaid, whence: Whence, now: Moment, *, dice: Callable[[], fl
     Returns:
         ProviderError: To be raised by the caller.
     """
-    status = _status(said, whence)
+    status = status_in(said, whence)
     rule = rule_for(said, status, whence)
-    kind = rule.error if rule is not None else _kind_by_status(status)
+    kind = rule.error if rule is not None else kind_by_status(status)
     return kind(
         _sentence(said, whence, status),
         hint=_hint(rule, kind, status, said),
         retryable=_retryable(rule, kind, whence),
-        retry_at=_when(rule, kind, whence, now, dice),
+        retry_at=_when(rule, kind, said, whence, now) or _otherwise(rule, kind, now, dice),
         scope=None if rule is None else rule.scope,
         billed=_billed(rule, kind, said, status, whence),
         evidence=Evidence(
             status=status,
             provider=whence.provider,
+            model=whence.model,
             provider_code=said.code or said.type,
             request_id=said.request_id or whence.request_id,
             rule=UNMAPPED if rule is None else rule.id,
@@ -96,21 +96,34 @@ def rule_for(said: ErrorSaid, status: int | None, whence: Whence) -> Rule | None
     Returns:
         Rule | None: None if there is none: the status alone has to do.
     """
-    codes = tuple(word for word in (said.code, said.type) if word)
-    own = [rule for rule in RULES if whence.dialect in rule.dialects]
-    others = [rule for rule in RULES if whence.dialect not in rule.dialects and not rule.only]
-    return next((rule for rule in (*whence.rules, *own, *others) if rule.fits(status, codes, said.message)), None)
+    return next((rule for rule in (*whence.rules, *rules_for(whence.dialect)) if rule.fits(said, status)), None)
 
 
-def _status(said: ErrorSaid, whence: Whence) -> int | None:
-    """A 200 says nothing about an error in its body, so the status inside counts then."""
+def status_in(said: ErrorSaid, whence: Whence) -> int | None:
+    """Find the status that counts: a 200 says nothing about an error in its body, so the one inside does then.
+
+    Args:
+        said (ErrorSaid): What the body says.
+        whence (Whence): With which status it came.
+
+    Returns:
+        int | None: None if there is none.
+    """
     if whence.status is not None and whence.status >= 300:
         return whence.status
     hidden = _HTTP_STATUS.search(said.message)
     return said.status or (int(hidden[1]) if hidden else None)
 
 
-def _kind_by_status(status: int | None) -> type[ProviderError]:
+def kind_by_status(status: int | None) -> type[ProviderError]:
+    """Judge by the status alone.
+
+    Args:
+        status (int | None): It, if there is one.
+
+    Returns:
+        type[ProviderError]: What it most likely means.
+    """
     if status is None:
         return ServerFailed
     return BY_STATUS.get(status) or (InvalidRequest if status < 500 else ServerFailed)
@@ -145,14 +158,31 @@ def _retryable(rule: Rule | None, kind: type[ProviderError], whence: Whence) -> 
     return wish == "true"
 
 
-def _when(rule: Rule | None, kind: type[ProviderError], whence: Whence, now: Moment, dice: Callable[[], float]) -> Moment | None:
-    said = retry_moment(whence.headers, now)
-    if said is not None and kind.default_retryable and not issubclass(kind, AccountError):
-        return said
+def _when(rule: Rule | None, kind: type[ProviderError], said: ErrorSaid, whence: Whence, now: Moment) -> Moment | None:
+    """What the provider says, in its headers or its words; an account heeds no header, what is permanent nothing."""
+    account = issubclass(kind, AccountError)
+    if not account:
+        if not _may_come_again(rule, kind, whence):
+            return None
+        moment = retry_moment(whence.headers, now)
+        if moment is not None or said.wait_s is not None:
+            return moment or now + (said.wait_s or 0.0)
+    return moment_in(said.message, now)
+
+
+def _otherwise(rule: Rule | None, kind: type[ProviderError], now: Moment, dice: Callable[[], float]) -> Moment | None:
+    """What the rule says, where the provider says nothing."""
+    if rule is not None and rule.until is not None:
+        return next_month(now)
     wait = rule.wait_s if rule is not None else None
     if wait is None and issubclass(kind, RateLimited):
         wait = _DEFAULT_WAIT_S
     return None if wait is None else now + wait * (1 + 0.2 * dice())
+
+
+def _may_come_again(rule: Rule | None, kind: type[ProviderError], whence: Whence) -> bool:
+    wish = _retryable(rule, kind, whence)
+    return kind.default_retryable if wish is None else wish
 
 
 def _billed(rule: Rule | None, kind: type[ProviderError], said: ErrorSaid, status: int | None, whence: Whence) -> Billed | None:

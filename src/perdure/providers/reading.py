@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from perdure.clock import now
-from perdure.errors.base import Billed, ContentFiltered, EmptyAnswer, Evidence, Refused, ServerFailed
+from perdure.errors.base import Billed, ContentFiltered, ContextTooLong, EmptyAnswer, Evidence, Refused, ServerFailed
 from perdure.providers.errors import Whence, judge
 from perdure.providers.protocol import ChatAnswer
 from perdure.wire.errors import error_in
@@ -62,20 +62,16 @@ def as_answer(body: dict[str, Any], whence: Whence) -> ChatAnswer:
 
     Raises:
         EmptyAnswer: No content, tool call or reasoning, and not for want of room.
-        ContentFiltered: The filter left nothing.
+        ContentFiltered: The filter cut it off, or left nothing.
         Refused: The model declined.
+        ContextTooLong: It broke off because the context was full.
     """
     choices = [{**choice, "message": with_reasoning_apart(choice.get("message") or {})} for choice in body["choices"]]
     answer = ChatAnswer(body={**body, "choices": choices}, usage=usage_of(body.get("usage")), request_id=whence.request_id)
     message, reason = answer.message, answer.finish_reason
+    _refuse_stopped(message, reason, whence)
     if _says(message) or reason == "length":
         return answer
-    if reason == "content_filter":
-        raise ContentFiltered(
-            f"the content filter of {whence.provider!r} left no answer", billed=Billed.YES, evidence=evidence(whence, reason)
-        )
-    if message.get("refusal"):
-        raise Refused(f"the model declined: {str(message['refusal'])[:500]}", evidence=evidence(whence, "refusal"))
     raise EmptyAnswer(
         f"{whence.provider!r} answered without content, tool call or reasoning",
         hint="A prompt larger than the server's context can be the cause.",
@@ -110,6 +106,20 @@ def read_models(raw: bytes, whence: Whence) -> list[str]:
     return [str(row["id"]) for row in rows if isinstance(row, dict) and row.get("id")]
 
 
+def _refuse_stopped(message: Mapping[str, Any], reason: str | None, whence: Whence) -> None:
+    """Half a text that a filter or a full context has cut off is no answer, though it has been paid for."""
+    if reason == "content_filter":
+        what = f"the content filter of {whence.provider!r} {'cut the answer off' if _says(message) else 'left no answer'}"
+        raise ContentFiltered(what, billed=Billed.YES, evidence=evidence(whence, "finish-content-filter"))
+    if reason == "refusal" or (message.get("refusal") and not _says(message)):
+        said = message.get("refusal") or message.get("content") or "no reason given"
+        raise Refused(f"the model declined: {str(said)[:500]}", billed=Billed.YES, evidence=evidence(whence, "refusal"))
+    if reason == "model_context_window_exceeded":
+        what = f"the answer of {whence.provider!r} broke off because the model's context was full"
+        hint = "Shorten the prompt, or use a model with a larger context."
+        raise ContextTooLong(what, hint=hint, billed=Billed.YES, evidence=evidence(whence, "finish-context"))
+
+
 def _checked(body: Any, whence: Whence) -> dict[str, Any]:
     said = error_in(body)
     if said is not None:
@@ -140,4 +150,4 @@ def evidence(whence: Whence, rule: str) -> Evidence:
     Returns:
         Evidence: For the error.
     """
-    return Evidence(status=whence.status, provider=whence.provider, request_id=whence.request_id, rule=rule)
+    return Evidence(status=whence.status, provider=whence.provider, model=whence.model, request_id=whence.request_id, rule=rule)

@@ -10,6 +10,7 @@ from typing import Any, Self
 from perdure.clock import awake
 from perdure.errors.base import PerdureError
 from perdure.events import tell
+from perdure.providers.rule import UNMAPPED
 from perdure.resources.usage import Usage
 
 __all__ = ["Call", "Tally"]
@@ -68,6 +69,7 @@ class Tally:
             elif isinstance(error, Exception):
                 self._counts["errors"] += 1
                 self._codes[error.code if isinstance(error, PerdureError) else type(error).__name__] += 1
+                self._counts["unmapped"] += isinstance(error, PerdureError) and error.evidence.rule == UNMAPPED
             else:
                 self._counts["cancelled"] += 1
         self._tell(call, error, seconds)
@@ -85,6 +87,7 @@ class Tally:
                 "errors": 0,
                 "cancelled": 0,
                 "unknown_usage": 0,
+                "unmapped": 0,
                 **self._counts,
                 "input_tokens": self._usage.input_tokens,
                 "output_tokens": self._usage.output_tokens,

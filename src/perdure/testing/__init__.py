@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from perdure.testing.messages import MessageStoreKit
     from perdure.testing.operating import OperatingKit
     from perdure.testing.provider import FakeProvider
+    from perdure.testing.real import RealAnswer, real_answers
     from perdure.testing.retention import RetentionKit
     from perdure.testing.schedules import ScheduleKit
     from perdure.testing.trial import run_agent
@@ -34,11 +35,13 @@ __all__ = [
     "MemoryKit",
     "MessageStoreKit",
     "OperatingKit",
+    "RealAnswer",
     "RetentionKit",
     "ScheduleKit",
     "StoreMachine",
     "Upstream",
     "WorkerRegistryKit",
+    "real_answers",
     "run_agent",
 ]
 
@@ -51,11 +54,13 @@ _HOMES = {
     "MemoryKit": "perdure.testing.memory",
     "MessageStoreKit": "perdure.testing.messages",
     "OperatingKit": "perdure.testing.operating",
+    "RealAnswer": "perdure.testing.real",
     "RetentionKit": "perdure.testing.retention",
     "ScheduleKit": "perdure.testing.schedules",
     "StoreMachine": "perdure.testing.machine",
     "Upstream": "perdure.testing.upstream",
     "WorkerRegistryKit": "perdure.testing.workers",
+    "real_answers": "perdure.testing.real",
     "run_agent": "perdure.testing.trial",
 }
 

@@ -7,6 +7,7 @@ Writing follows OpenAI exactly.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,9 @@ import msgspec
 from perdure.errors.base import Category, ErrorFacts, InputTooLarge, PerdureError
 
 __all__ = ["ErrorSaid", "error_body", "error_in", "read_error", "status_of"]
+
+_DELAY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)s\Z")
+_UPPER = re.compile(r"[A-Z][A-Z_]{2,60}\Z")
 
 _TYPES = {
     400: "invalid_request_error",
@@ -88,6 +92,13 @@ class ErrorSaid(msgspec.Struct, frozen=True, kw_only=True):
     """A status inside the body, where the HTTP one says nothing."""
     known_shape: bool = False
     """False for pages, empty bodies and JSON that is no error."""
+    wait_s: float | None = None
+    """When to ask again, where the body says it in a field of its own."""
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Its code and its type, as far as they are given."""
+        return tuple(word for word in (self.code, self.type) if word)
 
 
 def error_body(error: PerdureError | ErrorFacts, *, param: str | None = None) -> dict[str, Any]:
@@ -146,15 +157,16 @@ def error_in(body: Any) -> ErrorSaid | None:
     Returns:
         ErrorSaid | None: None if it is not an error.
     """
+    if isinstance(body, list) and len(body) == 1:  # so does Gemini
+        body = body[0]
     if not isinstance(body, Mapping):
         return None
     inner = body.get("error")
     if isinstance(inner, str) and inner:
         return ErrorSaid(message=_text(inner), request_id=_word(body.get("request_id")), known_shape=True)
     if isinstance(inner, Mapping):
-        details = inner.get("details")
-        exact = {"code": details["error_code"]} if isinstance(details, Mapping) and details.get("error_code") else {}
-        return _said({"request_id": body.get("request_id"), **inner, **exact})
+        code, wait_s = _exact(inner.get("details"))
+        return _said({"request_id": body.get("request_id"), **inner, **({"code": code} if code else {})}, wait_s)
     if body.get("object") == "error" or ("code" in body and "message" in body and "choices" not in body):
         return _said(body)
     detail = body.get("detail")
@@ -163,18 +175,33 @@ def error_in(body: Any) -> ErrorSaid | None:
     return None
 
 
-def _said(fields: Mapping[str, Any]) -> ErrorSaid:
+def _said(fields: Mapping[str, Any], wait_s: float | None = None) -> ErrorSaid:
     code = _word(fields.get("code"))
     status = next((int(word) for word in (_word(fields.get("status")), code) if word and word.isdigit() and 400 <= int(word) < 600), None)
     return ErrorSaid(
         message=_text(fields.get("message") or ""),
         code=None if code is not None and code.isdigit() else code,
-        type=_word(fields.get("type")),
+        type=_word(fields.get("type")) or _kind(fields.get("status")),
         param=_word(fields.get("param")),
         request_id=_word(fields.get("request_id") or fields.get("id")),
         status=status,
         known_shape=True,
+        wait_s=wait_s,
     )
+
+
+def _kind(status: Any) -> str | None:
+    """Google's word for what others call the type: `RESOURCE_EXHAUSTED`."""
+    return status if isinstance(status, str) and _UPPER.match(status) else None
+
+
+def _exact(details: Any) -> tuple[str | None, float | None]:
+    """What is said more exactly in `details`: Anthropic's code, Google's `retryDelay`."""
+    if isinstance(details, Mapping):
+        return _word(details.get("error_code")), None
+    rows = [row for row in details if isinstance(row, Mapping)] if isinstance(details, list) else []
+    found = next((_DELAY.match(str(row["retryDelay"])) for row in rows if row.get("retryDelay")), None)
+    return None, float(found[1]) if found else None
 
 
 def _word(value: Any) -> str | None:

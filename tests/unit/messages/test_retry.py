@@ -126,6 +126,16 @@ def test_an_account_error_waits_in_growing_steps(error: type[PerdureError], wait
     assert answer.wait.error is not None
 
 
+def test_an_account_that_is_good_again_at_a_named_moment_waits_until_then_however_long() -> None:
+    month = NOW + 31 * DAY
+    for since in (None, NOW - 8 * DAY):
+        answer = ending(base.BillingRefused("the month's cap", retry_at=month), attempt=5, attempts=5, waiting_since=since)
+        assert isinstance(answer, Park)
+        assert (answer.wait.why, answer.wait.open_ended) == ("account", False)
+        assert answer.wait.until is not None
+        assert month <= answer.wait.until <= month + 1
+
+
 def test_the_last_step_of_an_account_wait_ends_with_max_wait_s() -> None:
     answer = ending(base.BillingRefused("pay"), waiting_since=NOW - 7 * DAY + 10)
     assert isinstance(answer, Park)

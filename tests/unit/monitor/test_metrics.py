@@ -32,6 +32,12 @@ def test_calls_to_providers_are_counted_by_how_they_ended(metrics):
     assert value("perdure_provider_call_seconds_count", {"provider": "qwen"}) == 2
 
 
+def test_errors_that_no_rule_knows_are_counted_apart(metrics):
+    tell("provider.failed", provider="qwen", model="m", seconds=1.0, code="provider-server", rule="unmapped")
+    tell("provider.failed", provider="qwen", model="m", seconds=1.0, code="provider-server", rule="dashscope-server")
+    assert metrics.registry.get_sample_value("perdure_provider_unmapped_total", {"provider": "qwen"}) == 1
+
+
 def test_tokens_that_nobody_counted_are_not_counted_as_none(metrics):
     tell("chat.answered", lane="a/b", input_tokens=5, output_tokens=None)
     value = metrics.registry.get_sample_value

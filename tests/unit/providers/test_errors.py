@@ -12,9 +12,7 @@ from perdure.errors.base import (
     Billed,
     BillingRefused,
     ContentFiltered,
-    ContextTooLong,
     InvalidRequest,
-    ModelNotFound,
     Overloaded,
     PermissionRefused,
     ProviderError,
@@ -25,7 +23,7 @@ from perdure.errors.base import (
 )
 from perdure.providers.errors import UNMAPPED, Whence, judge
 from perdure.providers.rule import Rule
-from perdure.providers.rules import RULES
+from perdure.providers.rules import TABLES
 from perdure.wire.errors import read_error
 
 NOW = 1_800_000_000.0
@@ -46,176 +44,6 @@ def dashscope(code: str, message: str = "m") -> dict[str, Any]:
 
 def native(code: str, message: str = "m") -> dict[str, Any]:
     return {"code": code, "message": message, "request_id": "r-1"}
-
-
-ROWS: list[tuple[str, int, Any, type[ProviderError]]] = [
-    ("openai", 401, openai("invalid_api_key", "Incorrect API key provided"), AuthenticationFailed),
-    ("openai", 429, openai("rate_limit_exceeded", "Rate limit reached for requests", "requests"), RateLimited),
-    ("openai", 429, openai("slow_down", type="rate_limit_error"), RateLimited),
-    ("openai", 503, openai("slow_down", type="rate_limit_error"), RateLimited),
-    ("openai", 429, openai("credit_balance_exhausted", type="insufficient_quota"), BillingRefused),
-    ("openai", 429, openai("organization_spend_limit_exceeded", type="insufficient_quota"), BillingRefused),
-    ("openai", 429, openai("project_spend_limit_exceeded", type="insufficient_quota"), BillingRefused),
-    ("openai", 429, openai("organization_usage_limit_exceeded", type="insufficient_quota"), BillingRefused),
-    ("openai", 429, openai("insufficient_quota", "You exceeded your current quota", "insufficient_quota"), BillingRefused),
-    ("openai", 400, openai("context_length_exceeded", "maximum context length is 128000 tokens"), ContextTooLong),
-    ("openai", 503, openai("server_is_overloaded", type="service_unavailable_error"), Overloaded),
-    ("openai", 500, openai(None, type="server_error"), ServerFailed),
-    ("openai", 400, openai("content_policy_violation"), ContentFiltered),
-    ("openai", 400, openai("invalid_prompt"), ContentFiltered),
-    ("openai", 404, openai("model_not_found", "The model `x` does not exist"), ModelNotFound),
-    ("openai", 400, openai(None, "Unknown parameter: 'x'", "invalid_request_error"), InvalidRequest),
-    ("dashscope", 401, native("InvalidApiKey", "Invalid API-key provided."), AuthenticationFailed),
-    ("dashscope", 401, dashscope("invalid_api_key", "Incorrect API key provided."), AuthenticationFailed),
-    ("dashscope", 403, native("AccessDenied"), PermissionRefused),
-    ("dashscope", 403, native("Model.AccessDenied"), PermissionRefused),
-    ("dashscope", 403, native("AccessDenied.Unpurchased"), PermissionRefused),
-    ("dashscope", 403, dashscope("access_denied"), PermissionRefused),
-    ("dashscope", 403, native("AllocationQuota.FreeTierOnly", "The free tier of the model has been exhausted"), BillingRefused),
-    ("dashscope", 429, dashscope("insufficient_quota", "Free allocated quota exceeded."), BillingRefused),
-    ("dashscope", 400, native("Arrearage", "Access denied, please make sure your account is in good standing."), BillingRefused),
-    ("dashscope", 400, dashscope("Arrearage"), BillingRefused),
-    ("dashscope", 429, native("PrepaidBillOverdue"), BillingRefused),
-    ("dashscope", 429, native("PostpaidBillOverdue"), BillingRefused),
-    ("dashscope", 429, native("CommodityNotPurchased"), BillingRefused),
-    ("dashscope", 429, native("Throttling.RateQuota", "Requests rate limit exceeded"), RateLimited),
-    ("dashscope", 429, native("Throttling"), RateLimited),
-    ("dashscope", 429, native("LimitRequests"), RateLimited),
-    ("dashscope", 429, dashscope("limit_requests"), RateLimited),
-    ("dashscope", 429, native("Throttling.BurstRate"), RateLimited),
-    ("dashscope", 429, dashscope("limit_burst_rate"), RateLimited),
-    ("dashscope", 429, native("Throttling.AllocationQuota"), RateLimited),
-    ("dashscope", 429, dashscope("insufficient_quota", "You exceeded your current quota"), RateLimited),
-    ("dashscope", 400, native("Throttling.AllocationQuota"), BillingRefused),
-    ("dashscope", 400, native("DataInspectionFailed", "Input data may contain inappropriate content."), ContentFiltered),
-    ("dashscope", 400, dashscope("data_inspection_failed"), ContentFiltered),
-    ("dashscope", 400, native("InvalidParameter", "Range of input length should be [1, 129024]"), ContextTooLong),
-    ("dashscope", 400, dashscope("invalid_parameter_error", "Range of input length should be [1, 30720]"), ContextTooLong),
-    ("dashscope", 400, dashscope("invalid_parameter_error", "temperature must be below 2"), InvalidRequest),
-    (
-        "dashscope",
-        400,
-        dashscope("invalid_parameter_error", "parameter.enable_thinking must be set to false for non-streaming calls"),
-        InvalidRequest,
-    ),
-    ("dashscope", 404, native("ModelNotFound"), ModelNotFound),
-    ("dashscope", 404, dashscope("model_not_found"), ModelNotFound),
-    ("dashscope", 404, dashscope("model_not_supported"), ModelNotFound),
-    ("dashscope", 500, native("InternalError"), ServerFailed),
-    ("dashscope", 500, native("InternalError.Algo", "Expecting ',' delimiter: line 1"), ServerFailed),
-    ("dashscope", 500, native("SystemError"), ServerFailed),
-    ("dashscope", 500, native("ModelServiceFailed"), ServerFailed),
-    ("dashscope", 500, native("RequestTimeOut"), ProviderTimeout),
-    ("dashscope", 408, native("RequestTimeOut"), ProviderTimeout),
-    ("dashscope", 503, native("ModelServingError"), Overloaded),
-    ("dashscope", 503, native("ModelUnavailable"), Overloaded),
-    (
-        "vllm",
-        400,
-        {
-            "error": {
-                "message": "This model's maximum context length is 4096 tokens.",
-                "type": "BadRequestError",
-                "param": None,
-                "code": 400,
-            }
-        },
-        ContextTooLong,
-    ),
-    (
-        "vllm",
-        400,
-        {"object": "error", "message": "This model's maximum context length is 4096 tokens", "type": "BadRequestError", "code": 400},
-        ContextTooLong,
-    ),
-    ("vllm", 400, {"object": "error", "message": "top_p must be in (0, 1]", "type": "BadRequestError", "code": 400}, InvalidRequest),
-    (
-        "vllm",
-        500,
-        {
-            "error": {
-                "message": "The decoder prompt (length 9000) is longer than the maximum model length of 4096.",
-                "type": "Internal",
-                "code": 500,
-            }
-        },
-        ContextTooLong,
-    ),
-    ("vllm", 404, {"error": {"message": "The model `x` does not exist.", "type": "NotFoundError", "code": 404}}, ModelNotFound),
-    (
-        "sglang",
-        400,
-        {
-            "object": "error",
-            "message": "The input (9000 tokens) is longer than the model's context length (4096 tokens).",
-            "type": "BadRequest",
-            "code": 400,
-        },
-        ContextTooLong,
-    ),
-    ("sglang", 500, {"object": "error", "message": "x", "type": "InternalServerError", "code": 500}, ServerFailed),
-    ("ollama", 503, {"error": "server busy, please try again.  maximum pending requests exceeded"}, Overloaded),
-    (
-        "ollama",
-        404,
-        {"error": {"message": 'model "x" not found, try pulling it first', "type": "not_found_error", "param": None, "code": None}},
-        ModelNotFound,
-    ),
-    ("ollama", 400, {"error": {"message": "x", "type": "invalid_request_error", "param": None, "code": None}}, InvalidRequest),
-    ("ollama", 500, {"error": {"message": "x", "type": "api_error", "param": None, "code": None}}, ServerFailed),
-    ("ollama", 499, {"error": "cancelled"}, ServerFailed),
-    (
-        "llamacpp",
-        400,
-        {"error": {"code": 400, "message": "request exceeds", "type": "exceed_context_size_error", "n_prompt_tokens": 9, "n_ctx": 4}},
-        ContextTooLong,
-    ),
-    ("llamacpp", 500, {"error": {"code": 500, "message": "Context size has been exceeded.", "type": "server_error"}}, ContextTooLong),
-    ("llamacpp", 503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}, Overloaded),
-    ("llamacpp", 401, {"error": {"code": 401, "message": "Invalid API Key", "type": "authentication_error"}}, AuthenticationFailed),
-    ("llamacpp", 501, {"error": {"code": 501, "message": "x", "type": "not_supported_error"}}, InvalidRequest),
-    ("anthropic", 401, {"type": "error", "error": {"type": "authentication_error", "message": "x"}}, AuthenticationFailed),
-    ("anthropic", 402, {"type": "error", "error": {"type": "billing_error", "message": "x"}}, BillingRefused),
-    ("anthropic", 429, {"type": "error", "error": {"type": "rate_limit_error", "message": "x"}}, RateLimited),
-    (
-        "anthropic",
-        429,
-        {"type": "error", "error": {"type": "rate_limit_error", "message": "x", "details": {"error_code": "enforced_spend_limit_reached"}}},
-        BillingRefused,
-    ),
-    ("anthropic", 529, {"type": "error", "error": {"type": "overloaded_error", "message": "x"}}, Overloaded),
-    ("anthropic", 504, {"type": "error", "error": {"type": "timeout_error", "message": "x"}}, ProviderTimeout),
-    (
-        "anthropic",
-        400,
-        {"type": "error", "error": {"type": "invalid_request_error", "message": "prompt is too long: 210000 tokens"}},
-        ContextTooLong,
-    ),
-    ("anthropic", 409, {"type": "error", "error": {"type": "conflict_error", "message": "x"}}, ServerFailed),
-    ("anthropic", 413, {"type": "error", "error": {"type": "request_too_large", "message": "x"}}, InvalidRequest),
-]
-
-
-@pytest.mark.parametrize(("dialect", "status", "body", "kind"), ROWS)
-def test_a_known_error_is_judged_by_a_rule(dialect: str, status: int, body: Any, kind: type[ProviderError]) -> None:
-    error = judged(dialect, status, body)
-    assert type(error) is kind
-    assert error.evidence.rule != UNMAPPED
-    assert error.evidence.status == status
-
-
-@pytest.mark.parametrize(
-    ("dialect", "status", "body", "kind"),
-    # What an account error costs when it is taken for a busy minute: a gateway must not hide it. DashScope's own
-    # `insufficient_quota` cannot be told from OpenAI's without knowing who speaks.
-    [
-        row
-        for row in ROWS
-        if row[2] != dashscope("insufficient_quota", "You exceeded your current quota") and row[1:3] != (409, ROWS[-2][2])
-    ],
-)
-def test_an_error_passed_on_by_a_gateway_is_judged_the_same(dialect: str, status: int, body: Any, kind: type[ProviderError]) -> None:
-    assert type(judged(None, status, body)) is kind
 
 
 def test_the_same_code_means_money_at_openai_and_a_minute_at_dashscope() -> None:
@@ -326,4 +154,5 @@ def test_a_users_own_rule_goes_first() -> None:
 
 
 def test_rules_have_names_of_their_own() -> None:
-    assert len({rule.id for rule in RULES}) == len(RULES)
+    names = [rule.id for table in TABLES for rule in table.rules]
+    assert len(set(names)) == len(names)

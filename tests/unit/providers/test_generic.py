@@ -15,6 +15,7 @@ from perdure.errors.base import (
     Billed,
     ConfigError,
     ContentFiltered,
+    ContextTooLong,
     EmptyAnswer,
     InvalidRequest,
     ModelNotFound,
@@ -116,6 +117,19 @@ FAULTS: list[tuple[Fault, type[ProviderError], Billed, bool]] = [
         Billed.YES,
         False,
     ),
+    (
+        Fault("garbage", body={"choices": [{"message": {"content": "Half a"}, "finish_reason": "content_filter"}]}),
+        ContentFiltered,
+        Billed.YES,
+        False,
+    ),
+    (Fault("garbage", body={"choices": [{"message": {"content": "I can't."}, "finish_reason": "refusal"}]}), Refused, Billed.YES, False),
+    (
+        Fault("garbage", body={"choices": [{"message": {"content": "Half a"}, "finish_reason": "model_context_window_exceeded"}]}),
+        ContextTooLong,
+        Billed.YES,
+        False,
+    ),
     (Fault("garbage", body={"error": {"code": "rate_limit_exceeded", "message": "m"}}), RateLimited, Billed.NO, True),
     (Fault("disconnect"), NetworkFailed, Billed.MAYBE, True),
     (Fault("cut"), StreamCut, Billed.PARTIAL, True),
@@ -164,6 +178,23 @@ async def test_an_unknown_host_costs_nothing() -> None:
         await provider.chat(ASK, timeout_s=30)
     assert caught.value.billed is Billed.NO
     await provider.aclose()
+
+
+async def test_a_server_without_tls_where_tls_is_wanted_costs_nothing(upstream: Upstream) -> None:
+    provider = GenericProvider("plain", base_url=f"https://127.0.0.1:{upstream.port}/v1")
+    with pytest.raises(NetworkFailed) as caught:
+        await provider.chat(ASK)
+    assert (caught.value.billed, caught.value.evidence.rule) == (Billed.NO, "tls")
+    await provider.aclose()
+
+
+async def test_what_no_rule_knows_is_counted_apart(upstream: Upstream, provider: GenericProvider) -> None:
+    upstream.script(Fault("status", 418, body={"error": {"code": "teapot", "message": "m"}}), Fault("status", 500))
+    for _ in range(2):
+        with pytest.raises(ProviderError):
+            await provider.chat(ASK)
+    metrics = provider.get_metrics()
+    assert (metrics["errors"], metrics["unmapped"]) == (2, 1)
 
 
 async def test_what_cannot_be_written_as_json_is_never_sent(provider: GenericProvider, upstream: Upstream) -> None:
