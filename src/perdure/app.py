@@ -18,8 +18,9 @@ from perdure.errors.base import ConfigError
 from perdure.messages.limits import Limit, Scope
 from perdure.messages.retention import Keep
 from perdure.messages.retry import Backoff
-from perdure.providers.kinds import make_provider
+from perdure.providers.kinds import address_of, make_provider
 from perdure.providers.models import Models
+from perdure.providers.prices import OwnPrice, Prices
 from perdure.stores.postgres.flags import flags_without
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.sqlite.upkeep import SqliteUpkeep
@@ -28,7 +29,7 @@ from perdure.stores.upkeep import Upkeep
 from perdure.worker.lanes import Circuit
 from perdure.worker.worker import Worker
 
-__all__ = ["apply_limits", "build_models", "build_worker", "load_app", "open_store", "open_upkeep"]
+__all__ = ["apply_limits", "build_models", "build_prices", "build_worker", "load_app", "open_store", "open_upkeep"]
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql", "postgres")
@@ -119,6 +120,21 @@ def build_models(settings: Settings) -> Models:
     return Models(providers, aliases, settings.default_model)
 
 
+def build_prices(settings: Settings) -> Prices:
+    """Make what knows the prices of the providers' models.
+
+    Args:
+        settings (Settings): Its `prices` and `providers`.
+
+    Returns:
+        Prices: The settings' own, before those that are published.
+    """
+    own = {name: OwnPrice(**price.model_dump()) for name, price in settings.prices.items()}
+    addresses = {name: address for name, row in settings.providers.items() if (address := address_of(name, row))}
+    free = {name for name, row in settings.providers.items() if row.kind == "local"}
+    return Prices(own, addresses, free=frozenset(free | {"local"} - set(settings.providers)))
+
+
 def load_app(spec: str | None) -> App:
     """Find the user's agents, and add the built-in one, `chat`.
 
@@ -147,6 +163,7 @@ def build_worker(
     *,
     quarantine: bool = False,
     isolate: Sequence[str] | None = None,
+    prices: Prices | None = None,
     clock: Clock | None = None,
 ) -> Worker:
     """Make a worker.
@@ -158,6 +175,7 @@ def build_worker(
         app (App): The agents.
         quarantine (bool): Work quarantined messages only, and end when none is left.
         isolate (Sequence[str] | None): The command that starts a quarantine process.
+        prices (Prices | None): What calls cost; None for those of the settings and what is published.
         clock (Clock | None): The store's time; None for the machine's.
 
     Returns:
@@ -179,6 +197,7 @@ def build_worker(
         backoff=Backoff(base_s=settings.queue.backoff_base_s, cap_s=settings.queue.backoff_cap_s),
         keep=_keep(settings.retention),
         circuit=Circuit(failures=wanted.circuit_failures, rest_s=wanted.circuit_rest_s, longest_rest_s=wanted.circuit_longest_rest_s),
+        prices=prices or build_prices(settings),
         clock=clock,
     )
 

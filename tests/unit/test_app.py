@@ -8,13 +8,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from perdure.app import apply_limits, build_models, build_worker, load_app, open_store
+from perdure.app import apply_limits, build_models, build_prices, build_worker, load_app, open_store
 from perdure.config.settings import Settings
 from perdure.errors.base import ConfigError
 from perdure.messages.limits import Limit, Scope
 from perdure.providers.generic import GenericProvider
 from perdure.providers.local import LocalProvider
 from perdure.providers.qwen import QwenProvider
+from perdure.resources.usage import Usage
 from perdure.stores.inmemory import InMemoryStore
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.sqlite.store import SqliteStore
@@ -200,3 +201,27 @@ async def test_limits_in_the_settings_are_set_at_the_start_and_no_others_touched
         await apply_limits(wanted, store)
         standing = {(one.limit.scope, one.limit.name): one.limit.at_once for one in await store.messages.limits()}
     assert standing == {("queue", "slow"): 2, ("tenant", "acme"): 3, ("key", "mail"): 1}
+
+
+def test_prices_are_the_settings_own_then_those_of_where_providers_answer() -> None:
+    prices = build_prices(
+        settings(
+            providers={
+                "openai": {"kind": "generic"},
+                "work": {"kind": "qwen", "workspace": "ws-1", "region": "intl"},
+                "gpus": {"base_url": "http://127.0.0.1:8000/v1"},
+                "small": {"kind": "local"},
+            },
+            prices={"gpus/*": {"input_usd": 1, "output_usd": 2}},
+        )
+    )
+    used = Usage(calls=1, input_tokens=1_000_000, output_tokens=1_000_000)
+    assert prices.cost_of(used, "gpus", "any") == 3
+    assert prices.cost_of(used, "openai", "gpt-4o") == pytest.approx(12.5)
+    assert prices.cost_of(used, "work", "qwen-max") == pytest.approx(8.0)
+    assert [prices.cost_of(used, name, "smollm2") for name in ("small", "local")] == [0.0, 0.0]
+
+
+def test_a_provider_that_took_the_name_of_the_embedded_one_is_not_free() -> None:
+    prices = build_prices(settings(providers={"local": {"base_url": "http://127.0.0.1:8000/v1"}}))
+    assert prices.price_of("local", "m") is None

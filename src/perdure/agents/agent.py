@@ -219,6 +219,7 @@ def agent(
     max_steps: int | None = None,
     max_tokens: int | None = None,
     max_time_s: float | None = None,
+    max_cost_usd: float | None = None,
     max_children: int | None = None,
     max_depth: int | None = None,
     formerly: Sequence[str] = (),
@@ -240,6 +241,7 @@ def agent(
     max_steps: int | None = None,
     max_tokens: int | None = None,
     max_time_s: float | None = None,
+    max_cost_usd: float | None = None,
     max_children: int | None = None,
     max_depth: int | None = None,
     formerly: Sequence[str] = (),
@@ -261,6 +263,7 @@ def agent(
         max_steps (int | None): Steps of one run; one more and the message is dead.
         max_tokens (int | None): Tokens of one run, checked before each LLM call.
         max_time_s (float | None): Working time of one run.
+        max_cost_usd (float | None): What the calls of models of one run may cost, checked before each.
         max_children (int | None): Messages that one run may send; 10,000 if None.
         max_depth (int | None): Runs that may stand behind one another, each sent by the one before; 16 if None.
         formerly (Sequence[str]): Names it had before: messages and runs that came under those go on here.
@@ -271,7 +274,7 @@ def agent(
         Agent | Callable[[Callable[..., Any]], Agent]: The agent, or what makes one of a function.
     """
     near = sys._getframe(1).f_locals
-    limits = Limits(max_steps=max_steps, max_tokens=max_tokens, max_time_s=max_time_s)
+    limits = Limits(max_steps=max_steps, max_tokens=max_tokens, max_time_s=max_time_s, max_cost_usd=max_cost_usd)
     if max_children is not None:
         limits = msgspec.structs.replace(limits, max_children=max_children)
     if max_depth is not None:

@@ -17,7 +17,7 @@ from perdure.agents.parts import Passage, Target
 from perdure.agents.steps import Steps
 from perdure.agents.waits import OpenCall
 from perdure.clock import chance
-from perdure.errors.base import Billed, ErrorFacts, InvalidOutput, ProviderError, ServerFailed
+from perdure.errors.base import Billed, ErrorFacts, InvalidOutput, PriceUnknown, ProviderError, ServerFailed
 from perdure.errors.report import facts_of
 from perdure.messages.message import Wait
 from perdure.messages.retry import wait_of
@@ -88,6 +88,7 @@ class Asking:
         self._target = target
         self._timeout_s = timeout_s
         self._check = check
+        self._reckoned_usd: float | None = None
 
     async def answer(self) -> ChatAnswer:
         """Have the answer, from the journal or from the provider.
@@ -109,6 +110,7 @@ class Asking:
             if answer is not None:
                 return answer
             diverged = await self._steps.diverged(self._call)
+            self._reckon(target)
             while True:
                 passage = await self._let_in(target, here)
                 try:
@@ -145,7 +147,7 @@ class Asking:
             mapped = error if isinstance(error, ProviderError) else _unmapped(error)
             wait = self._wait(facts_of(mapped))
             if wait is None:
-                failure = await self._failed(mapped, passage)
+                failure = await self._failed(mapped, target, passage)
                 raise failure from failure.__cause__
             await self._put_off(wait, target, here, passage)
             return None
@@ -171,27 +173,29 @@ class Asking:
             if isinstance(found, ChatAnswer):
                 return await self._accepted(found, target, passage)
             if found is not None:
-                failure = await self._failed(found, passage)
+                failure = await self._failed(found, target, passage)
                 raise failure from failure.__cause__
             self._steps.tell("handle-gone", self._call, lane=target.lane)
             self._call.again = True
             return None
 
-    async def _failed(self, error: ProviderError, passage: Passage) -> Exception:
-        failure = await self._steps.fail(self._call, error, kind=ProviderError, usage=Usage(calls=1))
-        await passage.met(facts_of(error))
+    async def _failed(self, error: ProviderError, target: Target, passage: Passage) -> Exception:
+        facts = facts_of(error)
+        usage = self._priced(Usage(calls=1), target, billed=facts.billed)
+        failure = await self._steps.fail(self._call, error, kind=ProviderError, usage=usage)
+        await passage.met(facts)
         return failure
 
     async def _accepted(self, answer: ChatAnswer, target: Target, passage: Passage) -> ChatAnswer:
         passage.answered()
-        usage = answer.usage if answer.usage.calls else answer.usage + Usage(calls=1)
+        usage = self._priced(answer.usage if answer.usage.calls else answer.usage + Usage(calls=1), target)
         try:
             if self._check is not None:
                 self._check(answer)
         except InvalidOutput as error:
             failure = await self._steps.fail(self._call, error, kind=ProviderError, usage=usage)
             raise failure from failure.__cause__
-        facts = {"lane": target.lane, "input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+        facts = {"lane": target.lane} | msgspec.structs.asdict(usage)
         await self._steps.record(self._call, dump(answer.body, what="the answer"), usage, **facts)
         return answer
 
@@ -201,6 +205,23 @@ class Asking:
         self._steps.tell("deferred", self._call, code=error.code, lane=target.lane)
         await passage.met(msgspec.structs.replace(error, retry_at=wait.until))
         await here.wait(wait)
+
+    def _reckon(self, target: Target) -> None:
+        """Say before the call what it may cost; one whose price nobody knows is not made where the run may cost so much only."""
+        prices, most = self._steps.parts.prices, self._steps.spending.max_cost_usd
+        self._reckoned_usd = None if prices is None else prices.at_most(self._body, target.provider.name, target.model)
+        if most is not None and self._reckoned_usd is None:
+            raise PriceUnknown(
+                f"the run may cost {most} US dollars, and what {target.lane!r} costs is not known",
+                hint=f'Say it in the settings: `[prices."{target.lane}"]` with `input_usd` and `output_usd` for a million tokens.',
+            )
+
+    def _priced(self, usage: Usage, target: Target, *, billed: Billed | None = None) -> Usage:
+        prices = self._steps.parts.prices
+        if prices is None:
+            return usage
+        cost_usd = 0.0 if billed is Billed.NO else prices.cost_of(usage, target.provider.name, target.model)
+        return usage.priced(cost_usd, reckoned_usd=self._reckoned_usd)
 
     async def _let_in(self, target: Target, here: OpenCall) -> Passage:
         lanes = self._steps.parts.lanes

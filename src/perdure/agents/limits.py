@@ -24,6 +24,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_steps: int | None = None
     max_tokens: int | None = None
     max_time_s: float | None = None
+    max_cost_usd: float | None = None
+    """Checked before each call of a model; one whose price nobody knows is then not made."""
     max_children: int = 10_000
     """Messages that the run may send."""
     max_depth: int = 16
@@ -62,6 +64,11 @@ class Spending:
         """What is left of `max_time_s` after the calls of earlier attempts; None without a limit."""
         limit_s = self._limits.max_time_s
         return None if limit_s is None else max(0.0, limit_s - self._earlier_s)
+
+    @property
+    def max_cost_usd(self) -> float | None:
+        """What the run may cost; None without a limit."""
+        return self._limits.max_cost_usd
 
     @property
     def max_depth(self) -> int:
@@ -104,7 +111,23 @@ class Spending:
         used = self._tokens()
         if kind is StepKind.LLM and tokens is not None and used >= tokens:
             raise RunLimit("tokens", f"the run has used {used} tokens and may use {tokens}", hint="Raise the agent's `max_tokens`.")
+        if kind is StepKind.LLM:
+            self._admit_cost()
         self._steps.add(number)
+
+    def _admit_cost(self) -> None:
+        most = self._limits.max_cost_usd
+        if most is None:
+            return
+        total = self.total()
+        used = (total.cost_usd or 0.0) + total.reckoned_usd
+        if used >= most:
+            unknown = f", {total.reckoned_usd:.4f} of it as reckoned for {total.unpriced} calls of unknown cost" if total.unpriced else ""
+            raise RunLimit(
+                "cost",
+                f"the run has cost {used:.4f} US dollars{unknown}, and may cost {most:.4f}",
+                hint="Raise `max_cost_usd` of the agent or the message, or choose a cheaper model.",
+            )
 
     def add(self, number: int, usage: Usage | None) -> None:
         """Count what a step used.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any, Protocol, TypeAlias
 
@@ -19,7 +19,7 @@ from perdure.messages.store import MessageStore
 from perdure.providers.protocol import ChatProvider
 from perdure.resources.usage import Usage
 
-__all__ = ["Ending", "Failed", "Finished", "Lanes", "ModelTable", "Parked", "Passage", "RunParts", "Target"]
+__all__ = ["Ending", "Failed", "Finished", "Lanes", "ModelTable", "Parked", "Passage", "Pricing", "RunParts", "Target"]
 
 
 class Target(Protocol):
@@ -94,6 +94,36 @@ class Lanes(Protocol):
         ...
 
 
+class Pricing(Protocol):
+    """Knows what calls cost."""
+
+    def cost_of(self, usage: Usage, provider: str, model: str) -> float | None:
+        """Say what a call cost.
+
+        Args:
+            usage (Usage): What it used.
+            provider (str): Its name here.
+            model (str): As the provider spells it.
+
+        Returns:
+            float | None: In US dollars; None is unknown.
+        """
+        ...
+
+    def at_most(self, body: Mapping[str, Any], provider: str, model: str) -> float | None:
+        """Reckon before a call what it may cost.
+
+        Args:
+            body (Mapping[str, Any]): A chat request.
+            provider (str): The provider's name here.
+            model (str): As the provider spells it.
+
+        Returns:
+            float | None: In US dollars; None where no price is known.
+        """
+        ...
+
+
 def _always() -> bool:
     return True
 
@@ -112,6 +142,8 @@ class RunParts(msgspec.Struct, frozen=True, kw_only=True):
     effects_allowed: Callable[[], bool] = _always
     """False while the worker's own last beat is too old to begin anything outside the store."""
     lanes: Lanes | None = None
+    prices: Pricing | None = None
+    """None leaves costs unsaid, which is not the same as unknown."""
     registry: WorkerRegistry | None = None
     """Knows the agents to whom a run may send."""
     messages: MessageStore | None = None

@@ -22,6 +22,7 @@ from perdure.agents.agent import Agent
 from perdure.agents.bridge import RunStopped
 from perdure.agents.call import SCOPE
 from perdure.agents.journal import FORMAT
+from perdure.agents.limits import Limits
 from perdure.agents.parts import Ending, Failed, Finished, Parked, RunParts
 from perdure.agents.run import Run
 from perdure.agents.steps import Steps
@@ -47,6 +48,7 @@ from perdure.errors.base import (
 from perdure.errors.report import facts_of
 from perdure.messages.message import Lease
 from perdure.messages.retry import for_newer
+from perdure.messages.terms import max_cost_of
 from perdure.tools.plain import load
 
 __all__ = ["perform"]
@@ -74,10 +76,19 @@ async def perform(agent: Agent, lease: Lease, parts: RunParts) -> Ending:
     newest = max((step.format for step in recorded), default=FORMAT)
     if newest > FORMAT:
         return Parked(wait=for_newer(newest, now=parts.clock.now(), dice=chance()))
-    steps = Steps(lease, recorded, parts, agent.limits, capture=agent.capture, code_version=agent.version)
+    steps = Steps(lease, recorded, parts, _limits_of(agent, lease), capture=agent.capture, code_version=agent.version)
     ending = await _Attempt(agent, steps).ending()
     await steps.count_saved()
     return ending
+
+
+def _limits_of(agent: Agent, lease: Lease) -> Limits:
+    """The agent's, and the lower of two limits of cost."""
+    said = max_cost_of(lease.message.metadata)
+    if said is None:
+        return agent.limits
+    mine = agent.limits.max_cost_usd
+    return msgspec.structs.replace(agent.limits, max_cost_usd=said if mine is None else min(said, mine))
 
 
 class _Attempt:

@@ -20,6 +20,7 @@ from perdure.clock import FIRST_MOMENT, LAST_MOMENT, Moment
 from perdure.errors.base import ErrorFacts, InvalidInput
 from perdure.messages import ids
 from perdure.messages.message import ENDS, Attempt, NewMessage, State, View, Wait
+from perdure.messages.terms import own
 from perdure.security.secrets import redact_facts
 from perdure.tools.plain import dump, load
 
@@ -53,7 +54,7 @@ def written(view: View, record: Record) -> RunFile:
             max_wait_s=put.max_wait_s,
             version=put.version,
             lane=put.lane,
-            metadata=redact_facts(dict(put.metadata)),
+            metadata=redact_facts(own(put.metadata)),
         ),
         run=StatePart(
             state=view.state,
@@ -101,7 +102,7 @@ def read(file: RunFile, *, tenant: str, start: bool) -> Brought:
         max_wait_s=put.max_wait_s,
         version=put.version,
         lane=put.lane,
-        metadata=put.metadata,
+        metadata=own(put.metadata),  # on whose account it was there is nothing here
     )
     goes_on = start and file.run.state not in ENDS
     record = Record(

@@ -32,6 +32,7 @@ from perdure.agents.threads import RUNNER, Threads
 from perdure.clock import chance
 from perdure.errors.base import ConfigError, InvalidInput
 from perdure.messages import ids
+from perdure.messages.terms import own
 from perdure.providers.protocol import ChatAnswer
 from perdure.tools.current import STEP_KEY
 from perdure.tools.plain import dump, load
@@ -85,7 +86,7 @@ class Run(Others):
     @property
     def metadata(self) -> Mapping[str, str]:
         """What its sender wrote on it."""
-        return self._steps.lease.message.metadata
+        return own(self._steps.lease.message.metadata)
 
     @property
     def idempotency_key(self) -> str:

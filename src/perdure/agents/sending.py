@@ -19,6 +19,7 @@ from perdure.agents.shapes import problems_of
 from perdure.errors.base import ConfigError, InvalidInput, UnknownAgent
 from perdure.messages.message import IDLE, URGENT, Message, NewMessage, OnDead
 from perdure.messages.registry import AgentCard, WorkerRegistry
+from perdure.messages.terms import inherited, refuse_reserved
 from perdure.tools.plain import dump, plain
 
 __all__ = ["Sending"]
@@ -73,6 +74,7 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
         return [self._message(body, card, parts, by) for body in bodies]
 
     def _message(self, body: Any, card: AgentCard, parts: RunParts, by: Message) -> NewMessage:
+        refuse_reserved(self.metadata)
         said = plain(body, what=f"the body for agent {self.agent!r}")
         problems = problems_of(said, card.input_schema, at="body")
         if problems:
@@ -98,7 +100,7 @@ class Sending(msgspec.Struct, frozen=True, kw_only=True):
             key=self.key,
             cost=self.cost,
             parent=by.id,
-            metadata=self.metadata,
+            metadata={**self.metadata, **inherited(by.metadata)},
         )
 
 

@@ -12,7 +12,7 @@ from perdure.cli import carry, groups
 from perdure.cli.many import AtMost, DryRun, ForAgent, InQueue, OneId, Onwards, many
 from perdure.cli.options import AsJson, Cursor, Id, Limit, Url, examples, new_app
 from perdure.cli.read import read_json
-from perdure.cli.rows import MESSAGE_COLUMNS, STEP_COLUMNS, error_line, message_row, step_row, tokens, why
+from perdure.cli.rows import MESSAGE_COLUMNS, STEP_COLUMNS, error_line, message_row, money, step_row, tokens, why
 from perdure.cli.talk import talk
 from perdure.cli.words import fields, print_json, say, table
 from perdure.client.answers import ErrorJson, MessageJson, UsageJson
@@ -166,6 +166,7 @@ def show_message(message: MessageJson) -> None:
             ("started", message["started_at"]),
             ("ended", message["ended_at"]),
             ("tokens", tokens(message["usage"])),
+            ("cost", money(message["usage"])),
             ("saved", _saved(message["replayed"])),
             ("sent by", message["parent"]),
             ("group", message["group"]),
@@ -205,7 +206,8 @@ def _saved(replayed: UsageJson | None) -> str | None:
     """What replay did not have to pay for again."""
     if replayed is None:
         return None
-    return f"{tokens(replayed) or 'unknown tokens'} in {replayed['calls']} replayed answers"
+    spared = f", {cost}" if (cost := money(replayed)) else ""
+    return f"{tokens(replayed) or 'unknown tokens'} in {replayed['calls']} replayed answers{spared}"
 
 
 def _json(value: Any) -> str:

@@ -12,7 +12,7 @@ from perdure.client.answers import ErrorJson, MessageJson, StepJson, UsageJson
 MESSAGE_COLUMNS = ("ID", "STATE", "AGENT", "QUEUE", "PRI", "ATTEMPT", "AGE", "WHY")
 STEP_COLUMNS = ("STEP", "KIND", "NAME", "STATE", "TRIES", "TOKENS", "RESULT, OR WHAT IT WAS ASKED")
 
-__all__ = ["MESSAGE_COLUMNS", "STEP_COLUMNS", "error_line", "in_json", "message_row", "step_row", "tokens", "why"]
+__all__ = ["MESSAGE_COLUMNS", "STEP_COLUMNS", "error_line", "in_json", "message_row", "money", "step_row", "tokens", "why"]
 
 
 def message_row(message: MessageJson) -> tuple[object, ...]:
@@ -80,6 +80,22 @@ def tokens(usage: UsageJson | None) -> str:
     numbers = (usage["input_tokens"], usage["output_tokens"])
     into, out = ("?" if number is None else str(number) for number in numbers)
     return f"{into} in, {out} out"
+
+
+def money(usage: UsageJson | None) -> str:
+    """Show what it cost.
+
+    Args:
+        usage (UsageJson | None): As the server told it.
+
+    Returns:
+        str: In US dollars, with how many calls of unknown cost are beside it; empty if nothing was called.
+    """
+    if not usage or not usage["calls"]:
+        return ""
+    known, unpriced = usage["cost_usd"], usage["unpriced"]
+    unknown = f"unknown for {unpriced} call{'s' if unpriced != 1 else ''}" if unpriced else ""
+    return ", ".join(said for said in ("" if known is None else f"${known:.6f}".rstrip("0").rstrip("."), unknown) if said)
 
 
 def step_row(step: StepJson) -> tuple[object, ...]:

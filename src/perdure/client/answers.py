@@ -59,6 +59,9 @@ class UsageJson(TypedDict):
     cached_tokens: int | None
     reasoning_tokens: int | None
     paid_again: int
+    cost_usd: float | None
+    unpriced: int
+    reckoned_usd: float
 
 
 class WaitJson(TypedDict):
@@ -99,6 +102,8 @@ class MessageJson(TypedDict):
     error: ErrorJson | None
     usage: UsageJson | None
     metadata: dict[str, str]
+    put_by: str | None
+    max_cost_usd: float | None
     dedup_key: str | None
     version: str | None
     lane: str | None

@@ -18,6 +18,7 @@ from perdure.config.kinds import checked_kind
 __all__ = [
     "AppSettings",
     "ModelAlias",
+    "PriceSettings",
     "ProviderSettings",
     "QueueSettings",
     "RetentionSettings",
@@ -176,6 +177,17 @@ class ModelAlias(_Part):
     model: str
 
 
+class PriceSettings(_Part):
+    """What a model costs, in US dollars for a million tokens; goes before what is known of it."""
+
+    input_usd: float = Field(
+        ge=0, description='Of input. The section is `[prices."provider/model"]`, or `provider/*` for all others of it.'
+    )
+    output_usd: float = Field(ge=0, description="Of output.")
+    cached_usd: float | None = Field(default=None, ge=0, description="Of input that was cached; None is as other input.")
+    reasoning_usd: float | None = Field(default=None, ge=0, description="Of output that was thought; None is as other output.")
+
+
 class Settings(_Part):
     """Everything."""
 
@@ -192,3 +204,4 @@ class Settings(_Part):
     retention: RetentionSettings = RetentionSettings()
     providers: dict[str, ProviderSettings] = {}
     models: dict[str, ModelAlias] = {}
+    prices: dict[str, PriceSettings] = {}

@@ -42,7 +42,8 @@
     │   ├── ToolFailed                    a tool's own exception, seen again on replay; retried
     │   ├── InvalidResult                 the agent returned what its hints do not allow; permanent
     │   ├── RunTimeout                    the attempt took longer than its `timeout_s`; retried
-    │   ├── RunLimit                      a run's own limit of steps, tokens or time; permanent
+    │   ├── RunLimit                      a run's own limit of steps, tokens, time or cost; permanent
+    │   ├── PriceUnknown                  a limit of cost, and a model without a price; permanent
     │   ├── DeadlinePassed                permanent, no attempt used
     │   ├── WaitedTooLong                 `max_wait_s` passed without a stated end; permanent
     │   ├── Poison                        crashed its process three times; permanent
@@ -558,7 +559,7 @@ class RunLimit(RunError):
     """A run reached its own limit.
 
     Args:
-        what (str): `steps`, `tokens` or `time`.
+        what (str): `steps`, `tokens`, `time` or `cost`.
         message (str): How much there was and how much is allowed.
         **more (Any): As for `PerdureError`.
     """
@@ -574,9 +575,16 @@ class RunLimit(RunError):
         """Say the same as plain data, under the limit's own code.
 
         Returns:
-            ErrorFacts: With `code` `limit-steps`, `limit-tokens` or `limit-time`.
+            ErrorFacts: With `code` `limit-steps`, `limit-tokens`, `limit-time` or `limit-cost`.
         """
         return msgspec.structs.replace(super().facts(), code=f"limit-{self.what}")
+
+
+class PriceUnknown(RunError):
+    """A run has a limit of cost and would ask a model whose price nobody knows; permanent, and nothing was asked."""
+
+    code = "price-unknown"
+    category = Category.CONFIG
 
 
 class DeadlinePassed(RunError):

@@ -17,7 +17,7 @@ from perdure.config.kinds import GROUP, OWN_KINDS, foreign_kinds
 from perdure.config.secrets import reveal
 from perdure.config.settings import ProviderSettings
 from perdure.errors.base import ConfigError
-from perdure.providers.catalog import ROWS, row_named
+from perdure.providers.catalog import QWEN_REGIONS, ROWS, row_named
 from perdure.providers.foreign import ForeignProvider
 from perdure.providers.generic import GenericProvider
 from perdure.providers.local import LocalProvider
@@ -25,7 +25,7 @@ from perdure.providers.protocol import ChatProvider, LLMProvider
 from perdure.providers.qwen import QwenProvider
 from perdure.providers.row import Row
 
-__all__ = ["known_kinds", "make_provider"]
+__all__ = ["address_of", "known_kinds", "make_provider"]
 
 Maker: TypeAlias = Callable[[str, ProviderSettings, Path], ChatProvider]
 
@@ -55,6 +55,24 @@ def known_kinds() -> dict[str, str]:
         dict[str, str]: Kind to `perdure`, or to the package that brings it.
     """
     return {**dict.fromkeys(OWN_KINDS, "perdure"), **foreign_kinds()}
+
+
+def address_of(name: str, row: ProviderSettings) -> str | None:
+    """Say where a provider answers, as far as that decides what it asks for.
+
+    Args:
+        name (str): As in the settings.
+        row (ProviderSettings): What they say.
+
+    Returns:
+        str | None: A workspace's own domain has the prices of its region; None for kinds of others.
+    """
+    if row.kind not in {"generic", "qwen"} or row.base_url is not None:
+        return row.base_url
+    known = row_named(row.dialect) or (row_named(name) if row.kind == "generic" else None)
+    if row.kind == "qwen" and (known is None or known.dialect == "dashscope"):
+        return QWEN_REGIONS[row.region or "intl"]
+    return known.base_url if known else None
 
 
 def _generic(name: str, row: ProviderSettings, _: Path) -> ChatProvider:

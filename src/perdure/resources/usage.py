@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import msgspec
 
 __all__ = ["Usage"]
 
+_N = TypeVar("_N", int, float)
+
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Tokens and calls. A missing count is None, which is unknown and never zero.
+    """Tokens, calls and money. A missing count is None, which is unknown and never zero.
 
     Adding two keeps what is known of either.
     """
@@ -20,6 +24,27 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasoning_tokens: int | None = None
     paid_again: int = 0
     """Calls made once more although the first may have been billed (`possibly_paid_twice`)."""
+    cost_usd: float | None = None
+    """What is known of what it cost, in US dollars."""
+    unpriced: int = 0
+    """Calls whose cost is not known: they are in no sum of costs, and not free."""
+    reckoned_usd: float = 0.0
+    """What those were reckoned to cost before they were made, as far as that could be: it counts against limits."""
+
+    def priced(self, cost_usd: float | None, *, reckoned_usd: float | None = None) -> Usage:
+        """Say what it cost.
+
+        Args:
+            cost_usd (float | None): In US dollars; None if that is not known.
+            reckoned_usd (float | None): What it was reckoned to cost, for when it is not known.
+
+        Returns:
+            Usage: The same, with its cost, or with all its calls as unpriced.
+        """
+        unknown = cost_usd is None
+        return msgspec.structs.replace(
+            self, cost_usd=cost_usd, unpriced=self.calls if unknown else 0, reckoned_usd=reckoned_usd or 0.0 if unknown else 0.0
+        )
 
     def __add__(self, other: Usage) -> Usage:
         """Add up.
@@ -37,10 +62,13 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             cached_tokens=_sum(self.cached_tokens, other.cached_tokens),
             reasoning_tokens=_sum(self.reasoning_tokens, other.reasoning_tokens),
             paid_again=self.paid_again + other.paid_again,
+            cost_usd=_sum(self.cost_usd, other.cost_usd),
+            unpriced=self.unpriced + other.unpriced,
+            reckoned_usd=self.reckoned_usd + other.reckoned_usd,
         )
 
 
-def _sum(one: int | None, other: int | None) -> int | None:
+def _sum(one: _N | None, other: _N | None) -> _N | None:
     if one is None or other is None:
         return one if other is None else other
     return one + other

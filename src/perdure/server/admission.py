@@ -20,6 +20,7 @@ from perdure.config.settings import QueueSettings
 from perdure.errors.base import Forbidden, InputTooLarge, InvalidInput, UnknownAgent
 from perdure.messages.message import NewMessage
 from perdure.messages.registry import AgentCard
+from perdure.messages.terms import refuse_reserved, with_terms
 from perdure.security.access import OPERATOR
 from perdure.security.keys import Key
 from perdure.security.validator import Validator
@@ -72,7 +73,9 @@ class Admission:
                 hint="Put them in several calls, or raise `server.max_batch`.",
             )
         cards = await self._cards(asks)
-        return self._completion.complete(asks, cards, tenant_of=lambda ask: _tenant(ask, key), now=self._parts.clock.now(), many=many)
+        return self._completion.complete(
+            asks, cards, tenant_of=lambda ask: _tenant(ask, key), now=self._parts.clock.now(), by=key.id, many=many
+        )
 
     async def _cards(self, asks: Sequence[PutMessage]) -> dict[str, AgentCard | None]:
         cards = {name: await self._parts.store.workers.agent(name) for name in dict.fromkeys(ask.agent for ask in asks)}
@@ -103,6 +106,7 @@ class Completion:
         *,
         tenant_of: Callable[[PutMessage], str],
         now: Moment,
+        by: str | None = None,
         many: bool = False,
     ) -> list[NewMessage]:
         """Check messages and complete them.
@@ -112,6 +116,7 @@ class Completion:
             cards (Mapping[str, AgentCard | None]): What is known of their agents.
             tenant_of (Callable[[PutMessage], str]): Whose a message will be.
             now (Moment): The store's time.
+            by (str | None): The id of the key that puts them.
             many (bool): Whether to name places by index.
 
         Returns:
@@ -121,7 +126,7 @@ class Completion:
             InvalidInput: A body does not have its agent's shape, or two fields contradict each other.
         """
         self._check(asks, cards, many=many)
-        return [self._complete(ask, cards[ask.agent], tenant=tenant_of(ask), now=now) for ask in asks]
+        return [self._complete(ask, cards[ask.agent], tenant=tenant_of(ask), by=by, now=now) for ask in asks]
 
     def _check(self, asks: Sequence[PutMessage], cards: Mapping[str, AgentCard | None], *, many: bool) -> None:
         problems: list[str] = []
@@ -144,8 +149,9 @@ class Completion:
                 hint=f"The shape that {names[:200]} expects is at GET /api/v1/agents.",
             )
 
-    def _complete(self, ask: PutMessage, card: AgentCard | None, *, tenant: str, now: Moment) -> NewMessage:
+    def _complete(self, ask: PutMessage, card: AgentCard | None, *, tenant: str, by: str | None, now: Moment) -> NewMessage:
         defaults = self._defaults
+        refuse_reserved(ask.metadata)
         return NewMessage(
             agent=ask.agent,
             body=_written(ask.body),
@@ -164,7 +170,7 @@ class Completion:
             on_dead=ask.on_dead,
             key=ask.key,
             cost=ask.cost,
-            metadata=ask.metadata,
+            metadata=with_terms(ask.metadata, by=by, max_cost_usd=ask.max_cost_usd),
         )
 
     def _lane(self, ask: PutMessage, card: AgentCard | None) -> str | None:

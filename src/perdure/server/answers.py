@@ -12,6 +12,7 @@ from perdure.clock import Moment, iso
 from perdure.errors.base import ErrorFacts
 from perdure.messages import groups, ids
 from perdure.messages.message import Attempt, View, Wait
+from perdure.messages.terms import max_cost_of, own, put_by
 from perdure.resources.usage import Usage
 from perdure.security.secrets import redact
 
@@ -69,6 +70,11 @@ class UsageJson(msgspec.Struct, kw_only=True):
     cached_tokens: int | None
     reasoning_tokens: int | None
     paid_again: int
+    cost_usd: float | None
+    unpriced: int
+    """Calls whose cost is not known."""
+    reckoned_usd: float
+    """What those were reckoned to cost before they were made."""
 
     @classmethod
     def of(cls, usage: Usage | None) -> UsageJson | None:
@@ -143,6 +149,9 @@ class MessageJson(msgspec.Struct, kw_only=True):
     error: ErrorJson | None
     usage: UsageJson | None
     metadata: dict[str, str]
+    put_by: str | None
+    """The id of the key that put it."""
+    max_cost_usd: float | None
     dedup_key: str | None
     version: str | None
     lane: str | None
@@ -196,7 +205,9 @@ class MessageJson(msgspec.Struct, kw_only=True):
             result=_raw(view.result),
             error=ErrorJson.of(view.error),
             usage=UsageJson.of(view.usage),
-            metadata=dict(message.metadata),
+            metadata=own(message.metadata),
+            put_by=put_by(message.metadata),
+            max_cost_usd=max_cost_of(message.metadata),
             dedup_key=message.dedup_key,
             version=message.version,
             lane=message.lane,

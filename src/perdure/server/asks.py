@@ -52,7 +52,6 @@ Metadata: TypeAlias = Annotated[
 LATER = {
     "budget": "budgets",
     "budget_usd": "budgets",
-    "max_cost_usd": "budgets",
     "callback_url": "webhooks",
     "webhook": "webhooks",
     "webhook_url": "webhooks",
@@ -102,6 +101,7 @@ class PutMessage(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_
     on_dead: Annotated[Literal["continue", "block"], Meta(description="What its session does if it is given up.")] = "continue"
     key: Annotated[str, Meta(min_length=1, max_length=200, pattern=_LINE, description="So many of each may run at once.")] | None = None
     cost: Annotated[int, Meta(ge=1, le=1_000_000_000, description="How much of its tenant's share it takes.")] = 1
+    max_cost_usd: Annotated[float, Meta(gt=0, le=1_000_000, description="What the calls of models of its run may cost.")] | None = None
     metadata: Metadata = {}
     tenant: Name | None = None
 

@@ -13,6 +13,7 @@ from perdure.messages.calendar import Calendar
 from perdure.messages.dead_letters import Bite, Edited
 from perdure.messages.schedules import Schedule
 from perdure.messages.store import Pause
+from perdure.messages.terms import own
 from perdure.security.audit import Deed
 from perdure.server.answers import Time
 
@@ -206,5 +207,5 @@ class ScheduleJson(msgspec.Struct, kw_only=True):
             fired=kept.fired,
             passed_over=kept.passed_over,
             created_at=iso(kept.created_at) or "",
-            message=ScheduledMessage(body=Raw(put.body), metadata=dict(put.metadata), **{name: getattr(put, name) for name in names}),
+            message=ScheduledMessage(body=Raw(put.body), metadata=own(put.metadata), **{name: getattr(put, name) for name in names}),
         )

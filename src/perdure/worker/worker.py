@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager, suppress
 import msgspec
 
 from perdure.agents.agent import Agent
-from perdure.agents.parts import ModelTable, RunParts
+from perdure.agents.parts import ModelTable, Pricing, RunParts
 from perdure.agents.registry import App
 from perdure.clock import Clock, SystemClock
 from perdure.errors.base import ConfigError, StoreError, UnknownModel, WorkerFenced
@@ -66,6 +66,7 @@ class Worker:
         backoff (Backoff | None): How far attempts lie apart; None for the defaults.
         keep (Keep | None): How long what has ended is kept; None for the defaults.
         circuit (Circuit | None): When a provider's lane counts as down; None for the defaults.
+        prices (Pricing | None): Knows what calls cost; None leaves that unsaid.
         clock (Clock | None): The store's time; None for the machine's.
     """
 
@@ -86,11 +87,13 @@ class Worker:
         backoff: Backoff | None = None,
         keep: Keep | None = None,
         circuit: Circuit | None = None,
+        prices: Pricing | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._store = store
         self._app = app
         self._models = models
+        self._prices = prices
         self._slot_count = 1 if quarantine else slots
         self._slots = Slots(app.served, limit=self._slot_count, threads=threads)
         self._threads = Threads(threads + self._slot_count)  # sync tools of async agents need room beside sync agents
@@ -252,6 +255,7 @@ class Worker:
             park_after_s=self._park_after_s,
             effects_allowed=heartbeat.effects_allowed,
             lanes=self._lanes,
+            prices=self._prices,
             registry=self._store.workers,
             messages=self._store.messages,
         )

@@ -216,6 +216,8 @@ def test_what_frameworks_will_get_is_absent_until_it_is_built(name: str) -> None
     assert not hasattr(SyncRun, name)
 
 
-def test_a_limit_of_cost_is_refused_until_prices_are_known() -> None:
-    with pytest.raises(TypeError, match="max_cost_usd"):
-        agent(max_cost_usd=1.0)  # type: ignore[call-overload]
+def test_limits_of_tokens_and_of_cost_are_the_agents() -> None:
+    @agent(max_tokens=5, max_cost_usd=1.5)
+    async def careful(run: Run) -> None: ...
+
+    assert (careful.limits.max_tokens, careful.limits.max_cost_usd) == (5, 1.5)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import UNSET, UnsetType
 
 from perdure.messages.dead_letters import Edit
 from perdure.messages.message import Message
+from perdure.messages.terms import max_cost_of, put_by, refuse_reserved, with_terms
 from perdure.server.answer import Answer, json_answer
 from perdure.server.answers import MessageJson
 from perdure.server.asks import PutMessage
@@ -93,8 +95,13 @@ async def edit_of(call: Call, message: Message, said: EditLetter | EditMany, bod
         timeout_s=said.timeout_s,
         max_wait_s=said.max_wait_s,
         version=said.version,
-        metadata=said.metadata,
+        metadata=UNSET if isinstance(said.metadata, UnsetType) else _with_its_terms(said.metadata, message),
     )
+
+
+def _with_its_terms(metadata: Mapping[str, str], message: Message) -> dict[str, str]:
+    refuse_reserved(metadata)
+    return with_terms(metadata, by=put_by(message.metadata), max_cost_usd=max_cost_of(message.metadata))
 
 
 DOORS = (

@@ -49,6 +49,8 @@ async def test_a_message_has_exactly_the_fields_of_the_wire(served):
         "error",
         "usage",
         "metadata",
+        "put_by",
+        "max_cost_usd",
         "dedup_key",
         "version",
         "lane",
@@ -67,6 +69,15 @@ async def test_a_message_has_exactly_the_fields_of_the_wire(served):
         "forked_step",
         "imported",
     ]
+
+
+async def test_what_a_message_may_cost_and_who_put_it_are_said_beside_its_metadata(served):
+    put = await served.post("/api/v1/messages", {"agent": "echo", "body": 1, "max_cost_usd": 0.25, "metadata": {"trace": "1"}})
+    message = (await served.get(f"/api/v1/messages/{put.json['id']}")).json
+    assert (message["max_cost_usd"], message["metadata"]) == (0.25, {"trace": "1"})
+    assert message["put_by"].startswith("key_")
+    for wrong in ({"max_cost_usd": 0}, {"max_cost_usd": -1}, {"metadata": {"perdure.put_by": "key_x"}}):
+        assert (await served.post("/api/v1/messages", {"agent": "echo", "body": 1} | wrong)).status == 422
 
 
 async def test_what_the_caller_leaves_open_comes_from_the_agent_then_from_the_settings(served):

@@ -39,6 +39,9 @@ async def test_steps_are_listed_with_all_that_is_known_of_them(served):
         "cached_tokens": None,
         "reasoning_tokens": None,
         "paid_again": 0,
+        "cost_usd": None,
+        "unpriced": 0,
+        "reckoned_usd": 0.0,
     }
     assert (second["state"], second["result"], second["request"], second["tool_version"]) == ("intent", None, {"order": 1}, "v1")
     message = (await served.get(f"/api/v1/messages/{sent}")).json
