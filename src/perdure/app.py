@@ -18,8 +18,10 @@ from perdure.errors.base import ConfigError
 from perdure.messages.limits import Limit, Scope
 from perdure.messages.retention import Keep
 from perdure.messages.retry import Backoff
+from perdure.providers.generic import GenericProvider
 from perdure.providers.kinds import address_of, make_provider
 from perdure.providers.models import Models
+from perdure.providers.own_rules import own_rules
 from perdure.providers.prices import OwnPrice, Prices
 from perdure.stores.postgres.flags import flags_without
 from perdure.stores.sqlite.store import SqliteStore
@@ -116,6 +118,9 @@ def build_models(settings: Settings) -> Models:
     """
     rows = {"local": ProviderSettings(kind="local"), **settings.providers}
     providers = {name: make_provider(name, row, data=settings.data) for name, row in rows.items()}
+    for name, provider in providers.items():
+        if isinstance(provider, GenericProvider):
+            provider.judge_by(own_rules(settings.errors.rules, provider=name, dialect=provider.dialect))
     aliases = {name: (alias.provider, alias.model) for name, alias in settings.models.items()}
     return Models(providers, aliases, settings.default_model)
 

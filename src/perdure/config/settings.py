@@ -8,15 +8,18 @@ names are errors with a suggestion (`manager.py`).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator
 
 from perdure.config.database import DatabaseUrl
+from perdure.config.errors import ErrorSettings
 from perdure.config.kinds import checked_kind
+from perdure.config.part import Part
 
 __all__ = [
     "AppSettings",
+    "ErrorSettings",
     "ModelAlias",
     "PriceSettings",
     "ProviderSettings",
@@ -36,17 +39,13 @@ Ability: TypeAlias = Literal["skip_locked", "multi_cte", "advisory", "listen", "
 """Of a database that speaks PostgreSQL's language: `stores/postgres/flags.py` says what each is."""
 
 
-class _Part(BaseModel):
-    model_config: ClassVar[ConfigDict] = ConfigDict(frozen=True, extra="forbid")
-
-
-class AppSettings(_Part):
+class AppSettings(Part):
     """Where the user's agents are."""
 
     module: str | None = Field(default=None, description="`my_module:app`, the same as `--app`.")
 
 
-class StoreSettings(_Part):
+class StoreSettings(Part):
     """Where things are kept."""
 
     url: DatabaseUrl | None = Field(
@@ -69,7 +68,7 @@ class StoreSettings(_Part):
     )
 
 
-class ServerSettings(_Part):
+class ServerSettings(Part):
     """The doors."""
 
     host: str = Field(default="127.0.0.1", description="Where to listen. TLS is for a proxy in front.")
@@ -80,7 +79,7 @@ class ServerSettings(_Part):
     allow_unregistered: bool = Field(default=False, description="Accept messages for agents no worker has registered.")
 
 
-class WorkerSettings(_Part):
+class WorkerSettings(Part):
     """Who does the work."""
 
     processes: int = Field(default=1, ge=0, le=64, description="Worker processes of `perdure up`.")
@@ -95,7 +94,7 @@ class WorkerSettings(_Part):
     circuit_longest_rest_s: float = Field(default=60.0, gt=0, le=86_400, description="For how long at most, while such calls fail too.")
 
 
-class QueueSettings(_Part):
+class QueueSettings(Part):
     """What a message gets when it does not say."""
 
     attempts: int = Field(default=5, ge=1, le=100, description="How often a message is tried, unless it or its agent says.")
@@ -113,7 +112,7 @@ Kept: TypeAlias = Literal["forever"] | Annotated[float, Field(gt=0)]
 AtOnce: TypeAlias = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
-class LimitSettings(_Part):
+class LimitSettings(Part):
     """How many may be ready or running at once; set in the store at each start, where `perdure limits` shows and changes them."""
 
     queue: dict[str, AtOnce] = Field(default={}, description="Name to number, such as `mail = 20`.")
@@ -122,7 +121,7 @@ class LimitSettings(_Part):
     key: dict[str, AtOnce] = Field(default={}, description="Queue to number: so many of each distinct `key` in it.")
 
 
-class RetentionSettings(_Part):
+class RetentionSettings(Part):
     """How long what has ended is kept, in seconds, or `forever`."""
 
     done_s: Kept = Field(default=30 * _DAY_S, description="Done messages with their results.")
@@ -132,7 +131,7 @@ class RetentionSettings(_Part):
     audit_s: Kept = Field(default=365 * _DAY_S, description="Rows of the audit log.")
 
 
-class ProviderSettings(_Part):
+class ProviderSettings(Part):
     """One endpoint that answers prompts."""
 
     kind: str = Field(
@@ -170,14 +169,14 @@ class ProviderSettings(_Part):
     _kind_exists = field_validator("kind")(checked_kind)
 
 
-class ModelAlias(_Part):
+class ModelAlias(Part):
     """Another name for a model of a provider."""
 
     provider: str
     model: str
 
 
-class PriceSettings(_Part):
+class PriceSettings(Part):
     """What a model costs, in US dollars for a million tokens; goes before what is known of it."""
 
     input_usd: float = Field(
@@ -188,7 +187,7 @@ class PriceSettings(_Part):
     reasoning_usd: float | None = Field(default=None, ge=0, description="Of output that was thought; None is as other output.")
 
 
-class Settings(_Part):
+class Settings(Part):
     """Everything."""
 
     config_version: int = Field(default=1, description="The shape of the file.")
@@ -202,6 +201,7 @@ class Settings(_Part):
     queue: QueueSettings = QueueSettings()
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
-    providers: dict[str, ProviderSettings] = {}
-    models: dict[str, ModelAlias] = {}
-    prices: dict[str, PriceSettings] = {}
+    errors: ErrorSettings = ErrorSettings()
+    providers: dict[str, ProviderSettings] = Field(default={})
+    models: dict[str, ModelAlias] = Field(default={})
+    prices: dict[str, PriceSettings] = Field(default={})

@@ -15,6 +15,7 @@ import msgspec
 
 from perdure.clock import Moment
 from perdure.errors.base import Category, ErrorFacts, Scope
+from perdure.errors.recovery import ACCOUNT, DOWN, LIMITED, OURS
 from perdure.messages.message import Lease, Wait
 
 __all__ = [
@@ -38,13 +39,6 @@ ACCOUNT_STEPS_S = (60.0, 300.0, 900.0, 3600.0)
 UNSAID_WAIT_S = 15.0
 """A rate limit without a moment waits up to this long."""
 _SPREAD_S = 1.0  # after a moment many may wait for, so that not all come at once
-
-_OURS = frozenset({Category.LEASE_LOST, Category.STORAGE})
-_ACCOUNT = frozenset({Category.AUTH, Category.PERMISSION, Category.BILLING})
-_LIMITED = {Category.RATE_LIMIT: "rate-limit", Category.CIRCUIT_OPEN: "circuit-open"}
-_DOWN = frozenset(
-    {Category.OVERLOADED, Category.SERVER, Category.TIMEOUT, Category.NETWORK, Category.STREAM_CUT, Category.EMPTY},
-)
 
 
 class Backoff(msgspec.Struct, frozen=True, kw_only=True):
@@ -99,7 +93,7 @@ def fate(error: ErrorFacts, *, lease: Lease, step: int | None, now: Moment, dice
     Returns:
         Ending: What to ask the store for.
     """
-    if error.category in _OURS:
+    if error.category in OURS:
         return Release(error=error)
     if error.category is Category.DEADLINE:
         return Bury(error=error, step=step, uses_attempt=False)
@@ -128,15 +122,14 @@ def wait_of(error: ErrorFacts, *, lease: Lease, step: int | None, now: Moment, d
     """
     if error.category is Category.OUTCOME_UNKNOWN:
         return Wait(why="outcome-unknown", step=step, error=error)
-    if error.category in _ACCOUNT:
+    if error.category in ACCOUNT:
         named = error.retry_at is not None and error.retry_at > now  # "until the first of the month" needs nobody to act
         until = max(error.retry_at or now, now) + dice * _SPREAD_S if named else _account_until(lease, now)
         return Wait(why="account", until=until, step=step, open_ended=not named, error=error)
-    why = _LIMITED.get(error.category)
-    if why is None:
+    if error.category not in LIMITED:
         return None
     until = now + 1.0 + dice * (UNSAID_WAIT_S - 1.0) if error.retry_at is None else max(error.retry_at, now) + dice * _SPREAD_S
-    return Wait(why=why, until=until, step=step, error=error)
+    return Wait(why=error.category.value, until=until, step=step, error=error)
 
 
 def for_newer(format: int, *, now: Moment, dice: float) -> Wait:
@@ -184,7 +177,7 @@ def closes_lane(error: ErrorFacts) -> bool:
     Returns:
         bool: True for limits and account errors that reach beyond the request.
     """
-    return error.scope is not Scope.REQUEST and (error.category in _LIMITED or error.category in _ACCOUNT)
+    return error.scope is not Scope.REQUEST and (error.category in LIMITED or error.category in ACCOUNT)
 
 
 def counts_in_circuit(error: ErrorFacts) -> bool:
@@ -196,7 +189,7 @@ def counts_in_circuit(error: ErrorFacts) -> bool:
     Returns:
         bool: True where the other side did not answer, or not to the end; False for what it answered.
     """
-    return error.category in _DOWN
+    return error.category in DOWN
 
 
 def unsaid_until(error: ErrorFacts, *, now: Moment) -> Moment:
@@ -209,7 +202,7 @@ def unsaid_until(error: ErrorFacts, *, now: Moment) -> Moment:
     Returns:
         Moment: The first of the account's steps, or a short while for a limit.
     """
-    return now + (ACCOUNT_STEPS_S[0] if error.category in _ACCOUNT else UNSAID_WAIT_S / 3)
+    return now + (ACCOUNT_STEPS_S[0] if error.category in ACCOUNT else UNSAID_WAIT_S / 3)
 
 
 def _account_until(lease: Lease, now: Moment) -> Moment:

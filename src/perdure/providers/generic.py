@@ -99,6 +99,14 @@ class GenericProvider(SimpleDoor, ResumableProvider):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.name!r}, base_url={self._base_url!r})"
 
+    def judge_by(self, rules: Sequence[Rule]) -> None:
+        """Judge errors by rules of the user's own from now on, before all others.
+
+        Args:
+            rules (Sequence[Rule]): In the order in which they are tried.
+        """
+        self._rules = tuple(rules)
+
     @property
     def base_url(self) -> str:
         """Where it answers."""

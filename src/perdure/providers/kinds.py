@@ -17,7 +17,7 @@ from perdure.config.kinds import GROUP, OWN_KINDS, foreign_kinds
 from perdure.config.secrets import reveal
 from perdure.config.settings import ProviderSettings
 from perdure.errors.base import ConfigError
-from perdure.providers.catalog import QWEN_REGIONS, ROWS, row_named
+from perdure.providers.catalog import QWEN_REGIONS, ROWS, row_named, row_of
 from perdure.providers.foreign import ForeignProvider
 from perdure.providers.generic import GenericProvider
 from perdure.providers.local import LocalProvider
@@ -25,7 +25,7 @@ from perdure.providers.protocol import ChatProvider, LLMProvider
 from perdure.providers.qwen import QwenProvider
 from perdure.providers.row import Row
 
-__all__ = ["address_of", "known_kinds", "make_provider"]
+__all__ = ["address_of", "known_kinds", "make_provider", "spoken_by"]
 
 Maker: TypeAlias = Callable[[str, ProviderSettings, Path], ChatProvider]
 
@@ -73,6 +73,20 @@ def address_of(name: str, row: ProviderSettings) -> str | None:
     if row.kind == "qwen" and (known is None or known.dialect == "dashscope"):
         return QWEN_REGIONS[row.region or "intl"]
     return known.base_url if known else None
+
+
+def spoken_by(name: str, row: ProviderSettings) -> str | None:
+    """Say what a provider of the settings speaks, without making it: its key need not be there.
+
+    Args:
+        name (str): As in the settings.
+        row (ProviderSettings): What they say.
+
+    Returns:
+        str | None: Its dialect, if one is known.
+    """
+    known = _row(name, row) or row_of(row.base_url or "") or (row_named(name) if row.base_url is None else None)
+    return known.dialect if known is not None else "dashscope" if row.kind == "qwen" else None
 
 
 def _generic(name: str, row: ProviderSettings, _: Path) -> ChatProvider:

@@ -100,11 +100,6 @@ class Rule:
         return tuple(missed)
 
     @property
-    def conditions(self) -> int:
-        """How many conditions it has."""
-        return sum((bool(self.status), self._code is not None, self._message is not None, self.bare))
-
-    @property
     def _tells_more(self) -> bool:
         """An error inside a stream has no status: then a code or a text has to do."""
         return self._code is not None or self._message is not None

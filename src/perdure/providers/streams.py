@@ -16,6 +16,7 @@ import msgspec
 from perdure.clock import now
 from perdure.errors.base import Billed, EmptyAnswer, ProviderError, ServerFailed, StreamCut
 from perdure.providers.errors import Whence, judge
+from perdure.providers.frames import said_in_event
 from perdure.providers.progress import Progress
 from perdure.providers.reading import evidence
 from perdure.wire.assemble import Assembler
@@ -109,10 +110,8 @@ class StreamReader:
         return chunk
 
     def _error_of(self, body: Any, event: SseEvent) -> ProviderError:
-        said = error_in(body) or error_in({"error": str(body)})
+        said = said_in_event(body, event)
         assert said is not None
-        marks = " ".join(event.comments)
-        said = msgspec.structs.replace(said, message=f"{said.message} {marks}".strip())
         return judge(said, msgspec.structs.replace(self._whence, partly=self._progress.began), now())
 
     def _broken(self, what: str) -> ProviderError:

@@ -1,0 +1,78 @@
+"""errors explain: what a provider answered, and why it means what it does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Perdure = Callable[..., Any]
+
+BUSY = json.dumps({"error": {"code": "insufficient_quota", "message": "You exceeded your current quota", "type": "insufficient_quota"}})
+SETTINGS = """
+[providers.cloud]
+kind = "qwen"
+
+[providers.gateway]
+base_url = "http://127.0.0.1:4000/v1"
+
+[errors.rules.night]
+becomes = "overloaded"
+provider = "gateway"
+message = "closed (at|by) night"
+retry_after_s = 3600
+hint = "It opens at six."
+"""
+
+
+@pytest.fixture
+def body(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "perdure.toml").write_text(SETTINGS)
+    place = tmp_path / "body.json"
+    place.write_text(BUSY)
+    return place
+
+
+def test_a_file_is_explained_by_who_speaks(perdure: Perdure, body: Path) -> None:
+    by_qwen = perdure("errors", "explain", str(body), "--provider", "cloud", "--status", "429")
+    assert "dashscope-quota (dashscope 2)" in by_qwen.out
+    assert "rate-limit" in by_qwen.out
+    assert "no attempt is used" in by_qwen.out
+    by_openai = perdure("errors", "explain", str(body), "--dialect", "openai", "--status", "429", "--json").json
+    assert (by_openai["rule"], by_openai["error"]["category"], by_openai["next"]["closes"]) == ("quota", "billing", "account")
+
+
+@pytest.mark.usefixtures("body")
+def test_a_rule_of_the_settings_counts_at_its_provider_alone(perdure: Perdure) -> None:
+    text = '{"error": {"message": "Closed by night"}}'
+    found = perdure("errors", "explain", text, "--provider", "gateway", "--status", "400", "--json").json
+    assert (found["rule"], found["table"], found["error"]["hint"]) == ("own:night", "settings", "It opens at six.")
+    assert perdure("errors", "explain", text, "--provider", "cloud", "--status", "400", "--json").json["rule"] == "unmapped"
+
+
+@pytest.mark.usefixtures("body")
+def test_headers_and_streams_are_read(perdure: Perdure) -> None:
+    text = '{"error": {"code": "rate_limit_exceeded", "message": "m"}}'
+    found = perdure("errors", "explain", text, "--status", "429", "-H", "Retry-After: 86400", "--json").json
+    assert found["next"]["until"] == found["error"]["retry_at"]
+    stream = 'event:error\n:HTTP_STATUS/429\ndata:{"code":"Throttling.RateQuota","message":"slow"}\n\n'
+    assert perdure("errors", "explain", stream, "--json").json["status"] == 429
+
+
+@pytest.mark.usefixtures("body")
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["{}", "--provider", "nobody"], 3),
+        (["{}", "-H", "nonsense"], 2),
+        (["data: [DONE]"], 3),
+        (["@nowhere.json"], 2),
+        (["{}", "--status", "42"], 2),
+    ],
+)
+def test_what_cannot_be_explained_is_said(perdure: Perdure, arguments: list[str], code: int) -> None:
+    assert perdure("errors", "explain", *arguments).code == code
