@@ -63,7 +63,7 @@ HOT: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "later_due": lambda n: (1e9 + n + 50.0, 50),
     "waiting_due": lambda n: (1e9 + 2 * n + 50.0, 50),
     "expiry_due": lambda n: ("deadline", 1e9 + 50.0, 50),
-    "tend_look": lambda n: (1e6, 0.0),
+    "tend_look": lambda n: (1e6,),
     "sweep_bite": lambda n: (1, 0, 50),
     "lease_called_off": lambda n: (3,),
     "change_list": lambda n: (0, None, 50),
@@ -91,6 +91,8 @@ HOT: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "attempt_list": lambda n: (4 * n + 5,),
     "fair_bite": lambda n: (-1, -1, -1, -1, 50),
     "tidying_walk": lambda n: (0, 50),
+    "tidying_look": lambda n: (1e6, 0.0, 0.0, 0.0, 0.0, 0.0),
+    "change_old": lambda n: (1e6, 50),
 }
 """Statements of both engines that are asked all the time, by how they are asked beside so much; each reads fifty rows at most."""
 

@@ -28,7 +28,7 @@ from perdure.testing import FakeProvider
 from perdure.worker.worker import Worker
 
 FULL_S = 5.0
-KEEP = Keep(done_s=2.0, cancelled_s=2.0, dead_s=2.0, journals_s=1.0, audit_s=1.0)
+KEEP = Keep(done_s=2.0, cancelled_s=2.0, dead_s=2.0, journals_s=1.0, audit_s=1.0, changes_s=5.0)
 BATCH = 20
 """So many are put at a time, each with a memory of its own."""
 MOST_AHEAD = 2000

@@ -9,9 +9,10 @@ import asyncpg
 import pytest
 
 from perdure.app import apply_limits, build_models, build_prices, build_worker, load_app, open_store
-from perdure.config.settings import Settings
+from perdure.config.settings import RetentionSettings, Settings
 from perdure.errors.base import ConfigError
 from perdure.messages.limits import Limit, Scope
+from perdure.messages.retention import Keep
 from perdure.providers.generic import GenericProvider
 from perdure.providers.local import LocalProvider
 from perdure.providers.qwen import QwenProvider
@@ -225,3 +226,13 @@ def test_prices_are_the_settings_own_then_those_of_where_providers_answer() -> N
 def test_a_provider_that_took_the_name_of_the_embedded_one_is_not_free() -> None:
     prices = build_prices(settings(providers={"local": {"base_url": "http://127.0.0.1:8000/v1"}}))
     assert prices.price_of("local", "m") is None
+
+
+def test_what_the_settings_keep_by_default_is_what_tidying_keeps_by_default() -> None:
+    said = RetentionSettings().model_dump()
+    assert Keep(**{name: None if kept == "forever" else kept for name, kept in said.items()}) == Keep()
+
+
+def test_changes_cannot_go_before_whoever_waits_has_read_them() -> None:
+    with pytest.raises(ValueError, match="changes_s"):
+        settings(retention={"changes_s": 5})

@@ -129,6 +129,10 @@ class RetentionSettings(Part):
     dead_s: Kept = Field(default="forever", description="Dead letters, unless somebody discards them before.")
     journals_s: Kept = Field(default=7 * _DAY_S, description="The steps of done and cancelled messages.")
     audit_s: Kept = Field(default=365 * _DAY_S, description="Rows of the audit log.")
+    changes_s: Literal["forever"] | Annotated[float, Field(ge=60)] = Field(
+        default=3600.0, description="What happened to messages, for whoever follows it and was away for a while; at least a minute."
+    )
+    workers_s: Kept = Field(default=_DAY_S, description="Workers that have ended.")
 
 
 class ProviderSettings(Part):

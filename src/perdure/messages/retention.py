@@ -20,8 +20,10 @@ from perdure.messages.message import State
 _DAY_S = 24 * 3600.0
 _AGAIN_S = _DAY_S
 """When to look again at what only somebody else keeps here."""
+CHANGES_EACH = 20
+"""So many changes go for each message that may: they are small, and there are several of each message."""
 
-__all__ = ["Keep", "Retention", "Tidied"]
+__all__ = ["CHANGES_EACH", "Keep", "Retention", "Tidied"]
 
 
 class Keep(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +36,10 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
     journals_s: float | None = 7 * _DAY_S
     """The steps of done and cancelled messages; a dead letter keeps its own as long as it is kept."""
     audit_s: float | None = 365 * _DAY_S
+    changes_s: float | None = 3600.0
+    """The change sequence: whoever follows it and was away for longer has to list messages instead."""
+    workers_s: float | None = _DAY_S
+    """Workers that have ended."""
 
     @property
     def shortest_s(self) -> float:
@@ -85,6 +91,8 @@ class Tidied(msgspec.Struct, frozen=True, kw_only=True):
     messages: int = 0
     journals: int = 0
     deeds: int = 0
+    changes: int = 0
+    workers: int = 0
     more: bool = False
     """Whether another bite would find more at once."""
 
@@ -95,12 +103,14 @@ class Retention(Protocol):
     async def tidy(self, keep: Keep, *, limit: int = 500) -> Tidied:
         """Forget one bite of it. Any living worker may call it at any moment.
 
+        Changes are kept until they have been counted, however old they are.
+
         A message goes with all it owns - attempts, journal, edits, its dedup key - once it has ended so long
         ago, and not before whoever put it as a child has ended too. Kept numbers go with it, totals stay.
 
         Args:
             keep (Keep): How long what is kept.
-            limit (int): Look at no more than so many of each kind, at most 2,000.
+            limit (int): Look at no more than so many of each kind, at most 2,000; at twenty times as many changes, which are small.
 
         Returns:
             Tidied: What went.

@@ -559,7 +559,7 @@ class MessageStore(Protocol):
             tenant (str | None): Only this tenant's.
 
         Returns:
-            Sequence[Change]: In order. Kept for a day.
+            Sequence[Change]: In order. Kept for an hour, unless the settings say otherwise.
         """
         ...
 

@@ -197,6 +197,18 @@ class LimitKit(Kit, standard=True):
         await store.messages.tend()
         assert await state(store, slow) is State.READY
 
+    async def test_a_place_given_up_is_there_for_who_comes_due_in_the_same_round(self, store: Store, clock: FakeClock) -> None:
+        await alive(store)
+        await store.messages.set_limit(Limit(scope=Scope.TENANT, name="acme", at_once=1))
+        slow, due = await put(store, tenant="acme", queue="slow"), await put(store, tenant="acme", due_at=soon(clock, 5))
+        await store.messages.tend()
+        await store.messages.pause("slow")
+        clock.pass_by(seconds=6)
+        before = await store.messages.last_change()
+        assert (await store.messages.tend()).due == 1
+        changes = [(change.id, change.state) for change in await store.messages.changes(before)]
+        assert changes == [(slow, State.HELD), (due, State.READY)]
+
     async def test_a_session_waits_for_a_limit_at_its_head(self, store: Store) -> None:
         await store.messages.set_limit(Limit(scope=Scope.TENANT, name="acme", at_once=1))
         other = await put(store, tenant="acme")

@@ -11,6 +11,7 @@ import pytest
 
 from perdure.errors.base import InvalidInput, NotFound, StoreClosed
 from perdure.messages.message import ENDS, MOVES, MessageId, State
+from perdure.messages.retention import Keep
 from perdure.messages.store import Filter
 from perdure.stores.store import Store
 from perdure.testing.clock import FakeClock
@@ -211,6 +212,7 @@ class LookingKit(Kit, standard=True):
         last = await store.messages.last_change()
         clock.pass_by(seconds=25 * 3600)
         await store.messages.tend()
+        await store.retention.tidy(Keep())
         assert await store.messages.changes(0) == []
         assert await store.messages.last_change() == last
         await put(store)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+import msgspec
 import pytest
 
-from perdure.errors.base import NotFound
+from perdure.errors.base import NotFound, WorkerFenced
 from perdure.messages.message import MessageId, State, Wait
-from perdure.messages.retention import Keep, Tidied
+from perdure.messages.retention import CHANGES_EACH, Keep, Tidied
 from perdure.messages.store import Filter
 from perdure.security.audit import Actor, DeedFilter
 from perdure.stores.store import Store
@@ -41,12 +44,12 @@ async def tidy(store: Store, keep: Keep = KEEP, *, limit: int = 500) -> Tidied:
     Returns:
         Tidied: What went in all.
     """
-    messages = journals = deeds = 0
+    gone = Counter[str]()
     while True:
         bite = await store.retention.tidy(keep, limit=limit)
-        messages, journals, deeds = messages + bite.messages, journals + bite.journals, deeds + bite.deeds
+        gone.update({name: n for name, n in msgspec.structs.asdict(bite).items() if name != "more"})
         if not bite.more:
-            return Tidied(messages=messages, journals=journals, deeds=deeds)
+            return msgspec.structs.replace(bite, **gone)
 
 
 async def there(store: Store) -> list[MessageId]:
@@ -213,11 +216,51 @@ class RetentionKit(Kit, standard=True):
         assert (await tidy(store, limit=1)).deeds == 2
         assert len((await store.audit.list(DeedFilter())).deeds) == 1
 
+    async def test_changes_go_after_an_hour_and_their_numbers_stay(self, store: Store, clock: FakeClock) -> None:
+        old = [await put(store) for _ in range(3)]
+        clock.pass_by(seconds=3500)
+        new = await put(store)
+        await store.messages.tend()  # it also counts them, where they are not counted at once
+        assert (await tidy(store)).changes == 0
+        last = await store.messages.last_change()
+        clock.pass_by(seconds=200)
+        assert (await tidy(store)).changes == 3
+        assert [change.id for change in await store.messages.changes(0)] == [new]
+        assert await store.messages.last_change() == last
+        assert (await store.messages.queues())[0].counts["ready"] == len([*old, new])
+
+    async def test_many_changes_go_in_bites(self, store: Store, clock: FakeClock) -> None:
+        await store.messages.put([message()] * 2 * CHANGES_EACH)
+        await store.messages.tend()
+        clock.pass_by(seconds=3700)
+        bite = await store.retention.tidy(KEEP, limit=1)
+        assert (bite.changes, bite.more) == (CHANGES_EACH, True)
+        assert (await tidy(store, limit=1)).changes == CHANGES_EACH
+        assert await store.messages.changes(0) == []
+
+    async def test_workers_that_have_ended_go_after_a_day_and_stay_fenced(self, store: Store, clock: FakeClock) -> None:
+        gone = await alive(store)
+        await store.workers.bow_out(gone)
+        days(clock, 0.9)
+        lives = await alive(store)
+        assert (await tidy(store)).workers == 0
+        days(clock, 0.2)
+        assert (await tidy(store, limit=1)).workers == 1
+        assert [worker.id for worker in await store.workers.workers()] == [lives]
+        heart = store.workers.heart(gone)
+        with pytest.raises(WorkerFenced):
+            heart.beat()
+        heart.close()
+        assert await alive(store) not in (gone, lives)
+
     async def test_what_is_kept_for_ever_stays(self, store: Store, clock: FakeClock) -> None:
         id = await ended(store, "done")
         await store.audit.note(Actor("anna"), "queue.pause", "mail")
         days(clock, 3000)
-        assert await tidy(store, Keep(done_s=None, cancelled_s=None, journals_s=None, audit_s=None)) == Tidied()
+        kept = Keep(done_s=None, cancelled_s=None, journals_s=None, audit_s=None, changes_s=None, workers_s=None)
+        await store.messages.tend()
+        assert await tidy(store, kept) == Tidied()
+        assert len(await store.messages.changes(0)) > 0
         assert len(await store.journal.steps(id)) == 1
 
     async def test_room_is_told_in_bytes(self, store: Store) -> None:

@@ -86,6 +86,7 @@ class Contents:
         self.workers: dict[WorkerId, WorkerRow] = {}
         self.agents: dict[str, AgentCard] = {}
         self._number = 0
+        self._workers = 0
         self._told: list[tuple[str, dict[str, Any]]] = []
         self._lock = threading.RLock()
         self._bells: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
@@ -118,6 +119,15 @@ class Contents:
         """
         self._number = max(self._number + 1, int(self.clock.now() * 1000) << 20)
         return self._number
+
+    def worker_number(self) -> WorkerId:
+        """Draw a number for a worker.
+
+        Returns:
+            WorkerId: Nobody else has had it.
+        """
+        self._workers += 1
+        return WorkerId(self._workers)
 
     def row(self, id: MessageId, tenant: str | None = None) -> Row:
         """Find a message.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from perdure.clock import Moment
 from perdure.messages.message import ENDS
-from perdure.messages.retention import Keep, Retention, Tidied
+from perdure.messages.retention import CHANGES_EACH, Keep, Retention, Tidied
+from perdure.messages.store import Change
+from perdure.security.audit import Deed
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.rows import Row
 
@@ -31,9 +33,12 @@ class InMemoryRetention(Retention):
                 self._contents.forget(row)
             for row in lighter[:limit]:
                 self._contents.steps.pop(row.message.id, None)
-            deeds = self._forget_deeds(keep, limit, now)
-            more = max(len(going), len(lighter)) > limit or deeds == limit
-            return Tidied(messages=len(going[:limit]), journals=len(lighter[:limit]), deeds=deeds, more=more)
+            deeds = _forget_first(self._contents.deeds, limit, keep.audit_s, now)
+            changes = _forget_first(self._contents.changes, limit * CHANGES_EACH, keep.changes_s, now)
+            workers = self._forget_workers(keep, limit, now)
+            more = max(len(going), len(lighter)) > limit or limit in (deeds, workers) or changes == limit * CHANGES_EACH
+            gone = len(going[:limit])
+            return Tidied(messages=gone, journals=len(lighter[:limit]), deeds=deeds, changes=changes, workers=workers, more=more)
 
     async def sizes(self) -> dict[str, int]:
         """Tell how much room the store takes."""
@@ -48,9 +53,19 @@ class InMemoryRetention(Retention):
     def _has_steps(self, row: Row) -> bool:
         return bool(self._contents.steps.get(row.message.id))
 
-    def _forget_deeds(self, keep: Keep, limit: int, now: Moment) -> int:
-        if keep.audit_s is None:
+    def _forget_workers(self, keep: Keep, limit: int, now: Moment) -> int:
+        if keep.workers_s is None:
             return 0
-        old = [deed for deed in self._contents.deeds[:limit] if deed.at < now - keep.audit_s]
-        del self._contents.deeds[: len(old)]
+        ended = [(worker, row.ended_at) for worker, row in self._contents.workers.items() if row.ended_at is not None]
+        old = [worker for worker, ended_at in ended if ended_at < now - keep.workers_s][:limit]
+        for worker in old:
+            del self._contents.workers[worker]
         return len(old)
+
+
+def _forget_first(kept: list[Deed] | list[Change], limit: int, kept_s: float | None, now: Moment) -> int:
+    if kept_s is None:
+        return 0
+    old = [one for one in kept[:limit] if one.at < now - kept_s]
+    del kept[: len(old)]
+    return len(old)

@@ -16,7 +16,6 @@ from perdure.stores.inmemory.rows import Row
 from perdure.stores.inmemory.views import held_by
 
 _AT_ONCE = 1000
-_CHANGES_KEPT_S = 24 * 3600.0
 _PLACES = (State.READY, State.LATER, State.WAITING, State.HELD)
 
 __all__ = ["tend"]
@@ -34,7 +33,6 @@ def tend(contents: Contents, now: Moment) -> Tended:
     """
     _see_blocks(contents, now)
     _regard_limits(contents)
-    contents.changes[:] = [change for change in contents.changes if now - change.at <= _CHANGES_KEPT_S]
     return Tended(
         expired=_expire(contents, now),
         gave_up=_give_up(contents, now),

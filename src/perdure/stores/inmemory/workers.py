@@ -53,7 +53,7 @@ class InMemoryWorkers(WorkerRegistry):
     async def register(self, card: WorkerCard) -> WorkerId:
         """Begin to live."""
         with self.contents.open() as now:
-            worker = WorkerId(len(self.contents.workers) + 1)
+            worker = self.contents.worker_number()
             self.contents.workers[worker] = WorkerRow(card=card, started_at=now, beat_at=now)
             self.contents.agents.update({agent.name: agent for agent in card.agents})
             return worker

@@ -226,7 +226,7 @@ class Tending:
 
 
 def _look(run: Run, book: RouteBook, now: Moment, begin: Moment) -> _Seen:
-    due, took_s = run(_LOOK, (now, now - tend.CHANGES_KEPT_S, begin)).fetchone()
+    due, took_s = run(_LOOK, (now, begin)).fetchone()
     changed = tend.changed_routes(run, book, now)
     return _Seen(bool(due or changed), changed, run(_NEXT, (now,)).get, took_s)
 
@@ -244,7 +244,7 @@ def _to_look_through(run: Run, now: Moment) -> list[tuple[Blocked, str | None]]:
 
 def _fold(tx: Transaction) -> None:
     if tx.alone():
-        tend.fold(tx)
+        tx.fold()
 
 
 @sees_latest

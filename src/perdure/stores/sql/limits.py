@@ -26,7 +26,7 @@ from perdure.stores.sql.progress import progress_of
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction, sees_latest
 
-__all__ = ["HOURLY_S", "drop_limit", "go_on", "limits", "reconcile", "set_limit", "unfinished"]
+__all__ = ["HOURLY_S", "drop_limit", "go_on", "limits", "make_room", "reconcile", "set_limit", "unfinished"]
 
 _LIST, _GET, _ADD, _SET = statement("cap_list"), statement("cap_get"), statement("cap_add"), statement("cap_set")
 _SWEPT, _DROP, _STATUS, _CHANGED = statement("cap_swept"), statement("cap_drop"), statement("cap_status"), statement("caps_changed")
@@ -127,7 +127,7 @@ def go_on(tx: Transaction) -> None:
         cap = CapRow(*row)
         if cap.swept is not None:
             _sweep(tx, cap, min(_BITE, tx.bite))
-    _make_room(tx, min(_BITE, tx.bite))
+    admit_all(tx, make_room(tx))
     left = _BITE
     for (gate,) in tx.run(_DIRTY, (_BITE,)).fetchall():
         if left > 0:
@@ -136,6 +136,28 @@ def go_on(tx: Transaction) -> None:
         cap = CapRow(*row)
         if cap.at_once is None:
             _forget_lifted(tx, cap.id)
+
+
+def make_room(tx: Transaction) -> set[int]:
+    """Hold what is ready under a limit where nothing can start, so that others have its place: a bite, begun when a route is blocked.
+
+    Args:
+        tx (Transaction): What is being committed.
+
+    Returns:
+        set[int]: The counts that may have room for others now; to be admitted by the caller.
+    """
+    bite, freed = min(_BITE, tx.bite), set[int]()
+    for route, blocked_since, after in tx.run(_ROOM_WANTED).fetchall():
+        if not bite:
+            break
+        rows = tx.run(_LIMITED, (route, after, bite)).fetchall()
+        for message, priority, tag, text in rows:
+            freed.update(_give_up_place(tx, message, route, Rank(priority, tag), text))
+        again = 0 if tx.now < blocked_since + tx.settling_s else None  # somebody may be putting who has not seen that it is blocked
+        tx.run(_ROOM_MADE, (route, rows[-1][0] if len(rows) == bite else again))
+        bite -= len(rows)
+    return freed
 
 
 def reconcile(tx: Transaction) -> int:
@@ -213,21 +235,6 @@ def _sweep(tx: Transaction, cap: CapRow, bite: int) -> None:
         _hold(tx, message, route, rank, gate)
     again = 0 if tx.now < cap.settled_at else None
     tx.run(_SWEPT, (cap.id, rows[-1][0] if len(rows) == bite else again, cap.settled_at))
-    admit_all(tx, freed)
-
-
-def _make_room(tx: Transaction, bite: int) -> None:
-    """Hold what is ready under a limit where nothing can start, so that others have its place; begun when a route is blocked."""
-    freed: set[int] = set()
-    for route, blocked_since, after in tx.run(_ROOM_WANTED).fetchall():
-        if not bite:
-            break
-        rows = tx.run(_LIMITED, (route, after, bite)).fetchall()
-        for message, priority, tag, text in rows:
-            freed.update(_give_up_place(tx, message, route, Rank(priority, tag), text))
-        again = 0 if tx.now < blocked_since + tx.settling_s else None  # somebody may be putting who has not seen that it is blocked
-        tx.run(_ROOM_MADE, (route, rows[-1][0] if len(rows) == bite else again))
-        bite -= len(rows)
     admit_all(tx, freed)
 
 

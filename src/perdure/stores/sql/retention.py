@@ -9,21 +9,24 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import msgspec
+
 from perdure.clock import Moment
 from perdure.messages.message import State
-from perdure.messages.retention import Keep, Retention, Tidied
+from perdure.messages.retention import CHANGES_EACH, Keep, Retention, Tidied
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.erase import forget_journals
 from perdure.stores.sql.forget import forget, ids_text
 from perdure.stores.sql.statements import Run, statement
-from perdure.stores.sql.transaction import Transaction
+from perdure.stores.sql.transaction import Transaction, sees_latest
 
 __all__ = ["SqlRetention"]
 
 _LOOK, _REACHED, _REACH = statement("tidying_look"), statement("tidying_reached"), statement("tidying_reach")
 _WALK, _FACTS = statement("tidying_walk"), statement("tidying_facts")
 _PASSED, _PASS, _SEEN = statement("expiry_due"), statement("expiry_add"), statement("expiry_seen")
-_AUDIT, _SIZES = statement("audit_forget"), statement("store_sizes")
+_AUDIT, _WORKERS, _SIZES = statement("audit_forget"), statement("worker_forget"), statement("store_sizes")
+_OLD_CHANGES, _CHANGES = statement("change_old"), statement("change_forget")
 _NEVER = -math.inf
 
 
@@ -49,7 +52,9 @@ class SqlRetention(Retention):
         """Forget one bite of it."""
         if not await self._engine.read(_look, keep, self._engine.clock.now()):
             return Tidied()
-        return await self._engine.write(_tidy, keep, limit)
+        changes = await self._engine.write(_forget_changes, keep, limit * CHANGES_EACH)
+        tidied = await self._engine.write(_tidy, keep, limit)
+        return msgspec.structs.replace(tidied, changes=changes, more=tidied.more or changes == limit * CHANGES_EACH)
 
     async def sizes(self) -> dict[str, int]:
         """Tell how much room the store takes."""
@@ -57,8 +62,21 @@ class SqlRetention(Retention):
 
 
 def _look(run: Run, keep: Keep, now: Moment) -> bool:
-    audit = _NEVER if keep.audit_s is None else now - keep.audit_s
-    return bool(run(_LOOK, (now, now - keep.shortest_s, now - keep.journal_s, audit)).get)
+    before = (_before(now, kept_s) for kept_s in (keep.audit_s, keep.changes_s, keep.workers_s))
+    return bool(run(_LOOK, (now, now - keep.shortest_s, now - keep.journal_s, *before)).get)
+
+
+def _before(now: Moment, kept_s: float | None) -> Moment:
+    return _NEVER if kept_s is None else now - kept_s
+
+
+@sees_latest
+def _forget_changes(tx: Transaction, keep: Keep, limit: int) -> int:
+    """Apart from all else: with many writers, another who does it at the same moment only waits for a moment."""
+    newest, n = tx.run(_OLD_CHANGES, (_before(tx.now, keep.changes_s), limit)).fetchone()
+    if n:
+        tx.run(_CHANGES, (newest,))
+    return int(n)
 
 
 def _tidy(tx: Transaction, keep: Keep, limit: int) -> Tidied:
@@ -66,8 +84,10 @@ def _tidy(tx: Transaction, keep: Keep, limit: int) -> Tidied:
     gone = _forget_messages(tx, keep, messages)
     journals = _Walk(tx, "journal", keep.journal_s, limit)
     lighter = _forget_journals(tx, keep, journals)
-    deeds = 0 if keep.audit_s is None else len(tx.run(_AUDIT, (tx.now - keep.audit_s, limit)).fetchall())
-    return Tidied(messages=gone, journals=lighter, deeds=deeds, more=messages.full or journals.full or deeds == limit)
+    deeds = len(tx.run(_AUDIT, (_before(tx.now, keep.audit_s), limit)).fetchall())
+    workers = len(tx.run(_WORKERS, (_before(tx.now, keep.workers_s), limit)).fetchall())
+    more = messages.full or journals.full or limit in (deeds, workers)
+    return Tidied(messages=gone, journals=lighter, deeds=deeds, workers=workers, more=more)
 
 
 def _sizes(run: Run) -> dict[str, int]:

@@ -15,23 +15,21 @@ from perdure.clock import Moment
 from perdure.messages.dead import deadline_passed, waited_too_long
 from perdure.messages.message import MessageId, Move, State
 from perdure.messages.store import Tended
-from perdure.stores.sql import chores
+from perdure.stores.sql import chores, limits
 from perdure.stores.sql.admission import admit_all, become_ready
 from perdure.stores.sql.endings import bury
 from perdure.stores.sql.obstacles import Obstacles, RouteBook
 from perdure.stores.sql.places import place_of, state_of
 from perdure.stores.sql.progress import progress_of
 from perdure.stores.sql.statements import Run, statement
-from perdure.stores.sql.transaction import Transaction
+from perdure.stores.sql.transaction import Transaction, sees_latest
 from perdure.stores.sql.views import Viewer
 
 __all__ = [
-    "CHANGES_KEPT_S",
     "Due",
     "Entry",
     "changed_routes",
     "expire",
-    "fold",
     "give_up",
     "give_up_one",
     "look",
@@ -43,10 +41,9 @@ __all__ = [
 _LOOK, _NEXT, _NEXT_EVENT, _BLOCKED = (statement(n) for n in ("tend_look", "later_next", "waiting_next", "route_blocks"))
 _TIMED_OUT = statement("waiting_due")
 _BLOCK, _SWEEPS, _SWEEP, _SWEPT = (statement(n) for n in ("route_block", "sweep_due", "sweep_bite", "sweep_done"))
-_EXPIRED, _SEEN, _DUE, _FORGET = (statement(n) for n in ("expiry_due", "expiry_seen", "later_due", "change_forget"))
+_EXPIRED, _SEEN, _DUE = (statement(n) for n in ("expiry_due", "expiry_seen", "later_due"))
 _WAITED_FOR, _HELD_SINCE = statement("gate_waited_for"), statement("held_since")
 _AT_ONCE = 1000
-CHANGES_KEPT_S = 24 * 3600.0
 Entry: TypeAlias = tuple[Moment, int]
 """A moment at which somebody must look at a message, and which."""
 Due: TypeAlias = tuple[Moment, int, State]
@@ -66,7 +63,7 @@ def look(run: Run, book: RouteBook, now: Moment) -> tuple[bool, list[int], Momen
         tuple[bool, list[int], Moment | None]: Whether there is, the routes that are blocked now and were not when
         somebody last looked, or the other way round, and when the next message becomes due.
     """
-    due = run(_LOOK, (now, now - CHANGES_KEPT_S)).get
+    due = run(_LOOK, (now,)).get
     changed = changed_routes(run, book, now)
     return bool(due or changed), changed, _next(run)
 
@@ -98,7 +95,7 @@ def tend(tx: Transaction, changed: Sequence[int]) -> Tended:
     """
     if not note(tx, changed):
         return Tended(next_due_at=_next(tx.run))
-    fold(tx)
+    tx.fold()
     chores.look_after(tx)
     expired = expire(tx, _entries(tx, "deadline", _AT_ONCE))
     gave_up = give_up(tx, "patience", _entries(tx, "patience", _AT_ONCE))
@@ -107,6 +104,7 @@ def tend(tx: Transaction, changed: Sequence[int]) -> Tended:
     return Tended(expired=expired, gave_up=gave_up, due=_all_due(tx), next_due_at=_next(tx.run))
 
 
+@sees_latest
 def note(tx: Transaction, changed: Sequence[int]) -> bool:
     """Note which routes are blocked now; what can start no longer makes room for others, what can start again may come in.
 
@@ -124,16 +122,6 @@ def note(tx: Transaction, changed: Sequence[int]) -> bool:
         tx.run(_BLOCK, (route, None if obstacles.of_id(route) is None else tx.now))
     _regard_limits(tx, [route for route in changed if obstacles.of_id(route) != "quarantine"])
     return True
-
-
-def fold(tx: Transaction) -> None:
-    """Bring kept numbers up to date, and forget old changes.
-
-    Args:
-        tx (Transaction): What is being committed.
-    """
-    tx.fold()
-    tx.run(_FORGET, (tx.now - CHANGES_KEPT_S,))
 
 
 def expire(tx: Transaction, entries: Sequence[Entry]) -> int:
@@ -221,9 +209,9 @@ def make_ready(tx: Transaction, due: Sequence[Due]) -> int:
 
 
 def _regard_limits(tx: Transaction, changed: Sequence[int]) -> None:
-    """What can start again may come in; what can start no longer makes room for others (`limits.go_on`)."""
+    """What can start no longer makes room, what can start again may come in; in this order, and before anything else is done."""
     tx.gates.forget_blocks()
-    may_admit: set[int] = set()
+    may_admit = limits.make_room(tx)
     for route in sorted(changed):
         if not tx.gates.is_blocked(tx.names.route_by_id(route)):
             may_admit.update(gate for (gate,) in tx.run(_WAITED_FOR, (route,)).fetchall())

@@ -20,10 +20,10 @@ from perdure.stores.sql.transaction import Transaction, sees_latest
 
 __all__ = ["SqlWorkers", "end"]
 
-_ADD, _END, _SHOWN, _FORGET = (statement(f"worker_{verb}") for verb in ("add", "end", "shown", "forget"))
+_ADD, _END, _SHOWN = (statement(f"worker_{verb}") for verb in ("add", "end", "shown"))
 _ADD_ABLE, _DROP_ABLE, _SET_AGENT = statement("worker_agent_add"), statement("worker_agent_drop"), statement("agent_set")
 _AGENT, _AGENTS = statement("agent_get"), statement("agent_list")
-_SHOWN_S, _KEPT_S = 3600.0, 24 * 3600.0
+_SHOWN_S = 3600.0
 _CACHED_S = 1.0
 _log = logging.getLogger("perdure.stores")
 _decode_worker = msgspec.json.Decoder(WorkerCard).decode
@@ -125,7 +125,6 @@ def _draw(tx: Transaction) -> WorkerId:
 
 def _add(tx: Transaction, worker: WorkerId, card: WorkerCard) -> None:
     queues = None if card.queues is None else msgspec.json.encode(card.queues)
-    tx.run(_FORGET, (tx.now - _KEPT_S,))
     tx.run(_ADD, (worker, int(card.quarantine), queues, msgspec.json.encode(card), tx.now, tx.now))
     for agent in card.agents:
         tx.run(_ADD_ABLE, (worker, agent.name, agent.version))

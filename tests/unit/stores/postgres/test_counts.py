@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 
 import asyncpg
-import pytest
 
+from perdure.messages.retention import Keep
 from perdure.messages.store import QueueStatus
-from perdure.stores.postgres import transaction
 from perdure.stores.postgres.store import PostgresStore
+from perdure.testing import FakeClock
 from perdure.testing.given import alive, message, put, take
 
 
@@ -75,16 +75,16 @@ async def test_folding_while_others_put_counts_each_once(store: PostgresStore, s
 
 
 async def test_changes_are_forgotten_only_once_they_are_counted(
-    store: PostgresStore, database: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    store: PostgresStore, database: asyncpg.Connection, clock: FakeClock
 ) -> None:
     for _ in range(3):
         await put(store)
-    forget = transaction.statement("change_forget")
-    await store._engine.write(lambda tx: tx.run(forget, (tx.now + 1,)))
+    clock.pass_by(seconds=4000)
+    assert (await store.retention.tidy(Keep())).changes == 0
     assert await database.fetchval("SELECT count(*) FROM change") == 3
     await fold(store)
     last = await store.messages.last_change()
-    await store._engine.write(lambda tx: tx.run(forget, (tx.now + 1,)))
+    assert (await store.retention.tidy(Keep())).changes == 3
     assert await database.fetchval("SELECT count(*) FROM change") == 0
     assert ((await the_queue(store)).counts, await store.messages.last_change()) == ({"ready": 3}, last)
 

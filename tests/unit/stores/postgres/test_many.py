@@ -257,7 +257,7 @@ async def test_while_somebody_keeps_a_transaction_open_a_look_need_not_step_over
         connection = await connect(address)
         await connection.execute("INSERT INTO later (id, route, tenant, at) SELECT g, 1, 1, g FROM generate_series(1, 20000) g")
         await connection.execute("DELETE FROM later")
-        look = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE look({clock.now()}, 0, %s)"
+        look = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE look({clock.now()}, %s)"
         await connection.execute(f"PREPARE look AS {text_of(statement('tend_look')).text}")
         read = []
         for begin in (0, clock.now() - 2):

@@ -40,6 +40,7 @@ SMALL = {
     "waited_for",
     "waiting_on",
     "before_it",
+    "oldest",
     "pragma_page_count",
     "pragma_page_size",
     "pragma_freelist_count",

@@ -137,17 +137,6 @@ async def test_a_deadline_met_while_running_counts_when_it_comes_back(store: Sql
     assert await state(store, lease.message.id) is State.DEAD
 
 
-async def test_old_changes_are_forgotten(store: SqliteStore, clock: FakeClock) -> None:
-    await alive(store)
-    await put(store)
-    clock.pass_by(seconds=25 * 3600)
-    await put(store)
-    await store.messages.tend()
-
-    assert [change.seq for change in await store.messages.changes(0)] == [2]
-    assert await store.messages.last_change() == 2
-
-
 async def test_numbers_kept_are_the_numbers_counted(store: SqliteStore, file: apsw.Connection, clock: FakeClock) -> None:
     lease = await runs(store)
     await store.messages.done(lease, b"1")

@@ -206,14 +206,6 @@ async def test_an_agent_registered_elsewhere_is_seen_within_a_second(
     assert await store.workers.agent("nobody") is None
 
 
-async def test_workers_long_dead_are_forgotten(store: SqliteStore, clock: FakeClock, file: apsw.Connection) -> None:
-    await store.workers.bow_out(await alive(store))
-    clock.pass_by(seconds=25 * 3600)
-    await alive(store)
-
-    assert file.execute("SELECT count(*) FROM worker").get == 1
-
-
 async def test_a_stale_lease_is_refused_across_stores(store: SqliteStore, second: SqliteStore, clock: FakeClock) -> None:
     await put(store)
     [stale] = await take(store, await alive(store))

@@ -47,10 +47,11 @@ SELECT c.seq, c.id, t.name, r.queue, r.agent, c.state, c.at
  ORDER BY c.seq
  LIMIT ?3;
 
--- name: change_forget
-DELETE FROM change
- WHERE seq IN (SELECT seq FROM change WHERE seq <= (SELECT seq FROM folded) ORDER BY seq LIMIT 10000)
-   AND at < ?;
+-- name: change_old
+-- What is not folded yet stays.
+SELECT max(seq), count(*)
+  FROM (SELECT seq, at FROM change WHERE seq <= (SELECT seq FROM folded) ORDER BY seq LIMIT ?2) AS oldest
+ WHERE at < ?1;
 
 -- name: folded_lock
 -- Whoever tends holds this row; whoever comes meanwhile need not tend.
@@ -121,17 +122,16 @@ SELECT name, sum(n)::bigint
 -- name: tend_look
 -- And whether there is enough to fold: whoever reads kept numbers adds up what is not. What is due is looked for from a moment
 -- on; and how long that took is told by the server, since the way to it says nothing.
-SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1 AND at >= ?3)
-    OR EXISTS (SELECT 1 FROM waiting WHERE until <= ?1 AND until >= ?3)
-    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'deadline' AND at <= ?1 AND at >= ?3)
-    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'patience' AND at <= ?1 AND at >= ?3)
-    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'held' AND at <= ?1 AND at >= ?3)
+SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1 AND at >= ?2)
+    OR EXISTS (SELECT 1 FROM waiting WHERE until <= ?1 AND until >= ?2)
+    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'deadline' AND at <= ?1 AND at >= ?2)
+    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'patience' AND at <= ?1 AND at >= ?2)
+    OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'held' AND at <= ?1 AND at >= ?2)
     OR EXISTS (SELECT 1 FROM cap WHERE swept IS NOT NULL OR at_once IS NULL)
     OR EXISTS (SELECT 1 FROM gate WHERE dirty = 1)
     OR EXISTS (SELECT 1 FROM chore WHERE at > 0 AND at <= ?1)
     OR EXISTS (SELECT 1 FROM route WHERE sweep_at <= ?1)
     OR EXISTS (SELECT 1 FROM route WHERE room_from IS NOT NULL)
-    OR coalesce((SELECT at FROM change WHERE seq <= (SELECT seq FROM folded) ORDER BY seq LIMIT 1) < ?2, false)
     OR EXISTS (SELECT 1 FROM change WHERE seq > (SELECT seq FROM folded) ORDER BY seq OFFSET 500)
     OR EXISTS (SELECT 1 FROM counting OFFSET 200),
        extract(epoch FROM clock_timestamp() - statement_timestamp())::double precision;

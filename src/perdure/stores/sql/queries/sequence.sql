@@ -18,9 +18,12 @@ SELECT c.seq, c.id, t.name, r.queue, r.agent, c.state, c.at
  ORDER BY c.seq
  LIMIT ?3;
 
--- name: change_forget
+-- name: change_old
 -- A bounded bite of the oldest ones: the writer is never held up for long.
-DELETE FROM change WHERE seq IN (SELECT seq FROM change ORDER BY seq LIMIT 10000) AND at < ?;
+SELECT max(seq), count(*) FROM (SELECT seq, at FROM change ORDER BY seq LIMIT ?2) AS oldest WHERE at < ?1;
+
+-- name: change_forget
+DELETE FROM change WHERE seq <= ?;
 
 -- name: tally_add
 INSERT INTO tally (queue, kind, name, n) VALUES (?, ?, ?, ?)

@@ -1,5 +1,5 @@
 -- name: tend_look
--- Each look is at the first entry of an index; `route` and `change` have one that is theirs by nature.
+-- Each look is at the first entry of an index; `route` has one that is its by nature.
 SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1)
     OR EXISTS (SELECT 1 FROM waiting WHERE until <= ?1)
     OR EXISTS (SELECT 1 FROM expiry WHERE kind = 'deadline' AND at <= ?1)
@@ -9,8 +9,7 @@ SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1)
     OR EXISTS (SELECT 1 FROM gate WHERE dirty = 1)
     OR EXISTS (SELECT 1 FROM chore WHERE at > 0 AND at <= ?1)
     OR EXISTS (SELECT 1 FROM route WHERE sweep_at <= ?1)
-    OR EXISTS (SELECT 1 FROM route WHERE room_from IS NOT NULL)
-    OR ifnull((SELECT at FROM change ORDER BY seq LIMIT 1) < ?2, 0);
+    OR EXISTS (SELECT 1 FROM route WHERE room_from IS NOT NULL);
 
 -- name: later_next
 SELECT min(at) FROM later;

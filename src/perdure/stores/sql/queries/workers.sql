@@ -25,7 +25,7 @@ SELECT w.id, w.card, w.started_at, w.beat_at, w.ended_at, (SELECT count(*) FROM 
  ORDER BY w.id DESC;
 
 -- name: worker_forget
-DELETE FROM worker WHERE ended_at < ?;
+DELETE FROM worker WHERE id IN (SELECT id FROM worker WHERE ended_at < ? LIMIT ?) RETURNING id;
 
 -- name: worker_agent_add
 INSERT OR REPLACE INTO worker_agent (worker, agent, version) VALUES (?, ?, ?);
