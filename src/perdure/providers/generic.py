@@ -16,11 +16,12 @@ from perdure.providers.address import checked_key, checked_url
 from perdure.providers.background import Background
 from perdure.providers.catalog import row_named, row_of
 from perdure.providers.context import ContextRoom
+from perdure.providers.embedding import Embedder
 from perdure.providers.emulated_calls import Offer, plain_messages
 from perdure.providers.errors import Whence, judge
 from perdure.providers.fitting import fitted
 from perdure.providers.progress import Progress
-from perdure.providers.protocol import ChatAnswer, ResumableProvider
+from perdure.providers.protocol import ChatAnswer, EmbeddingProvider, Embeddings, ResumableProvider
 from perdure.providers.reading import as_answer, read_models, read_whole
 from perdure.providers.row import Row
 from perdure.providers.rule import Rule
@@ -43,7 +44,7 @@ _CHAT = "/chat/completions"
 _CHECK_S = 20.0
 
 
-class GenericProvider(SimpleDoor, ResumableProvider):
+class GenericProvider(SimpleDoor, ResumableProvider, EmbeddingProvider):
     """Answers chats by any OpenAI-compatible server; both doors.
 
     Args:
@@ -172,6 +173,14 @@ class GenericProvider(SimpleDoor, ResumableProvider):
     async def resume(self, handle: str, *, timeout_s: float | None = None) -> ChatAnswer | ProviderError | None:
         """Wait for the answer of a call that was begun."""
         return await (self.background or self._upstairs()).answer(handle, timeout_s or self.timeout_s)
+
+    async def embed(self, texts: Sequence[str], *, model: str, dimensions: int | None = None, timeout_s: float | None = None) -> Embeddings:
+        """Turn texts into vectors, as many in one request as the endpoint takes."""
+        with self.tally.call(model) as call:
+            embedder = Embedder(self.name, self.row, lambda: self._door, self._whence, self._judged)
+            found = await embedder.embed(texts, model, dimensions, timeout_s or self.timeout_s)
+            call.answered(found.usage)
+            return found
 
     async def models(self) -> list[str]:
         """List what it can answer with.

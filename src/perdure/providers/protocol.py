@@ -9,7 +9,7 @@ A provider makes exactly one try and never retries: that is decided above, once.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import msgspec
@@ -17,7 +17,7 @@ import msgspec
 from perdure.errors.base import ProviderError
 from perdure.resources.usage import Usage
 
-__all__ = ["ChatAnswer", "ChatProvider", "LLMProvider", "ResumableProvider"]
+__all__ = ["ChatAnswer", "ChatProvider", "EmbeddingProvider", "Embeddings", "LLMProvider", "ResumableProvider"]
 
 
 @runtime_checkable
@@ -83,6 +83,37 @@ class ChatAnswer(msgspec.Struct, frozen=True, kw_only=True):
         choices = self.body.get("choices") or [{}]
         reason: str | None = choices[0].get("finish_reason")
         return reason
+
+
+class Embeddings(msgspec.Struct, frozen=True, kw_only=True):
+    """Texts as vectors."""
+
+    model: str
+    vectors: list[list[float]]
+    """In the order of the texts, all of one length."""
+    usage: Usage
+
+
+@runtime_checkable
+class EmbeddingProvider(Protocol):
+    """A `ChatProvider` that turns texts into vectors too."""
+
+    async def embed(self, texts: Sequence[str], *, model: str, dimensions: int | None = None, timeout_s: float | None = None) -> Embeddings:
+        """Turn texts into vectors, in as many requests as the endpoint needs, each of them one try.
+
+        Args:
+            texts (Sequence[str]): Any number, none of them empty.
+            model (str): As the upstream spells it.
+            dimensions (int | None): How long the vectors shall be; None for the model's own.
+            timeout_s (float | None): For each request; None for the provider's own.
+
+        Returns:
+            Embeddings: One vector for each text, in their order.
+
+        Raises:
+            ProviderError: A request failed.
+        """
+        ...
 
 
 @runtime_checkable

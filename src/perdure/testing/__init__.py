@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perdure.stores.inmemory import InMemoryStore
+    from perdure.testing.case import ProviderCase
     from perdure.testing.clock import FakeClock
+    from perdure.testing.conformance import run_conformance
+    from perdure.testing.faults import Fault
     from perdure.testing.journal import JournalKit
     from perdure.testing.keys import KeyStoreKit
     from perdure.testing.machine import StoreMachine
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from perdure.testing.messages import MessageStoreKit
     from perdure.testing.operating import OperatingKit
     from perdure.testing.provider import FakeProvider
+    from perdure.testing.providers import ProviderKit
     from perdure.testing.real import RealAnswer, real_answers
     from perdure.testing.retention import RetentionKit
     from perdure.testing.schedules import ScheduleKit
@@ -29,12 +33,15 @@ if TYPE_CHECKING:
 __all__ = [
     "FakeClock",
     "FakeProvider",
+    "Fault",
     "InMemoryStore",
     "JournalKit",
     "KeyStoreKit",
     "MemoryKit",
     "MessageStoreKit",
     "OperatingKit",
+    "ProviderCase",
+    "ProviderKit",
     "RealAnswer",
     "RetentionKit",
     "ScheduleKit",
@@ -43,17 +50,21 @@ __all__ = [
     "WorkerRegistryKit",
     "real_answers",
     "run_agent",
+    "run_conformance",
 ]
 
 _HOMES = {
     "FakeClock": "perdure.testing.clock",
     "FakeProvider": "perdure.testing.provider",
+    "Fault": "perdure.testing.faults",
     "InMemoryStore": "perdure.stores.inmemory",
     "JournalKit": "perdure.testing.journal",
     "KeyStoreKit": "perdure.testing.keys",
     "MemoryKit": "perdure.testing.memory",
     "MessageStoreKit": "perdure.testing.messages",
     "OperatingKit": "perdure.testing.operating",
+    "ProviderCase": "perdure.testing.case",
+    "ProviderKit": "perdure.testing.providers",
     "RealAnswer": "perdure.testing.real",
     "RetentionKit": "perdure.testing.retention",
     "ScheduleKit": "perdure.testing.schedules",
@@ -62,10 +73,14 @@ _HOMES = {
     "WorkerRegistryKit": "perdure.testing.workers",
     "real_answers": "perdure.testing.real",
     "run_agent": "perdure.testing.trial",
+    "run_conformance": "perdure.testing.conformance",
 }
 
 
 _KIT_PARTS = (
+    "answering",
+    "breaking",
+    "case",
     "crashing",
     "deciding",
     "deeds",
@@ -81,6 +96,7 @@ _KIT_PARTS = (
     "machine",
     "memory",
     "operating",
+    "providers",
     "putting",
     "retention",
     "schedules",

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from perdure.errors.base import ProviderError, ProviderTimeout
 from perdure.providers.errors import Whence
-from perdure.providers.protocol import ChatAnswer
+from perdure.providers.protocol import ChatAnswer, Embeddings
 from perdure.providers.reading import as_answer
 from perdure.providers.simple import SimpleDoor
-from perdure.testing.replies import as_message, default_reply, words
+from perdure.resources.usage import Usage
+from perdure.testing.faked import faked
+from perdure.testing.faults import Fault
+from perdure.testing.replies import as_message, default_reply, vector_of, words
 from perdure.wire.answers import chunks_of, completion
 
-Reply: TypeAlias = "str | Mapping[str, Any] | BaseException"
+Reply: TypeAlias = "str | Mapping[str, Any] | BaseException | Fault"
 Replies: TypeAlias = "Sequence[Reply] | Callable[[dict[str, Any]], Reply]"
 
 __all__ = ["FakeProvider", "Replies", "Reply"]
@@ -27,7 +31,7 @@ class FakeProvider(SimpleDoor):
     Args:
         name (str): As in the settings.
         replies (Replies | None): A list (the last one repeats) or a function of the request; each a text, an
-            assistant message (`{"tool_calls": [{"name": …, "arguments": {…}}]}`), or an exception to raise.
+            assistant message (`{"tool_calls": [{"name": …, "arguments": {…}}]}`), an exception to raise, or a `Fault`.
             None answers by the request's own shape, the same to the same.
         models (Sequence[str]): What it lists.
         delay_s (float): How long an answer takes.
@@ -49,6 +53,7 @@ class FakeProvider(SimpleDoor):
         self.delay_s: float = delay_s
         self.calls: list[dict[str, Any]] = []
         self._replies, self._known_usage = replies, known_usage
+        self._faults: deque[Fault] = deque()
         self._lock = threading.Lock()
         self.closed: bool = False
         self.handles: bool = handles
@@ -77,9 +82,21 @@ class FakeProvider(SimpleDoor):
             await self._take_time(timeout_s)
             if isinstance(reply, BaseException):
                 raise reply
-            answer = self._answer(body, as_message(reply), n)
+            if isinstance(reply, Fault):
+                answer = await faked(reply, self._answer(body, as_message(default_reply(body)), n).body, self.name, timeout_s)
+            else:
+                answer = self._answer(body, as_message(reply), n)
             call.answered(answer.usage)
             return answer
+
+    def script(self, *faults: Fault) -> None:
+        """Let the next calls fail, one fault each, before the replies go on.
+
+        Args:
+            *faults (Fault): What to do.
+        """
+        with self._lock:
+            self._faults.extend(faults)
 
     def resumes(self, body: Mapping[str, Any]) -> bool:  # noqa: ARG002 - the contract's
         """Tell whether calls have handles.
@@ -103,7 +120,7 @@ class FakeProvider(SimpleDoor):
             str: The handle.
         """
         reply, n = self._next(dict(body))
-        self.begun[f"call_{n}"] = reply if isinstance(reply, BaseException) else self._answer(body, as_message(reply), n)
+        self.begun[f"call_{n}"] = await self._later(reply, body, n)
         return f"call_{n}"
 
     async def resume(self, handle: str, *, timeout_s: float | None = None) -> ChatAnswer | ProviderError | None:
@@ -140,6 +157,24 @@ class FakeProvider(SimpleDoor):
         for chunk in chunks_of(answer.body, piece=4):
             yield chunk
 
+    async def embed(self, texts: Sequence[str], *, model: str, dimensions: int | None = None, timeout_s: float | None = None) -> Embeddings:
+        """Turn texts into vectors that mean nothing, the same for the same text.
+
+        Args:
+            texts (Sequence[str]): Any number.
+            model (str): Any name.
+            dimensions (int | None): How long; None for 8.
+            timeout_s (float | None): Shorter than the delay, it is a time-out.
+
+        Returns:
+            Embeddings: One vector for each text.
+        """
+        with self.tally.call(model) as call:
+            await self._take_time(timeout_s)
+            usage = Usage(calls=1, input_tokens=sum(map(words, texts)) if self._known_usage else None)
+            call.answered(usage)
+            return Embeddings(model=model, vectors=[vector_of(text, dimensions) for text in texts], usage=usage)
+
     async def models(self) -> list[str]:
         """List what it was made with.
 
@@ -152,6 +187,16 @@ class FakeProvider(SimpleDoor):
         """Note that it was closed."""
         self.closed = True
 
+    async def _later(self, reply: Reply, body: Mapping[str, Any], n: int) -> ChatAnswer | BaseException:
+        if isinstance(reply, BaseException):
+            return reply
+        if not isinstance(reply, Fault):
+            return self._answer(body, as_message(reply), n)
+        try:
+            return await faked(reply, self._answer(body, as_message(default_reply(body)), n).body, self.name, None)
+        except ProviderError as error:
+            return error
+
     async def _take_time(self, timeout_s: float | None) -> None:
         if timeout_s is not None and timeout_s < self.delay_s:
             await asyncio.sleep(timeout_s)
@@ -163,6 +208,8 @@ class FakeProvider(SimpleDoor):
         with self._lock:
             self.calls.append(body)
             n = len(self.calls)
+            if self._faults:
+                return self._faults.popleft(), n
         if self._replies is None:
             return default_reply(body), n
         if callable(self._replies):

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["as_message", "default_reply", "prompt_digest", "smallest", "tag_of", "words"]
+__all__ = ["as_message", "default_reply", "prompt_digest", "smallest", "tag_of", "vector_of", "words"]
 
 _TAG = re.compile(r"\[tag:([^\]]+)\]")
 
@@ -116,6 +116,22 @@ def prompt_digest(body: Mapping[str, Any]) -> str:
     """
     text = json.dumps(body.get("messages"), sort_keys=True, default=str)
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:16]
+
+
+def vector_of(text: str, dimensions: int | None = None) -> list[float]:
+    """Turn a text into a vector: the same for the same text, and of length 1.
+
+    Args:
+        text (str): Any text.
+        dimensions (int | None): How long; None for 8.
+
+    Returns:
+        list[float]: Numbers that mean nothing.
+    """
+    size = dimensions or 8
+    raw = hashlib.shake_128(text.encode("utf-8", "replace")).digest(size)
+    length = sum(byte * byte for byte in raw) ** 0.5 or 1.0
+    return [byte / length for byte in raw]
 
 
 def words(text: str) -> int:

@@ -28,8 +28,9 @@ from aiohttp import web
 from perdure.clock import now
 from perdure.testing.behind import BackgroundCalls
 from perdure.testing.calls import CallLog, Seen, read_log
-from perdure.testing.faults import Fault, commit
-from perdure.testing.replies import as_message, default_reply, prompt_digest, tag_of, words
+from perdure.testing.faulting import commit
+from perdure.testing.faults import Fault
+from perdure.testing.replies import as_message, default_reply, prompt_digest, tag_of, vector_of, words
 from perdure.wire.answers import chunks_of, completion
 from perdure.wire.sse import DONE, encode_event
 
@@ -93,6 +94,14 @@ class Upstream:
         """
         return sum(1 for seen in list(self.requests) if tag is None or seen.tag == tag)
 
+    def bodies(self) -> list[dict[str, Any]]:
+        """Give what was asked so far.
+
+        Returns:
+            list[dict[str, Any]]: The requests' bodies as they arrived.
+        """
+        return [seen.body for seen in list(self.requests)]
+
     def script(self, *faults: Fault) -> None:
         """Let the next requests fail, one fault each, in this order.
 
@@ -101,6 +110,11 @@ class Upstream:
         """
         with self._lock:
             self._faults.extend(faults)
+
+    def forget(self) -> None:
+        """Forget the faults that no request has used."""
+        with self._lock:
+            self._faults.clear()
 
     def __enter__(self) -> Self:
         ready = threading.Event()
@@ -126,6 +140,8 @@ class Upstream:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/embeddings", self._behind(self._embed))
+        app.router.add_get("/health", self._say_well)
         app.router.add_post("/v1/responses", self._behind(self.background.begin))
         app.router.add_get("/v1/responses/{handle}", self._behind(self.background.look))
         app.router.add_post("/script", self._take_script)
@@ -165,6 +181,19 @@ class Upstream:
         response = await _send(request, body, answer)
         self._log.answered(seen)
         return response
+
+    async def _embed(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        seen = self._note(request, body)
+        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
+        rows = [{"object": "embedding", "index": at, "embedding": vector_of(text, body.get("dimensions"))} for at, text in enumerate(texts)]
+        used = sum(words(text) for text in texts)
+        answer = {"object": "list", "data": rows, "model": body["model"], "usage": {"prompt_tokens": used, "total_tokens": used}}
+        fault = self._next_fault(seen.tag)
+        return web.json_response(answer) if fault is None else await commit(fault, request, answer)
+
+    async def _say_well(self, _: web.Request) -> web.Response:
+        return web.Response(text="ok")
 
     def _behind(self, answer: Handler) -> Handler:
         async def let_in(request: web.Request) -> web.StreamResponse:
