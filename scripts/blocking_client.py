@@ -32,6 +32,7 @@ from perdure.client.answers import (
     AgentJson,
     AttemptJson,
     BiteJson,
+    BudgetJson,
     ChangesJson,
     DeadLetterJson,
     DeedsPage,
@@ -45,6 +46,7 @@ from perdure.client.answers import (
     NewKeyJson,
     QueueJson,
     ScheduleJson,
+    SpentJson,
     StepJson,
     WorkerJson,
 )

@@ -134,7 +134,14 @@ async def served(serve: Any) -> Served:
 
 @asynccontextmanager
 async def _running(
-    *, replies: Any = None, store: Any = None, needs_worker: bool = False, agents: bool = True, provider: Any = None, **settings: Any
+    *,
+    replies: Any = None,
+    store: Any = None,
+    needs_worker: bool = False,
+    agents: bool = True,
+    provider: Any = None,
+    prices: Any = None,
+    **settings: Any,
 ) -> AsyncIterator[Served]:
     import aiohttp
 
@@ -142,6 +149,7 @@ async def _running(
     from perdure.config.settings import ServerSettings
     from perdure.messages.registry import AgentCard, WorkerCard
     from perdure.providers.models import Models
+    from perdure.providers.prices import Prices
     from perdure.security.keys import digest, make_key
     from perdure.server.app import ServerParts, make_server
     from perdure.server.listen import listener
@@ -168,7 +176,13 @@ async def _running(
         provider = provider or FakeProvider(replies=replies)
         models = Models({"fake": provider}, {"small": ("fake", "fake-1")}, "fake/fake-1")
         parts = ServerParts(
-            opened, models, settings=ServerSettings(**settings), clock=clock, cookie_secret=b"s" * 32, needs_worker=needs_worker
+            opened,
+            models,
+            prices=prices or Prices(),
+            settings=ServerSettings(**settings),
+            clock=clock,
+            cookie_secret=b"s" * 32,
+            needs_worker=needs_worker,
         )
         app = make_server(parts)
         with socket.socket() as sock:

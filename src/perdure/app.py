@@ -18,6 +18,7 @@ from perdure.errors.base import ConfigError
 from perdure.messages.limits import Limit, Scope
 from perdure.messages.retention import Keep
 from perdure.messages.retry import Backoff
+from perdure.messages.spending import EACH, Budget, BudgetScope
 from perdure.providers.generic import GenericProvider
 from perdure.providers.kinds import address_of, make_provider
 from perdure.providers.models import Models
@@ -31,7 +32,7 @@ from perdure.stores.upkeep import Upkeep
 from perdure.worker.lanes import Circuit
 from perdure.worker.worker import Worker
 
-__all__ = ["apply_limits", "build_models", "build_prices", "build_worker", "load_app", "open_store", "open_upkeep"]
+__all__ = ["apply_budgets", "apply_limits", "build_models", "build_prices", "build_worker", "load_app", "open_store", "open_upkeep"]
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql", "postgres")
@@ -79,6 +80,32 @@ async def apply_limits(settings: Settings, store: Store) -> None:
     for limit in wanted:
         if limit not in standing:
             await store.messages.set_limit(limit)
+
+
+async def apply_budgets(settings: Settings, store: Store) -> list[Budget]:
+    """Set the budgets that the settings name, and at the first start those they do not name.
+
+    Args:
+        settings (Settings): With `[budgets]`.
+        store (Store): Open.
+
+    Returns:
+        list[Budget]: What is new because nobody had said anything, to be told.
+    """
+    said = settings.budgets
+    each = {"daily_usd": BudgetScope.INSTALLATION, "tenant_daily_usd": BudgetScope.TENANT, "key_daily_usd": BudgetScope.KEY}
+    wanted = [(scope, EACH, getattr(said, name), name in said.model_fields_set) for name, scope in each.items()]
+    wanted += [(BudgetScope.TENANT, name, usd, True) for name, usd in said.tenant.items()]
+    wanted += [(BudgetScope.KEY, name, usd, True) for name, usd in said.key.items()]
+    standing = {(one.budget.scope, one.budget.name): one.budget for one in await store.spending.budgets()}
+    new = []
+    for scope, name, usd, meant in wanted:
+        budget = Budget(scope=scope, name=name, daily_usd=None if usd == "none" else usd)
+        if standing.get((scope, name)) == budget or (not meant and (scope, name) in standing):
+            continue
+        await store.spending.set_budget(budget)
+        new += [] if meant else [budget]
+    return new
 
 
 def open_upkeep(settings: Settings) -> Upkeep:

@@ -9,31 +9,31 @@ from perdure.stores.postgres.flags import ALL_OFF
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.store import Store
-from perdure.testing import FakeClock, InMemoryStore, OperatingKit, RetentionKit, ScheduleKit
+from perdure.testing import FakeClock, InMemoryStore, OperatingKit, RetentionKit, ScheduleKit, SpendingKit
 
 
-class TestInMemory(OperatingKit, ScheduleKit, RetentionKit):
+class TestInMemory(OperatingKit, ScheduleKit, RetentionKit, SpendingKit):
     @pytest.fixture
     async def store(self, clock: FakeClock) -> AsyncIterator[Store]:
         async with InMemoryStore(clock=clock) as opened:
             yield opened
 
 
-class TestSqlite(OperatingKit, ScheduleKit, RetentionKit):
+class TestSqlite(OperatingKit, ScheduleKit, RetentionKit, SpendingKit):
     @pytest.fixture
     async def store(self, clock: FakeClock, tmp_path: Path) -> AsyncIterator[Store]:
         async with SqliteStore(tmp_path / "perdure.db", clock=clock) as opened:
             yield opened
 
 
-class TestPostgres(OperatingKit, ScheduleKit, RetentionKit):
+class TestPostgres(OperatingKit, ScheduleKit, RetentionKit, SpendingKit):
     @pytest.fixture
     async def store(self, clock: FakeClock, postgres_url: str) -> AsyncIterator[Store]:
         async with PostgresStore(postgres_url, clock=clock, pool=4) as opened:
             yield opened
 
 
-class TestPostgresWithAllFlagsOff(OperatingKit, ScheduleKit, RetentionKit):
+class TestPostgresWithAllFlagsOff(OperatingKit, ScheduleKit, RetentionKit, SpendingKit):
     @pytest.fixture
     async def store(self, clock: FakeClock, postgres_url: str) -> AsyncIterator[Store]:
         async with PostgresStore(postgres_url, clock=clock, pool=4, flags=ALL_OFF) as opened:

@@ -8,11 +8,12 @@ from typing import Any
 import asyncpg
 import pytest
 
-from perdure.app import apply_limits, build_models, build_prices, build_worker, load_app, open_store
+from perdure.app import apply_budgets, apply_limits, build_models, build_prices, build_worker, load_app, open_store
 from perdure.config.settings import RetentionSettings, Settings
 from perdure.errors.base import ConfigError
 from perdure.messages.limits import Limit, Scope
 from perdure.messages.retention import Keep
+from perdure.messages.spending import Budget, BudgetScope
 from perdure.providers.generic import GenericProvider
 from perdure.providers.local import LocalProvider
 from perdure.providers.qwen import QwenProvider
@@ -236,3 +237,23 @@ def test_what_the_settings_keep_by_default_is_what_tidying_keeps_by_default() ->
 def test_changes_cannot_go_before_whoever_waits_has_read_them() -> None:
     with pytest.raises(ValueError, match="changes_s"):
         settings(retention={"changes_s": 5})
+
+
+async def test_a_brake_is_set_at_the_first_start_and_what_a_person_changed_stays(tmp_path: Path) -> None:
+    async with InMemoryStore() as store:
+        new = await apply_budgets(settings(data=tmp_path), store)
+        assert [(one.scope, one.daily_usd) for one in new] == [("installation", 100.0), ("tenant", 50.0), ("key", 50.0)]
+        await store.spending.set_budget(Budget(scope=BudgetScope.INSTALLATION, name="*", daily_usd=None))
+        assert await apply_budgets(settings(data=tmp_path), store) == []
+        [of_all, _, _] = await store.spending.budgets()
+        assert (of_all.budget.name, of_all.budget.daily_usd) == ("*", None)
+
+
+async def test_budgets_in_the_settings_are_set_at_each_start(tmp_path: Path) -> None:
+    wanted = settings(data=tmp_path, budgets={"daily_usd": 7.0, "tenant_daily_usd": "none", "tenant": {"acme": 3.0}})
+    async with InMemoryStore() as store:
+        assert [one.scope for one in await apply_budgets(wanted, store)] == ["key"], "only what nobody has said is told"
+        await store.spending.set_budget(Budget(scope=BudgetScope.INSTALLATION, name="*", daily_usd=9.0))
+        await apply_budgets(wanted, store)
+        standing = {(one.budget.scope.value, one.budget.name): one.budget.daily_usd for one in await store.spending.budgets()}
+    assert standing == {("installation", "*"): 7.0, ("tenant", "*"): None, ("tenant", "acme"): 3.0, ("key", "*"): 50.0}

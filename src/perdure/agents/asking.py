@@ -16,11 +16,12 @@ from perdure.agents.journal import StepKind, StepState
 from perdure.agents.parts import Passage, Target
 from perdure.agents.steps import Steps
 from perdure.agents.waits import OpenCall
-from perdure.clock import chance
-from perdure.errors.base import Billed, ErrorFacts, InvalidOutput, PriceUnknown, ProviderError, ServerFailed
+from perdure.clock import Moment, chance
+from perdure.errors.base import Billed, BudgetReached, ErrorFacts, InvalidOutput, PriceUnknown, ProviderError, ServerFailed
 from perdure.errors.report import facts_of
 from perdure.messages.message import Wait
 from perdure.messages.retry import wait_of
+from perdure.messages.spending import Bill, account_of, day_of, to_nano
 from perdure.providers.protocol import ChatAnswer, ResumableProvider
 from perdure.resources.usage import Usage
 from perdure.tools.plain import dump, load
@@ -106,21 +107,36 @@ class Asking:
                 usage = self._call.found.usage if self._call.found else None
                 return ChatAnswer(body=load(recorded), usage=usage or Usage())
             target = self._target()
+            self._reckon(target)
             answer = await self._asked_before(target, here)
             if answer is not None:
                 return answer
             diverged = await self._steps.diverged(self._call)
-            self._reckon(target)
+            self._refuse_without_price(target)
             while True:
                 passage = await self._let_in(target, here)
                 try:
-                    await self._steps.intend(self._call, diverged=diverged)
-                    diverged = False  # said once, however often it is put off
-                    answer = await self._one_try(target, here, passage)
+                    if await self._intended(target, here, diverged=diverged):
+                        diverged = False  # said once, however often it is put off
+                        answer = await self._one_try(target, here, passage)
                 finally:
                     passage.left()
                 if answer is not None:
                     return answer
+
+    async def _intended(self, target: Target, here: OpenCall, *, diverged: bool) -> bool:
+        """Commit the intent, with what the call may cost; without money for it, wait until there is."""
+        self._call.bill = self._bill(target, self._steps.parts.clock.now())
+        try:
+            await self._steps.intend(self._call, diverged=diverged)
+        except BudgetReached as error:
+            self._steps.tell("deferred", self._call, code=error.code, lane=target.lane)
+            wait = self._wait(facts_of(error))
+            if wait is None:
+                raise
+            await here.wait(msgspec.structs.replace(wait, step=None))  # nothing has been written of it
+            return False
+        return True
 
     async def _asked_before(self, target: Target, here: OpenCall) -> ChatAnswer | None:
         """Ask the provider for the answer of a call that was under way when the run was cut off, if it had a handle."""
@@ -131,6 +147,7 @@ class Asking:
         if not handle or provider != target.provider.name:
             return None
         self._steps.tell("resumed", self._call, lane=target.lane)
+        self._call.bill = self._bill(target, found.began_at)  # as it was when it was intended
         return await self._resumed(target.provider, handle, target, here, _UNWATCHED)
 
     async def _one_try(self, target: Target, here: OpenCall, passage: Passage) -> ChatAnswer | None:
@@ -201,20 +218,30 @@ class Asking:
 
     async def _put_off(self, wait: Wait, target: Target, here: OpenCall, passage: Passage) -> None:
         error = wait.error or facts_of(ProviderError("limited"))
-        await self._steps.defer(self._call.number, error)
+        await self._steps.defer(self._call.number, error, self._call.bill)
         self._steps.tell("deferred", self._call, code=error.code, lane=target.lane)
         await passage.met(msgspec.structs.replace(error, retry_at=wait.until))
         await here.wait(wait)
 
     def _reckon(self, target: Target) -> None:
-        """Say before the call what it may cost; one whose price nobody knows is not made where the run may cost so much only."""
-        prices, most = self._steps.parts.prices, self._steps.spending.max_cost_usd
+        """Say before the call what it may cost."""
+        prices = self._steps.parts.prices
         self._reckoned_usd = None if prices is None else prices.at_most(self._body, target.provider.name, target.model)
+
+    def _refuse_without_price(self, target: Target) -> None:
+        """Where the run may cost so much only, a call whose price nobody knows is not made."""
+        most = self._steps.spending.max_cost_usd
         if most is not None and self._reckoned_usd is None:
             raise PriceUnknown(
                 f"the run may cost {most} US dollars, and what {target.lane!r} costs is not known",
                 hint=f'Say it in the settings: `[prices."{target.lane}"]` with `input_usd` and `output_usd` for a million tokens.',
             )
+
+    def _bill(self, target: Target, now: Moment) -> Bill | None:
+        if self._steps.parts.prices is None:
+            return None
+        account = account_of(self._steps.lease.message, target.lane)
+        return Bill(day=day_of(now), account=account, held_nanousd=to_nano(self._reckoned_usd))
 
     def _priced(self, usage: Usage, target: Target, *, billed: Billed | None = None) -> Usage:
         prices = self._steps.parts.prices

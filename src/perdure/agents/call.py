@@ -7,6 +7,7 @@ from contextvars import ContextVar
 import msgspec
 
 from perdure.agents.journal import Step, StepKey
+from perdure.messages.spending import Bill
 
 __all__ = ["SCOPE", "Call"]
 
@@ -27,3 +28,5 @@ class Call(msgspec.Struct, eq=False):
     again: bool = False
     """Making it may be making it a second time."""
     began_at: float = 0.0
+    bill: Bill | None = None
+    """Where what it costs is booked."""

@@ -16,6 +16,7 @@ from perdure.agents.parts import RunParts
 from perdure.agents.waits import OpenCalls
 from perdure.errors.base import ErrorFacts, LeaseError, StoreBusy, StoreError
 from perdure.messages.message import Lease, MessageId, NewMessage
+from perdure.messages.spending import Bill
 from perdure.resources.usage import Usage
 
 __all__ = ["Commits"]
@@ -75,34 +76,37 @@ class Commits:
         """
         await self._firmly(lambda: self._journal.handle(self._lease, number, handle))
 
-    async def record(self, number: int, result: bytes, usage: Usage | None) -> None:
+    async def record(self, number: int, result: bytes, usage: Usage | None, bill: Bill | None = None) -> None:
         """Commit a result.
 
         Args:
             number (int): The step.
             result (bytes): JSON.
             usage (Usage | None): What it used.
+            bill (Bill | None): Where it is booked.
         """
-        await self._firmly(lambda: self._journal.record(self._lease, number, result, usage=usage))
+        await self._firmly(lambda: self._journal.record(self._lease, number, result, usage=usage, bill=bill))
 
-    async def fail(self, number: int, error: ErrorFacts, usage: Usage | None) -> None:
+    async def fail(self, number: int, error: ErrorFacts, usage: Usage | None, bill: Bill | None = None) -> None:
         """Commit a failure.
 
         Args:
             number (int): The step.
             error (ErrorFacts): How.
             usage (Usage | None): What it used.
+            bill (Bill | None): Where it is booked.
         """
-        await self._firmly(lambda: self._journal.fail(self._lease, number, error, usage=usage))
+        await self._firmly(lambda: self._journal.fail(self._lease, number, error, usage=usage, bill=bill))
 
-    async def defer(self, number: int, error: ErrorFacts) -> None:
+    async def defer(self, number: int, error: ErrorFacts, bill: Bill | None = None) -> None:
         """Commit that a step is to be made again.
 
         Args:
             number (int): The step.
             error (ErrorFacts): Why.
+            bill (Bill | None): Where what was held for it is given back.
         """
-        await self._firmly(lambda: self._journal.defer(self._lease, number, error))
+        await self._firmly(lambda: self._journal.defer(self._lease, number, error, bill=bill))
 
     async def settle(self, intent: Intent, result: bytes, memory: MemoryWrite | None) -> None:
         """Commit intent and result together.

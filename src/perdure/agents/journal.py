@@ -20,6 +20,7 @@ import msgspec
 from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts
 from perdure.messages.message import Lease, MessageId, NewMessage
+from perdure.messages.spending import Bill
 from perdure.resources.usage import Usage
 
 __all__ = [
@@ -118,6 +119,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """It is new, while the journal holds an unclaimed step of the same kind and name."""
     ambiguous: bool = False
     """It is made once more although an earlier try may have happened (and been billed)."""
+    bill: Bill | None = None
+    """On whose account it is, with what is to be held for it."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,7 +217,8 @@ class Journal(Protocol):
         """Commit that a step is about to be made, before it is.
 
         A number that exists already is made again: its tries (and `ambiguous`) go up, what it has used
-        so far is kept. A call of a model that is `ambiguous` is counted as `possibly_paid_twice`.
+        so far is kept. A call of a model that is `ambiguous` is counted as `possibly_paid_twice`. What its bill
+        says is held for it in the ledger.
 
         Args:
             lease (Lease): The right to the run.
@@ -223,11 +227,19 @@ class Journal(Protocol):
         Raises:
             LeaseLost: The run is no longer this worker's: do not make the call.
             Conflict: The step is recorded as done; it is never made again.
+            BudgetReached: There is no money left for it today; nothing is written.
         """
         ...
 
     async def record(
-        self, lease: Lease, number: int, result: bytes, *, usage: Usage | None = None, memory: MemoryWrite | None = None
+        self,
+        lease: Lease,
+        number: int,
+        result: bytes,
+        *,
+        usage: Usage | None = None,
+        memory: MemoryWrite | None = None,
+        bill: Bill | None = None,
     ) -> None:
         """Commit a step's result, before the agent sees it.
 
@@ -237,6 +249,7 @@ class Journal(Protocol):
             result (bytes): JSON.
             usage (Usage | None): What it used.
             memory (MemoryWrite | None): What it changed in the store's memory, committed with it.
+            bill (Bill | None): As it was intended, to be booked in the ledger.
 
         Raises:
             LeaseLost: The run is no longer this worker's; the result is refused.
@@ -304,7 +317,7 @@ class Journal(Protocol):
         """
         ...
 
-    async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None) -> None:
+    async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None, bill: Bill | None = None) -> None:
         """Commit that a step failed, before the agent sees it.
 
         Args:
@@ -312,6 +325,7 @@ class Journal(Protocol):
             number (int): The intended step.
             error (ErrorFacts): How.
             usage (Usage | None): What it used all the same.
+            bill (Bill | None): As it was intended, to be booked in the ledger.
 
         Raises:
             LeaseLost: The run is no longer this worker's.
@@ -319,13 +333,14 @@ class Journal(Protocol):
         """
         ...
 
-    async def defer(self, lease: Lease, number: int, error: ErrorFacts) -> None:
+    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, bill: Bill | None = None) -> None:
         """Commit that a step does not count and will be made again (a rate limit, a closed lane).
 
         Args:
             lease (Lease): The right to the run.
             number (int): The intended step, or one recorded as failed.
             error (ErrorFacts): Why; shown while the message waits.
+            bill (Bill | None): As it was intended: what was held for it is given back.
 
         Raises:
             LeaseLost: The run is no longer this worker's.

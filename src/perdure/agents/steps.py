@@ -28,6 +28,7 @@ from perdure.errors.report import error_from, facts_of
 from perdure.events import tell
 from perdure.messages import ids
 from perdure.messages.message import Lease, MessageId, NewMessage, Wait
+from perdure.messages.spending import Bill
 from perdure.resources.usage import Usage
 from perdure.security.secrets import redact_facts
 from perdure.tools.plain import dump, fingerprint, plain
@@ -207,6 +208,7 @@ class Steps:
         Raises:
             LeaseError: This worker may no longer begin anything.
             RunLimit: The run may make no more of these.
+            BudgetReached: There is no money left for it today.
         """
         self._check_alive()
         intent = self.intent(call, until=until, diverged=diverged)
@@ -215,7 +217,7 @@ class Steps:
         except asyncio.CancelledError:
             if not intent.ambiguous:  # else it may have been made in a life before: that must not be forgotten, whatever was written now
                 with suppress(Conflict, LeaseError, StoreError):
-                    await self._commits.defer(call.number, _WITHDRAWN)
+                    await self._commits.defer(call.number, _WITHDRAWN, call.bill)
             raise
         self.tell("intended", call)
         self._check_alive()
@@ -230,7 +232,7 @@ class Steps:
             **facts (Any): For listeners.
         """
         self.spending.add(call.number, usage)
-        await self._commits.record(call.number, result, usage)
+        await self._commits.record(call.number, result, usage, call.bill)
         self.tell("recorded", call, seconds=self.parts.clock.now() - call.began_at, **facts)
 
     async def fail(self, call: Call, error: BaseException, *, kind: type[PerdureError], usage: Usage | None = None) -> Exception:
@@ -248,7 +250,7 @@ class Steps:
         """
         facts = facts_of(error, kind=kind)
         self.spending.add(call.number, usage)
-        await self._commits.fail(call.number, facts, usage)
+        await self._commits.fail(call.number, facts, usage, call.bill)
         self.tell("failed", call, code=facts.code, seconds=self.parts.clock.now() - call.began_at)
         if self.draining:  # the agent has not seen it and so has not caught it: it is to be made again
             await self.defer(call.number, facts)
@@ -260,14 +262,15 @@ class Steps:
         self.blame.remember(seen, call.number)
         return seen
 
-    async def defer(self, number: int, error: ErrorFacts) -> None:
+    async def defer(self, number: int, error: ErrorFacts, bill: Bill | None = None) -> None:
         """Commit that a call will be made again.
 
         Args:
             number (int): Its step.
             error (ErrorFacts): Why.
+            bill (Bill | None): Where what was held for it is given back, if it has not been booked yet.
         """
-        await self._commits.defer(number, error)
+        await self._commits.defer(number, error, bill)
 
     async def noted(self, call: Call, handle: str) -> None:
         """Commit what the provider calls a call, the moment that is known.
@@ -436,6 +439,7 @@ class Steps:
             until=until,
             diverged=diverged,
             ambiguous=again,
+            bill=call.bill,
         )
 
     def _check_alive(self) -> None:

@@ -8,12 +8,12 @@ import logging
 import secrets
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import uvicorn
 
-from perdure.app import apply_limits, build_models, open_store
+from perdure.app import apply_budgets, apply_limits, build_models, build_prices, open_store
 from perdure.cli.first_key import FirstKey, ensure_first_key
 from perdure.cli.listening import address_written, another_server, url_of
 from perdure.cli.private_files import data_folder_for, read_or_make
@@ -21,12 +21,14 @@ from perdure.cli.words import clean, say
 from perdure.config.settings import Settings
 from perdure.errors.base import PerdureError
 from perdure.messages.registry import WorkerRegistry
+from perdure.messages.spending import Budget, BudgetScope
 from perdure.server.app import make_server
 from perdure.server.listen import listener
 from perdure.server.parts import ServerParts
 
 START_LIMIT_S = 30.0
 CLOSE_LIMIT_S = 15.0
+_BY = {BudgetScope.INSTALLATION: "in all", BudgetScope.TENANT: "for each tenant", BudgetScope.KEY: "for each key"}
 
 __all__ = ["serve_until"]
 
@@ -52,11 +54,13 @@ async def serve_until(
         say(f"another server, at {clean(other)}, serves the same data folder {str(data)!r}; this one goes on beside it")
     async with open_store(settings) as store:
         await apply_limits(settings, store)
+        budgets = await apply_budgets(settings, store)
         key = await ensure_first_key(store.keys, data)
         models = build_models(settings)
         parts = ServerParts(
             store=store,
             models=models,
+            prices=build_prices(settings),
             settings=settings.server,
             queue=settings.queue,
             cookie_secret=read_or_make(data / "run" / "cookie", lambda: secrets.token_bytes(32)),
@@ -66,7 +70,7 @@ async def serve_until(
             server = listener(make_server(parts), host=settings.server.host, port=settings.server.port)
             async with _doors_open(server, taken) as doors:
                 with address_written(data, url):
-                    saying = asyncio.create_task(_announce(url, key, store.workers if beside else None))
+                    saying = asyncio.create_task(_announce(url, key, store.workers if beside else None, budgets))
                     try:
                         await _until_one_ends(stop, doors, beside)
                     finally:
@@ -111,12 +115,15 @@ async def _wait(stop: asyncio.Event) -> None:
     await stop.wait()
 
 
-async def _announce(url: str, key: FirstKey, workers: WorkerRegistry | None) -> None:
+async def _announce(url: str, key: FirstKey, workers: WorkerRegistry | None, budgets: Sequence[Budget]) -> None:
     """Say where everything is, once it can be used."""
     if key.made and sys.stderr.isatty():
         say(f"\nyour key, shown this once:\n\n  {key.made}\n")
     if workers is not None and not await _first_worker(workers):
         say(f"no worker has come up within {START_LIMIT_S:g} s; the server takes messages meanwhile")
+    if budgets:
+        sums = ", ".join(f"${one.daily_usd:g} a day {_BY[one.scope]}" for one in budgets if one.daily_usd is not None)
+        say(f"spending has a brake: at most {sums} (UTC); `perdure budgets` shows and changes it")
     say(f"Perdure is at {url}; the key is in {key.where}")
     say('try:  perdure send chat --prompt "Say hello." --wait')
     say("      perdure messages list")

@@ -16,6 +16,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "audit": ("Look after it", "who did what"),
     "pause": ("Look after it", "let nothing of a queue start, or nothing at all"),
     "resume": ("Look after it", "lift a pause"),
+    "usage": ("Look after it", "what was used, and what it cost"),
+    "budgets": ("Look after it", "how much may be spent in a day: list, set"),
     "limits": ("Look after it", "how many may run at once: list, set, drop"),
     "db": ("Set it up", "the database: upgrade, backup, restore, verify"),
     "keys": ("Set it up", "API keys: create, list, revoke"),

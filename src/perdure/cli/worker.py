@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from perdure.app import apply_limits, build_models, build_worker, load_app, open_store
+from perdure.app import apply_budgets, apply_limits, build_models, build_worker, load_app, open_store
 from perdure.cli.ending import Ending, run_until_told, somebody_goes_on
 from perdure.cli.exits import Exit
 from perdure.cli.given import load_settings
@@ -75,6 +75,7 @@ async def _work(settings: Settings, *, quarantine: bool) -> int:
     try:
         async with open_store(settings) as store:
             await apply_limits(settings, store)
+            await apply_budgets(settings, store)
             isolate = None if quarantine else [sys.executable, "-m", "perdure", *sys.argv[1:], "--quarantine"]
             here = build_worker(settings, store, models, agents, quarantine=quarantine, isolate=isolate)
             collect_seldom()

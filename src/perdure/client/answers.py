@@ -170,6 +170,33 @@ class LimitJson(TypedDict):
     held: int
 
 
+class BudgetJson(TypedDict):
+    """How much may be spent in a day, and how much is."""
+
+    object: Literal["budget"]
+    scope: str
+    name: str
+    daily_usd: float | None
+    spent_usd: float
+
+
+class SpentJson(TypedDict):
+    """What was used under one name, and what it cost."""
+
+    object: Literal["spent"]
+    name: str
+    calls: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    cost_usd: float
+    unpriced: int
+    held_usd: float
+    saved_calls: int
+    saved_usd: float
+
+
 class MessagesPage(TypedDict):
     """Some messages, those put last first."""
 

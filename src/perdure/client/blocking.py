@@ -15,6 +15,7 @@ from perdure.client.answers import (
     AgentJson,
     AttemptJson,
     BiteJson,
+    BudgetJson,
     ChangesJson,
     DeadLetterJson,
     DeedsPage,
@@ -28,6 +29,7 @@ from perdure.client.answers import (
     NewKeyJson,
     QueueJson,
     ScheduleJson,
+    SpentJson,
     StepJson,
     WorkerJson,
 )
@@ -389,6 +391,40 @@ class Client:
             name (str): Of whom.
         """
         self._loop.wait(self._client.drop_limit(scope, name))
+
+    def usage(self, *, by: str = "lane", since: str | None = None, until: str | None = None) -> list[SpentJson]:
+        """Say what was used and what it cost.
+
+        Args:
+            by (str): `day`, `lane`, `agent`, `tenant` or `key`.
+            since (str | None): The first day (UTC), such as `2026-11-30`; None is the last one.
+            until (str | None): The last day; None is today.
+
+        Returns:
+            list[SpentJson]: The most expensive first; days in their order.
+        """
+        return self._loop.wait(self._client.usage(by=by, since=since, until=until))
+
+    def budgets(self) -> list[BudgetJson]:
+        """List how much may be spent in a day, and how much is today.
+
+        Returns:
+            list[BudgetJson]: By scope and name.
+        """
+        return self._loop.wait(self._client.budgets())
+
+    def set_budget(self, scope: str, name: str, daily_usd: float | None) -> BudgetJson:
+        """Let only so much be spent in a day.
+
+        Args:
+            scope (str): `installation`, `tenant` or `key`.
+            name (str): Of a tenant, the id of a key, or `*` for each without one of its own; the installation's is `*`.
+            daily_usd (float | None): In US dollars; None is as much as it takes.
+
+        Returns:
+            BudgetJson: As it is now.
+        """
+        return self._loop.wait(self._client.set_budget(scope, name, daily_usd))
 
     def keys(self) -> list[KeyJson]:
         """List API keys, never the keys themselves.

@@ -8,6 +8,7 @@ from typing import Any
 
 from perdure.client.answers import (
     AgentJson,
+    BudgetJson,
     DeadLetterJson,
     KeyJson,
     LimitJson,
@@ -15,6 +16,7 @@ from perdure.client.answers import (
     MessagesPage,
     NewKeyJson,
     QueueJson,
+    SpentJson,
     WorkerJson,
 )
 from perdure.client.new import as_json
@@ -119,6 +121,44 @@ class Operating:
             name (str): Of whom.
         """
         await self._wire.ask("DELETE", _limit(scope, name), repeatable=True)
+
+    async def usage(self, *, by: str = "lane", since: str | None = None, until: str | None = None) -> list[SpentJson]:
+        """Say what was used and what it cost.
+
+        Args:
+            by (str): `day`, `lane`, `agent`, `tenant` or `key`.
+            since (str | None): The first day (UTC), such as `2026-11-30`; None is the last one.
+            until (str | None): The last day; None is today.
+
+        Returns:
+            list[SpentJson]: The most expensive first; days in their order.
+        """
+        spent: list[SpentJson] = (await self._wire.get("/api/v1/usage", {"by": by, "since": since, "until": until}))["data"]
+        return spent
+
+    async def budgets(self) -> list[BudgetJson]:
+        """List how much may be spent in a day, and how much is today.
+
+        Returns:
+            list[BudgetJson]: By scope and name.
+        """
+        budgets: list[BudgetJson] = (await self._wire.get("/api/v1/budgets"))["data"]
+        return budgets
+
+    async def set_budget(self, scope: str, name: str, daily_usd: float | None) -> BudgetJson:
+        """Let only so much be spent in a day.
+
+        Args:
+            scope (str): `installation`, `tenant` or `key`.
+            name (str): Of a tenant, the id of a key, or `*` for each without one of its own; the installation's is `*`.
+            daily_usd (float | None): In US dollars; None is as much as it takes.
+
+        Returns:
+            BudgetJson: As it is now.
+        """
+        path = f"/api/v1/budgets/{segment(scope)}/{segment(name)}"
+        budget: BudgetJson = await self._wire.ask("PUT", path, body=as_json({"daily_usd": daily_usd}, "the budget"), repeatable=True)
+        return budget
 
     async def keys(self) -> list[KeyJson]:
         """List API keys, never the keys themselves.

@@ -19,6 +19,7 @@ from perdure.config.part import Part
 
 __all__ = [
     "AppSettings",
+    "BudgetSettings",
     "ErrorSettings",
     "ModelAlias",
     "PriceSettings",
@@ -180,6 +181,22 @@ class ModelAlias(Part):
     model: str
 
 
+Daily: TypeAlias = Literal["none"] | Annotated[float, Field(ge=0)]
+
+
+class BudgetSettings(Part):
+    """How much may be spent in a day (UTC), in US dollars, or `none`.
+
+    What is given here is set in the store at each start, the defaults at the first; `perdure budgets` shows and changes them.
+    """
+
+    daily_usd: Daily = Field(default=100.0, description="By the whole installation.")
+    tenant_daily_usd: Daily = Field(default=50.0, description="By each tenant without one of its own.")
+    key_daily_usd: Daily = Field(default=50.0, description="On account of each key without one of its own.")
+    tenant: dict[str, Daily] = Field(default={}, description="Name to sum, such as `acme = 20.0`.")
+    key: dict[str, Daily] = Field(default={}, description="Id of a key (`key_…`) to sum.")
+
+
 class PriceSettings(Part):
     """What a model costs, in US dollars for a million tokens; goes before what is known of it."""
 
@@ -204,6 +221,7 @@ class Settings(Part):
     worker: WorkerSettings = WorkerSettings()
     queue: QueueSettings = QueueSettings()
     limits: LimitSettings = LimitSettings()
+    budgets: BudgetSettings = BudgetSettings()
     retention: RetentionSettings = RetentionSettings()
     errors: ErrorSettings = ErrorSettings()
     providers: dict[str, ProviderSettings] = Field(default={})

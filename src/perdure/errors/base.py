@@ -57,6 +57,7 @@
     │   └── WorkerFenced
     ├── TurnedAway                    a limit of our own lets nothing through now; retried
     │   ├── BulkheadFull                  so many are at it that there is no room, not even to wait
+    │   ├── BudgetReached                 the money of a day is spent; wait until `retry_at`
     │   └── CircuitRefused                it failed too often just now and is left alone for a while
     └── StoreError                    where things are kept did not answer
         ├── StoreBusy
@@ -90,6 +91,7 @@ class Category(StrEnum):
     BILLING = "billing"
     RATE_LIMIT = "rate-limit"
     CIRCUIT_OPEN = "circuit-open"
+    BUDGET = "budget-window"
     OVERLOADED = "overloaded"
     SERVER = "server"
     TIMEOUT = "timeout"
@@ -691,6 +693,13 @@ class CircuitRefused(TurnedAway):
     def __init__(self, message: str, *, wait_s: float = 0.0, **more: Any) -> None:
         super().__init__(message, **more)
         self.wait_s: float = wait_s
+
+
+class BudgetReached(TurnedAway):
+    """There is no money left in a budget before `retry_at`; no attempt is used, and nothing was asked."""
+
+    code = "budget-reached"
+    category = Category.BUDGET
 
 
 class StoreError(PerdureError):

@@ -19,7 +19,7 @@ OURS = frozenset({Category.LEASE_LOST, Category.STORAGE})
 """No failure of the message at all."""
 ACCOUNT = frozenset({Category.AUTH, Category.PERMISSION, Category.BILLING})
 """A person has to act, or a moment has to come."""
-LIMITED = frozenset({Category.RATE_LIMIT, Category.CIRCUIT_OPEN})
+LIMITED = frozenset({Category.RATE_LIMIT, Category.CIRCUIT_OPEN, Category.BUDGET})
 """Time alone cures it."""
 DOWN = frozenset({Category.OVERLOADED, Category.SERVER, Category.TIMEOUT, Category.NETWORK, Category.STREAM_CUT, Category.EMPTY})
 """The other side did not answer, or not to the end: that speaks against its health."""

@@ -36,7 +36,9 @@ __all__ = [
     "ReviveMany",
     "ScheduleQuery",
     "SchedulesQuery",
+    "SetBudget",
     "SetLimit",
+    "UsageQuery",
     "Why",
 ]
 
@@ -51,6 +53,20 @@ class SetLimit(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """How many may be ready or running at once."""
 
     at_once: Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class SetBudget(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """How much may be spent in a day (UTC); null is as much as it takes."""
+
+    daily_usd: Annotated[float, Meta(ge=0, le=1_000_000_000)] | None
+
+
+class UsageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Of which days (UTC), both included, and summed by what. Without them: today."""
+
+    by: Literal["day", "lane", "agent", "tenant", "key"] = "lane"
+    since: Annotated[str, Meta(min_length=10, max_length=10, description="The first day, such as 2026-11-30.")] | None = None
+    until: Annotated[str, Meta(min_length=10, max_length=10, description="The last day.")] | None = None
 
 
 class _Changes(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from perdure.clock import Clock, SystemClock
 from perdure.config.settings import QueueSettings, ServerSettings
 from perdure.providers.models import Models
+from perdure.providers.prices import Prices
 from perdure.stores.store import Store
 
 __all__ = ["ServerParts"]
@@ -21,6 +22,8 @@ class ServerParts:
     """An open store."""
     models: Models
     """For `/v1` and for the lanes of `chat`."""
+    prices: Prices = field(default_factory=Prices)
+    """What chats on `/v1` cost."""
     settings: ServerSettings = field(default_factory=ServerSettings)
     queue: QueueSettings = field(default_factory=QueueSettings)
     clock: Clock = field(default_factory=SystemClock)

@@ -12,6 +12,7 @@ from perdure.messages.dead_letters import DeadLetters
 from perdure.messages.registry import WorkerRegistry
 from perdure.messages.retention import Retention
 from perdure.messages.schedules import ScheduleStore
+from perdure.messages.spending import Spending
 from perdure.messages.store import MessageStore
 from perdure.security.audit import AuditLog
 from perdure.security.keys import KeyStore
@@ -40,6 +41,11 @@ class Store(Protocol):
     @property
     def runs(self) -> Runs:
         """Runs made of other runs."""
+        ...
+
+    @property
+    def spending(self) -> Spending:
+        """What is spent, and the budgets."""
         ...
 
     @property

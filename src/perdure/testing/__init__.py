@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from perdure.testing.real import RealAnswer, real_answers
     from perdure.testing.retention import RetentionKit
     from perdure.testing.schedules import ScheduleKit
+    from perdure.testing.spending import SpendingKit
     from perdure.testing.trial import run_agent
     from perdure.testing.upstream import Upstream
     from perdure.testing.workers import WorkerRegistryKit
@@ -45,6 +46,7 @@ __all__ = [
     "RealAnswer",
     "RetentionKit",
     "ScheduleKit",
+    "SpendingKit",
     "StoreMachine",
     "Upstream",
     "WorkerRegistryKit",
@@ -68,6 +70,7 @@ _HOMES = {
     "RealAnswer": "perdure.testing.real",
     "RetentionKit": "perdure.testing.retention",
     "ScheduleKit": "perdure.testing.schedules",
+    "SpendingKit": "perdure.testing.spending",
     "StoreMachine": "perdure.testing.machine",
     "Upstream": "perdure.testing.upstream",
     "WorkerRegistryKit": "perdure.testing.workers",

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Obtained, Step
 from perdure.errors.base import ErrorFacts, LeaseLost
 from perdure.messages.message import Lease, MessageId, NewMessage
+from perdure.messages.spending import Bill
 from perdure.resources.usage import Usage
 
 __all__ = ["CuttingJournal"]
@@ -43,10 +44,17 @@ class CuttingJournal(Journal):
         await self._fall(self.intents == self._during)
 
     async def record(
-        self, lease: Lease, number: int, result: bytes, *, usage: Usage | None = None, memory: MemoryWrite | None = None
+        self,
+        lease: Lease,
+        number: int,
+        result: bytes,
+        *,
+        usage: Usage | None = None,
+        memory: MemoryWrite | None = None,
+        bill: Bill | None = None,
     ) -> None:
         """Commit a result; the crash comes before the agent sees it."""
-        await self._journal.record(lease, number, result, usage=usage, memory=memory)
+        await self._journal.record(lease, number, result, usage=usage, memory=memory, bill=bill)
         await self._committed(memory)
 
     async def settle(self, lease: Lease, intent: Intent, result: bytes, *, memory: MemoryWrite | None = None) -> None:
@@ -67,14 +75,14 @@ class CuttingJournal(Journal):
         await self._committed(None)
         return sent
 
-    async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None) -> None:
+    async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None, bill: Bill | None = None) -> None:
         """Commit a failure; the crash comes before the agent sees it."""
-        await self._journal.fail(lease, number, error, usage=usage)
+        await self._journal.fail(lease, number, error, usage=usage, bill=bill)
         await self._committed(None)
 
-    async def defer(self, lease: Lease, number: int, error: ErrorFacts) -> None:
+    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, bill: Bill | None = None) -> None:
         """Commit that a step will be made again."""
-        await self._journal.defer(lease, number, error)
+        await self._journal.defer(lease, number, error, bill=bill)
 
     async def handle(self, lease: Lease, number: int, handle: str) -> None:
         """Commit what the provider calls a call that is under way."""

@@ -49,6 +49,7 @@ _STATUS_BY_CODE = {
 _STATUS_BY_CATEGORY = {
     Category.INPUT: 400,
     Category.RATE_LIMIT: 429,
+    Category.BUDGET: 429,
     Category.CIRCUIT_OPEN: 503,
     Category.OVERLOADED: 503,
     Category.TIMEOUT: 504,

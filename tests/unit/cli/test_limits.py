@@ -34,3 +34,15 @@ def test_what_is_no_limit_is_a_usage_error(perdure: Perdure) -> None:
 def test_a_session_is_said_at_the_put(perdure: Perdure) -> None:
     ids = [perdure("send", "echo", "1", "--session", "talk").out.strip() for _ in range(2)]
     assert perdure("messages", "show", ids[1], "--json").json["held_by"] == "session 'talk'"
+
+
+@pytest.mark.usefixtures("served")
+def test_budgets_are_set_and_listed_and_usage_is_told(perdure: Perdure) -> None:
+    assert "installation *: $2.5 a day; $0.0000 today" in perdure("budgets", "set", "installation", "2.5").err
+    assert "tenant acme: no limit a day" in perdure("budgets", "set", "tenant", "none", "--name", "acme").err
+    assert [one["daily_usd"] for one in perdure("budgets", "list", "--json").json] == [2.5, None]
+    assert "$2.5" in perdure("budgets", "list").out
+    assert perdure("budgets", "set", "installation", "much").code == 2
+    assert perdure("usage", "--json").json == []
+    assert "COST" in perdure("usage", "--by", "agent").out
+    assert perdure("usage", "--by", "colour").code == 2

@@ -16,6 +16,7 @@ from perdure.server.api import (
     queues,
     runs,
     schedules,
+    spending,
     steps,
     workers,
 )
@@ -32,6 +33,7 @@ DOORS: tuple[Door, ...] = (
     *schedules.DOORS,
     *queues.DOORS,
     *limits.DOORS,
+    *spending.DOORS,
     *agents.DOORS,
     *workers.DOORS,
     *keys.DOORS,

@@ -13,6 +13,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
+import msgspec
+
 from perdure.clock import awake
 from perdure.errors.base import EmptyAnswer, NotYetBuilt, PerdureError
 from perdure.events import tell
@@ -21,6 +23,7 @@ from perdure.resources.usage import Usage
 from perdure.server.answer import Answer, Streamed, json_answer
 from perdure.server.door import Call, Door
 from perdure.server.gone import while_there
+from perdure.server.openai.booking import Booking
 from perdure.server.openai.refusals import said
 from perdure.wire.answers import ChatCompletion
 from perdure.wire.requests import ChatRequest, read_chat_request
@@ -49,32 +52,41 @@ async def complete(call: Call) -> Answer | Streamed:
     target = call.core.models.resolve(body.get("model"))
     if body.get("stream"):
         return await _stream(call, target, body)
+    booking = await Booking.begin(call, target, body)
     began = awake()
-    answer = await while_there(call.receive, target.provider.chat(target.request(body)))
+    try:
+        answer = await while_there(call.receive, target.provider.chat(target.request(body)))
+    except BaseException as error:
+        await booking.failed(error)
+        raise
     if answer is None:
+        await booking.end(Usage(calls=1))  # nobody waits for it any more, and nobody knows what it cost
         return Answer(499)
-    _tell(call, target, answer.usage, seconds=awake() - began, stream=False)
+    _tell(call, target, await booking.end(answer.usage), seconds=awake() - began, stream=False)
     return json_answer(answer.body)
 
 
 async def _stream(call: Call, target: Target, body: dict[str, Any]) -> Answer | Streamed:
+    booking = await Booking.begin(call, target, body)
     chunks = target.provider.stream(target.request(body))
     began = awake()
     try:
         # The first piece decides the status: an error before it is an answer of its own, with 4xx or 5xx.
         first = await while_there(call.receive, _first(chunks))
-    except BaseException:
+    except BaseException as error:
         await _close(chunks)
+        await booking.failed(error)
         raise
     if first is None:
         await _close(chunks)
+        await booking.end(Usage(calls=1))
         return Answer(499)
     wants_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-    return Streamed(_events(call, target, chunks, first, wants_usage=wants_usage, began=began))
+    return Streamed(_events(call, booking, target, chunks, first, wants_usage=wants_usage, began=began))
 
 
 async def _events(
-    call: Call, target: Target, chunks: AsyncIterator[Chunk], first: Chunk, *, wants_usage: bool, began: float
+    call: Call, booking: Booking, target: Target, chunks: AsyncIterator[Chunk], first: Chunk, *, wants_usage: bool, began: float
 ) -> AsyncGenerator[bytes, None]:
     usage = Usage(calls=1)
     try:
@@ -94,7 +106,7 @@ async def _events(
         yield encode_event(said(PerdureError("something went wrong inside", hint="The log has it under this request's id.")))
     finally:
         await _close(chunks)
-        _tell(call, target, usage, seconds=awake() - began, stream=True)
+        _tell(call, target, await booking.end(usage), seconds=awake() - began, stream=True)
 
 
 async def _with_pings(chunks: AsyncIterator[Chunk], first: Chunk) -> AsyncGenerator[Chunk | None, None]:
@@ -140,8 +152,7 @@ def _tell(call: Call, target: Target, usage: Usage, *, seconds: float, stream: b
         tenant=call.key.tenant,
         key=call.key.id,
         lane=target.lane,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
+        **msgspec.structs.asdict(usage),
         seconds=seconds,
         stream=stream,
         request_id=call.request_id,

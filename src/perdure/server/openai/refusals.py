@@ -5,7 +5,16 @@ from __future__ import annotations
 import msgspec
 
 from perdure.clock import Moment
-from perdure.errors.base import AccountError, ErrorFacts, InvalidInput, PerdureError, ProviderError, WrongMediaType, WrongMethod
+from perdure.errors.base import (
+    AccountError,
+    BudgetReached,
+    ErrorFacts,
+    InvalidInput,
+    PerdureError,
+    ProviderError,
+    WrongMediaType,
+    WrongMethod,
+)
 from perdure.security.secrets import redact
 from perdure.server.answer import Answer, json_answer
 from perdure.server.refusals import headers_for
@@ -43,9 +52,9 @@ def refuse(error: PerdureError, request_id: str, now: Moment) -> Answer:  # noqa
     """
     status = 415 if isinstance(error, WrongMediaType) else 405 if isinstance(error, WrongMethod) else status_of(error)
     headers = headers_for(error, status, now)
-    if isinstance(error, ProviderError):
+    if isinstance(error, ProviderError | BudgetReached):
         # OpenAI's clients would otherwise try an account that needs a person again and again.
-        again = error.retryable and not isinstance(error, AccountError)
+        again = error.retryable and not isinstance(error, AccountError | BudgetReached)
         headers += (("x-should-retry", "true" if again else "false"),)
     return json_answer(said(error), status, headers=headers)
 

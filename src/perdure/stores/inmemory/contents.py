@@ -26,6 +26,7 @@ from perdure.messages.limits import GateName
 from perdure.messages.message import ENDS, HELD_INSTEAD, Lease, MessageId, Move, State, Wait, WorkerId, after
 from perdure.messages.registry import AgentCard
 from perdure.messages.schedules import Schedule
+from perdure.messages.spending import Account, Budget, Entry
 from perdure.messages.store import Change, Pause
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor, Deed, details_text
@@ -85,6 +86,8 @@ class Contents:
         self.keys: dict[bytes, Key] = {}
         self.workers: dict[WorkerId, WorkerRow] = {}
         self.agents: dict[str, AgentCard] = {}
+        self.ledger: dict[tuple[str, Account], Entry] = {}
+        self.budgets: dict[tuple[str, str], Budget] = {}
         self._number = 0
         self._workers = 0
         self._told: list[tuple[str, dict[str, Any]]] = []

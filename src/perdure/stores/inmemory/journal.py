@@ -14,11 +14,13 @@ from perdure.messages.children import Outcome, failure_of, not_sent, outcomes_as
 from perdure.messages.dead import after_decision
 from perdure.messages.ids import write
 from perdure.messages.message import ENDS, Lease, MessageId, Move, NewMessage, State
+from perdure.messages.spending import Bill, to_nano
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.messages import InMemoryMessages
 from perdure.stores.inmemory.rows import Row
+from perdure.stores.inmemory.spending import charge, check, hold, save
 
 __all__ = ["InMemoryJournal"]
 
@@ -43,16 +45,27 @@ class InMemoryJournal(Journal):
     async def intend(self, lease: Lease, intent: Intent) -> None:
         """Commit that a step is about to be made."""
         with self.contents.open() as now:
+            self._may_begin(lease)
+            check(self.contents, intent.bill)
             self._begin(lease, intent, now)
+            hold(self.contents, intent.bill)
 
     async def record(
-        self, lease: Lease, number: int, result: bytes, *, usage: Usage | None = None, memory: MemoryWrite | None = None
+        self,
+        lease: Lease,
+        number: int,
+        result: bytes,
+        *,
+        usage: Usage | None = None,
+        memory: MemoryWrite | None = None,
+        bill: Bill | None = None,
     ) -> None:
         """Commit a step's result."""
         with self.contents.open() as now:
             step = self._intended(lease, number)
             self._end(lease, step, now, state=StepState.DONE, result=result, usage=usage)
             self._remember(lease, memory)
+            charge(self.contents, bill, usage)
 
     async def settle(self, lease: Lease, intent: Intent, result: bytes, *, memory: MemoryWrite | None = None) -> None:
         """Commit a step that has no outside effect in one go."""
@@ -91,17 +104,19 @@ class InMemoryJournal(Journal):
             self._end(lease, step, now, state=StepState.DONE, result=msgspec.json.encode([write(one.id) for one in receipts]))
             return [receipt.id for receipt in receipts]
 
-    async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None) -> None:
+    async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None, bill: Bill | None = None) -> None:
         """Commit that a step failed."""
         with self.contents.open() as now:
             step = self._intended(lease, number)
             self._end(lease, step, now, state=StepState.FAILED, error=error, usage=usage)
+            charge(self.contents, bill, usage)
 
-    async def defer(self, lease: Lease, number: int, error: ErrorFacts) -> None:
+    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, bill: Bill | None = None) -> None:
         """Commit that a step did not happen and will be made again."""
         with self.contents.open() as now:
             step = self._intended(lease, number, or_in=StepState.FAILED)
             self._end(lease, step, now, state=StepState.AGAIN, error=error)
+            charge(self.contents, bill, None)
 
     async def handle(self, lease: Lease, number: int, handle: str) -> None:
         """Commit what the provider calls a call that is under way."""
@@ -111,8 +126,10 @@ class InMemoryJournal(Journal):
 
     async def replayed(self, lease: Lease, saved: Usage) -> None:
         """Count recorded answers of models that were replayed instead of paid for."""
-        with self.contents.open():
+        with self.contents.open() as now:
             row = self.contents.held(lease)
+            save(self.contents, lease, saved, now)
+            self.contents.counters["replayed_cost_nanousd"] += to_nano(saved.cost_usd)
             row.replayed = saved if row.replayed is None else row.replayed + saved
             self.contents.counters["replayed_calls"] += saved.calls
             self.contents.counters["replayed_input_tokens"] += saved.input_tokens or 0
@@ -233,6 +250,8 @@ class InMemoryJournal(Journal):
             self.contents.counters["calls"] += usage.calls
             self.contents.counters["input_tokens"] += usage.input_tokens or 0
             self.contents.counters["output_tokens"] += usage.output_tokens or 0
+            self.contents.counters["cost_nanousd"] += to_nano(usage.cost_usd)
+            self.contents.counters["unpriced_calls"] += usage.unpriced
 
     def _remember(self, lease: Lease, memory: MemoryWrite | None) -> None:
         if memory is None:

@@ -16,6 +16,7 @@ from perdure.stores.inmemory.messages import InMemoryMessages
 from perdure.stores.inmemory.retention import InMemoryRetention
 from perdure.stores.inmemory.runs import InMemoryRuns
 from perdure.stores.inmemory.schedules import InMemorySchedules
+from perdure.stores.inmemory.spending import InMemorySpending
 from perdure.stores.inmemory.workers import InMemoryWorkers
 
 __all__ = ["InMemoryStore"]
@@ -38,6 +39,7 @@ class InMemoryStore:
         self._journal = InMemoryJournal(self._contents)
         self._runs = InMemoryRuns(self._contents)
         self._memory = InMemoryMemory(self._contents)
+        self._spending = InMemorySpending(self._contents)
         self._keys = InMemoryKeys(self._contents)
         self._audit = InMemoryAudit(self._contents)
         self._dead_letters = InMemoryDeadLetters(self._contents)
@@ -68,6 +70,11 @@ class InMemoryStore:
     def memory(self) -> InMemoryMemory:
         """What agents keep between runs."""
         return self._memory
+
+    @property
+    def spending(self) -> InMemorySpending:
+        """What is spent, and the budgets."""
+        return self._spending
 
     @property
     def keys(self) -> InMemoryKeys:

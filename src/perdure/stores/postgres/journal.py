@@ -5,6 +5,7 @@ from __future__ import annotations
 from perdure.agents.journal import Intent, MemoryWrite, StepState
 from perdure.errors.base import ErrorFacts, StoreClosed
 from perdure.messages.message import Lease
+from perdure.messages.spending import Bill
 from perdure.resources.usage import Usage
 from perdure.stores.postgres.engine import Engine
 from perdure.stores.postgres.journaling import Journaling
@@ -44,13 +45,20 @@ class PostgresJournal(SqlJournal):
         self._parcels.stored(lease, request)
 
     async def record(
-        self, lease: Lease, number: int, result: bytes, *, usage: Usage | None = None, memory: MemoryWrite | None = None
+        self,
+        lease: Lease,
+        number: int,
+        result: bytes,
+        *,
+        usage: Usage | None = None,
+        memory: MemoryWrite | None = None,
+        bill: Bill | None = None,
     ) -> None:
         """Commit a step's result."""
         packed = await self._parcels.of_result(result)
-        if memory is None and await self._hot.end(lease, number, StepState.DONE, usage=usage, result=packed):
+        if memory is None and await self._hot.end(lease, number, StepState.DONE, usage=usage, result=packed, bill=bill):
             return
-        await self._ground.write(steps.record, lease, number, packed, usage=usage, memory=memory)
+        await self._ground.write(steps.record, lease, number, packed, usage=usage, memory=memory, bill=bill)
 
     async def settle(self, lease: Lease, intent: Intent, result: bytes, *, memory: MemoryWrite | None = None) -> None:
         """Commit a step that has no outside effect in one go."""
@@ -59,15 +67,15 @@ class PostgresJournal(SqlJournal):
             await self._ground.write(steps.settle, lease, intent, request, packed, memory=memory)
         self._parcels.stored(lease, request)
 
-    async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None) -> None:
+    async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None, bill: Bill | None = None) -> None:
         """Commit that a step failed."""
-        if not await self._hot.end(lease, number, StepState.FAILED, usage=usage, error=error):
-            await self._ground.write(steps.fail, lease, number, error, usage)
+        if not await self._hot.end(lease, number, StepState.FAILED, usage=usage, error=error, bill=bill):
+            await self._ground.write(steps.fail, lease, number, error, usage=usage, bill=bill)
 
-    async def defer(self, lease: Lease, number: int, error: ErrorFacts) -> None:
+    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, bill: Bill | None = None) -> None:
         """Commit that a step did not happen and will be made again."""
-        if not await self._hot.end(lease, number, StepState.AGAIN, error=error):
-            await self._ground.write(steps.defer, lease, number, error)
+        if not await self._hot.end(lease, number, StepState.AGAIN, error=error, bill=bill):
+            await self._ground.write(steps.defer, lease, number, error, bill)
 
     @property
     def _hot(self) -> Journaling:

@@ -14,6 +14,7 @@ import msgspec
 from perdure.agents.journal import Intent, MemoryWrite, StepState
 from perdure.errors.base import ErrorFacts, PerdureError
 from perdure.messages.message import Lease
+from perdure.messages.spending import Bill, to_nano
 from perdure.resources.batcher import Batcher
 from perdure.resources.usage import Usage
 from perdure.stores.postgres.hot import Ground, columns, each_apart, hot
@@ -21,6 +22,7 @@ from perdure.stores.postgres.marked import write
 from perdure.stores.postgres.text import to_kept
 from perdure.stores.sql.parcels import Parcel
 from perdure.stores.sql.progress import usage_text
+from perdure.stores.sql.spending import booked
 
 __all__ = ["Journaling"]
 
@@ -46,6 +48,7 @@ class _Ended(NamedTuple):
     usage: Usage | None
     error: bytes | None
     result: bytes | None
+    bill: Bill | None
 
 
 class Journaling:
@@ -82,7 +85,14 @@ class Journaling:
             bool: False if nothing was written, since something about it is unusual.
         """
         parcels = [one for one in (request, result) if one is not None]
-        unusual = intent.diverged or intent.ambiguous or any(one.bodies for one in parcels) or (result is not None and bool(result.said))
+        braked = intent.bill is not None and intent.bill.held_nanousd > 0
+        unusual = (
+            braked
+            or intent.diverged
+            or intent.ambiguous
+            or any(one.bodies for one in parcels)
+            or (result is not None and bool(result.said))
+        )
         if unusual or (memory is not None and (memory.key is None or memory.value is None)):
             return False
         state = StepState.INTENT if result is None else StepState.DONE
@@ -98,6 +108,7 @@ class Journaling:
         usage: Usage | None = None,
         error: ErrorFacts | None = None,
         result: Parcel | None = None,
+        bill: Bill | None = None,
     ) -> bool:
         """Note the outcome of a step that is under way.
 
@@ -108,6 +119,7 @@ class Journaling:
             usage (Usage | None): What it used.
             error (ErrorFacts | None): What went wrong.
             result (Parcel | None): Its result, packed.
+            bill (Bill | None): Where it is booked.
 
         Returns:
             bool: False if nothing was written, since something about it is unusual.
@@ -115,7 +127,7 @@ class Journaling:
         if result is not None and (result.bodies or result.said):
             return False
         data, text = (None if result is None else result.data), (None if error is None else _encode(error))
-        ended = _Ended(lease, number, state, usage, text, data)
+        ended = _Ended(lease, number, state, usage, text, data, bill)
         return await self._ends.add(ended, size_bytes=_ROW_BYTES + len(data or b"") + len(text or b""))
 
     async def close(self) -> None:
@@ -159,7 +171,9 @@ class Journaling:
 
     async def _end(self, steps: Sequence[_Ended]) -> list[bool | BaseException]:
         order = sorted(range(len(steps)), key=lambda at: (steps[at].lease.message.id, steps[at].number))
-        found = await write(self._ground, _END, self._ground.clock.now(), *columns([_ended_row(steps[place]) for place in order], 10))
+        rows = [_ended_row(steps[place]) for place in order]
+        bills = [(at, *_booked(steps[place])) for at, place in enumerate(order, 1) if steps[place].bill is not None]
+        found = await write(self._ground, _END, self._ground.clock.now(), *columns(rows, 12), *columns(bills, 16))
         return _were_done(len(steps), order, found)
 
 
@@ -187,8 +201,13 @@ def _begun_row(step: _Begun) -> tuple[Any, ...]:
 
 def _ended_row(step: _Ended) -> tuple[Any, ...]:
     lease, usage = step.lease, step.usage or _NOTHING
-    counts = (usage.calls, usage.input_tokens or 0, usage.output_tokens or 0)
+    counts = (usage.calls, usage.input_tokens or 0, usage.output_tokens or 0, to_nano(usage.cost_usd), usage.unpriced)
     return (lease.message.id, lease.token, step.number, step.state, usage_text(step.usage), step.error, step.result, *counts)
+
+
+def _booked(step: _Ended) -> tuple[Any, ...]:
+    assert step.bill is not None
+    return tuple(to_kept(one) if isinstance(one, str) else one for one in booked(step.bill, step.usage))
 
 
 def _were_done(n: int, order: Sequence[int], found: Sequence[Any]) -> list[bool | BaseException]:

@@ -24,6 +24,7 @@ from perdure.stores.sql.memory import SqlMemory
 from perdure.stores.sql.retention import SqlRetention
 from perdure.stores.sql.runs import SqlRuns
 from perdure.stores.sql.schedules import SqlSchedules
+from perdure.stores.sql.spending import SqlSpending
 from perdure.stores.sql.statements import Run, statement
 
 __all__ = ["PostgresStore"]
@@ -63,6 +64,7 @@ class PostgresStore:
         self._workers = PostgresWorkers(self._engine)
         self._journal = PostgresJournal(self._engine) if hot else SqlJournal(self._engine)
         self._memory = SqlMemory(self._engine)
+        self._spending = SqlSpending(self._engine)
         self._keys = SqlKeys(self._engine)
         self._runs = SqlRuns(self._engine)
         self._audit = SqlAudit(self._engine)
@@ -89,6 +91,11 @@ class PostgresStore:
     def memory(self) -> SqlMemory:
         """What agents keep between runs."""
         return self._memory
+
+    @property
+    def spending(self) -> SqlSpending:
+        """What is spent, and the budgets."""
+        return self._spending
 
     @property
     def keys(self) -> SqlKeys:

@@ -30,7 +30,7 @@ _ADD, _LOCK, _IN_TURN, _COUNT = own("change_add_many"), own("change_lock"), own(
 _PAUSE_ALL, _ALL_PAUSED, _MARK, _FORGET = own("pause_all"), statement("all_paused"), own("mark_set"), own("mark_forget")
 _ALONE, _ALONE_OR_WAIT, _REACH, _READ = own("folded_lock"), own("folded_wait"), own("fold_reach"), own("fold_read")
 _SET, _TALLY, _COUNTED, _COUNTER = own("folded_set"), statement("tally_add"), own("counting_take"), statement("counter_add")
-_CAPS = own("caps_version")
+_CAPS, _SPENDING, _SPENT = own("caps_version"), own("spending_take"), own("spent_add")
 _MOST_AT_ONCE = 512
 _MARKS_KEPT_S = 600.0
 
@@ -177,7 +177,15 @@ class PostgresTransaction(Transaction):
         for name, n in self.run(_COUNTED):
             counted[name] += n
         self.run_many(_COUNTER, list(counted.items()))
+        self._add_up_spending()
         self.run(_FORGET, (self.now - _MARKS_KEPT_S,))
+
+    def _add_up_spending(self) -> None:
+        sums: dict[tuple[Any, ...], list[int]] = {}
+        for row in self.run(_SPENDING).fetchall():
+            before = sums.setdefault(tuple(row[:5]), [0] * (len(row) - 5))
+            sums[tuple(row[:5])] = [one + more for one, more in zip(before, row[5:], strict=True)]
+        self.run_many(_SPENT, [(*whose, *counts) for whose, counts in sorted(sums.items())])
 
     def total(self, route: RouteRow, name: str) -> None:
         """Add one to a total of a queue.

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Obtained, Step
 from perdure.errors.base import ErrorFacts
 from perdure.messages.message import Lease, MessageId, NewMessage
+from perdure.messages.spending import Bill
 from perdure.resources.usage import Usage
 from perdure.stores.sql import decide, obtain, recall, steps
 from perdure.stores.sql.engine import Engine
@@ -42,11 +43,18 @@ class SqlJournal(Journal):
         self._parcels.stored(lease, request)
 
     async def record(
-        self, lease: Lease, number: int, result: bytes, *, usage: Usage | None = None, memory: MemoryWrite | None = None
+        self,
+        lease: Lease,
+        number: int,
+        result: bytes,
+        *,
+        usage: Usage | None = None,
+        memory: MemoryWrite | None = None,
+        bill: Bill | None = None,
     ) -> None:
         """Commit a step's result."""
         packed = await self._parcels.of_result(result)
-        await self._engine.write(steps.record, lease, number, packed, usage=usage, memory=memory, size_bytes=packed.size_bytes)
+        await self._engine.write(steps.record, lease, number, packed, usage=usage, memory=memory, bill=bill, size_bytes=packed.size_bytes)
 
     async def settle(self, lease: Lease, intent: Intent, result: bytes, *, memory: MemoryWrite | None = None) -> None:
         """Commit a step that has no outside effect in one go."""
@@ -69,13 +77,13 @@ class SqlJournal(Journal):
         self._parcels.stored(lease, request)
         return sent
 
-    async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None) -> None:
+    async def fail(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None, bill: Bill | None = None) -> None:
         """Commit that a step failed."""
-        await self._engine.write(steps.fail, lease, number, error, usage)
+        await self._engine.write(steps.fail, lease, number, error, usage=usage, bill=bill)
 
-    async def defer(self, lease: Lease, number: int, error: ErrorFacts) -> None:
+    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, bill: Bill | None = None) -> None:
         """Commit that a step did not happen and will be made again."""
-        await self._engine.write(steps.defer, lease, number, error)
+        await self._engine.write(steps.defer, lease, number, error, bill)
 
     async def handle(self, lease: Lease, number: int, handle: str) -> None:
         """Commit what the provider calls a call that is under way."""

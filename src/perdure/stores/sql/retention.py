@@ -14,6 +14,7 @@ import msgspec
 from perdure.clock import Moment
 from perdure.messages.message import State
 from perdure.messages.retention import CHANGES_EACH, Keep, Retention, Tidied
+from perdure.messages.spending import day_of
 from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.erase import forget_journals
 from perdure.stores.sql.forget import forget, ids_text
@@ -27,6 +28,7 @@ _WALK, _FACTS = statement("tidying_walk"), statement("tidying_facts")
 _PASSED, _PASS, _SEEN = statement("expiry_due"), statement("expiry_add"), statement("expiry_seen")
 _AUDIT, _WORKERS, _SIZES = statement("audit_forget"), statement("worker_forget"), statement("store_sizes")
 _OLD_CHANGES, _CHANGES = statement("change_old"), statement("change_forget")
+_LEDGER = statement("ledger_forget")
 _NEVER = -math.inf
 
 
@@ -85,6 +87,8 @@ def _tidy(tx: Transaction, keep: Keep, limit: int) -> Tidied:
     journals = _Walk(tx, "journal", keep.journal_s, limit)
     lighter = _forget_journals(tx, keep, journals)
     deeds = len(tx.run(_AUDIT, (_before(tx.now, keep.audit_s), limit)).fetchall())
+    if keep.audit_s is not None:
+        tx.run(_LEDGER, (day_of(tx.now - keep.audit_s),))
     workers = len(tx.run(_WORKERS, (_before(tx.now, keep.workers_s), limit)).fetchall())
     more = messages.full or journals.full or limit in (deeds, workers)
     return Tidied(messages=gone, journals=lighter, deeds=deeds, workers=workers, more=more)

@@ -8,11 +8,13 @@ from perdure.agents.journal import Intent, MemoryWrite, StepKind, StepState
 from perdure.errors.base import Conflict, ErrorFacts
 from perdure.messages.ids import write
 from perdure.messages.message import Lease
+from perdure.messages.spending import Bill, to_nano
 from perdure.resources.usage import Usage
 from perdure.stores.sql import fence
 from perdure.stores.sql import memory as memories
 from perdure.stores.sql.parcels import Parcel
 from perdure.stores.sql.progress import usage_text
+from perdure.stores.sql.spending import charge, hold, save
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 
@@ -40,8 +42,11 @@ def intend(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None
     Raises:
         LeaseLost: The right is stale.
         Conflict: The step is recorded already.
+        BudgetReached: There is no money left for it today.
     """
-    return begin(tx, lease, intent, request)
+    row = begin(tx, lease, intent, request)
+    hold(tx, intent.bill)
+    return row
 
 
 def settle(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None, result: Parcel, *, memory: MemoryWrite | None) -> None:
@@ -60,7 +65,9 @@ def settle(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None
     _remember(tx, lease, memory)
 
 
-def record(tx: Transaction, lease: Lease, number: int, result: Parcel, *, usage: Usage | None, memory: MemoryWrite | None) -> None:
+def record(
+    tx: Transaction, lease: Lease, number: int, result: Parcel, *, usage: Usage | None, memory: MemoryWrite | None, bill: Bill | None
+) -> None:
     """Note the result of an intended step.
 
     Args:
@@ -70,14 +77,16 @@ def record(tx: Transaction, lease: Lease, number: int, result: Parcel, *, usage:
         result (Parcel): Its result, packed.
         usage (Usage | None): What it used.
         memory (MemoryWrite | None): What it changed in memory.
+        bill (Bill | None): Where it is booked.
     """
     row, before = _under_way(tx, lease, number, (StepState.INTENT,))
     keep(tx, lease.message.id, result)
     tx.run(_END, (row, StepState.DONE, tx.now, _sum(tx, before, usage), None, result.data))
+    charge(tx, bill, usage)
     _remember(tx, lease, memory)
 
 
-def fail(tx: Transaction, lease: Lease, number: int, error: ErrorFacts, usage: Usage | None) -> None:
+def fail(tx: Transaction, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None, bill: Bill | None) -> None:
     """Note that an intended step failed.
 
     Args:
@@ -86,12 +95,14 @@ def fail(tx: Transaction, lease: Lease, number: int, error: ErrorFacts, usage: U
         number (int): The step.
         error (ErrorFacts): How.
         usage (Usage | None): What it used all the same.
+        bill (Bill | None): Where it is booked.
     """
     row, before = _under_way(tx, lease, number, (StepState.INTENT,))
     tx.run(_END, (row, StepState.FAILED, tx.now, _sum(tx, before, usage), msgspec.json.encode(error), None))
+    charge(tx, bill, usage)
 
 
-def defer(tx: Transaction, lease: Lease, number: int, error: ErrorFacts) -> None:
+def defer(tx: Transaction, lease: Lease, number: int, error: ErrorFacts, bill: Bill | None) -> None:
     """Note that a step will be made again: it did not happen, or its failure does not count.
 
     Args:
@@ -99,9 +110,11 @@ def defer(tx: Transaction, lease: Lease, number: int, error: ErrorFacts) -> None
         lease (Lease): The right to the run.
         number (int): The step.
         error (ErrorFacts): Why.
+        bill (Bill | None): Where what was held for it is given back.
     """
     row, before = _under_way(tx, lease, number, (StepState.INTENT, StepState.FAILED))
     tx.run(_END, (row, StepState.AGAIN, tx.now, before, msgspec.json.encode(error), None))
+    charge(tx, bill, None)
 
 
 def handle(tx: Transaction, lease: Lease, number: int, handle: str) -> None:
@@ -129,6 +142,8 @@ def replayed(tx: Transaction, lease: Lease, saved: Usage) -> None:
     tx.count("replayed_calls", saved.calls)
     tx.count("replayed_input_tokens", saved.input_tokens or 0)
     tx.count("replayed_output_tokens", saved.output_tokens or 0)
+    tx.count("replayed_cost_nanousd", to_nano(saved.cost_usd))
+    save(tx, lease, saved)
     row = tx.run(_RUN, (lease.message.id,)).fetchone()
     before = None if row is None else row[0]
     tx.run(_REPLAYED, (lease.message.id, usage_text(saved if before is None else _decode_usage(before) + saved)))
@@ -245,6 +260,8 @@ def _sum(tx: Transaction, before: bytes | None, usage: Usage | None) -> bytes | 
     tx.count("calls", usage.calls)
     tx.count("input_tokens", usage.input_tokens or 0)
     tx.count("output_tokens", usage.output_tokens or 0)
+    tx.count("cost_nanousd", to_nano(usage.cost_usd))
+    tx.count("unpriced_calls", usage.unpriced)
     return usage_text(usage if before is None else _decode_usage(before) + usage)
 
 

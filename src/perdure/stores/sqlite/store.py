@@ -15,6 +15,7 @@ from perdure.stores.sql.memory import SqlMemory
 from perdure.stores.sql.messages import SqlMessages
 from perdure.stores.sql.runs import SqlRuns
 from perdure.stores.sql.schedules import SqlSchedules
+from perdure.stores.sql.spending import SqlSpending
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.workers import SqlWorkers
 from perdure.stores.sqlite.connection import Synchronous
@@ -61,6 +62,7 @@ class SqliteStore:
         self._journal = SqlJournal(self._engine)
         self._runs = SqlRuns(self._engine)
         self._memory = SqlMemory(self._engine)
+        self._spending = SqlSpending(self._engine)
         self._keys = SqlKeys(self._engine)
         self._audit = SqlAudit(self._engine)
         self._dead_letters = SqlDeadLetters(self._engine)
@@ -91,6 +93,11 @@ class SqliteStore:
     def memory(self) -> SqlMemory:
         """What agents keep between runs."""
         return self._memory
+
+    @property
+    def spending(self) -> SqlSpending:
+        """What is spent, and the budgets."""
+        return self._spending
 
     @property
     def keys(self) -> SqlKeys:

@@ -195,7 +195,8 @@ def looks(hand: Hand) -> dict[str, tuple[str, ...]]:
         ),
         "end_steps": (
             now, leased, leased, every("1", "int"), every("'done'", "text"), every("'u'", "bytea"), every("NULL", "bytea"),
-            every("'r'", "bytea"), *[every("1", "bigint")] * 3,
+            every("'r'", "bytea"), *[every("1", "bigint")] * 5,
+            array(range(1, K + 1)), *[every("'d'", "text")] * 5, *[every("1", "bigint")] * 10,
         ),
         "usages_of": (leased,),
         "done_many": (now, leased, leased, texts, every("'u'", "bytea"), every("'r'", "bytea")),

@@ -36,6 +36,7 @@ SMALL = {
     "pause",
     "tidying",
     "cap",
+    "budget",
     "chore",
     "waited_for",
     "waiting_on",

@@ -40,12 +40,12 @@ WITH held AS MATERIALIZED (
 SELECT at FROM mine;
 
 -- name: end_steps
--- Steps under way whose outcome is known now, and that had used nothing before.
+-- Steps under way whose outcome is known now, and that had used nothing before; with what they cost, booked on their accounts.
 WITH held AS MATERIALIZED (
     SELECT s.ctid AS place, g.*
       FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::bytea[], $7::bytea[], $8::bytea[], $9::bigint[], $10::bigint[],
-                  $11::bigint[])
-      WITH ORDINALITY AS g (message, token, number, state, usage, error, result, calls, input_tokens, output_tokens, at)
+                  $11::bigint[], $12::bigint[], $13::bigint[])
+      WITH ORDINALITY AS g (message, token, number, state, usage, error, result, calls, input_tokens, output_tokens, cost, unpriced, at)
      CROSS JOIN LATERAL (SELECT 1 FROM lease l WHERE l.id = g.message AND l.token = g.token FOR SHARE) l
      CROSS JOIN LATERAL (
         SELECT s.ctid FROM step s
@@ -55,15 +55,28 @@ WITH held AS MATERIALIZED (
     UPDATE step s SET state = h.state, ended_at = $1, usage = h.usage, error = h.error, result = h.result
       FROM held h
      WHERE s.ctid = h.place
-    RETURNING h.at, h.calls, h.input_tokens, h.output_tokens
+    RETURNING h.at, h.calls, h.input_tokens, h.output_tokens, h.cost, h.unpriced
 ), counted AS (
     INSERT INTO counting (name, n)
     SELECT c.name, c.n
-      FROM (SELECT sum(calls)::bigint AS calls, sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens
+      FROM (SELECT sum(calls)::bigint AS calls, sum(input_tokens)::bigint AS input_tokens, sum(output_tokens)::bigint AS output_tokens,
+                   sum(cost)::bigint AS cost, sum(unpriced)::bigint AS unpriced
               FROM ended) e
-     CROSS JOIN LATERAL (VALUES ('calls', e.calls), ('input_tokens', e.input_tokens), ('output_tokens', e.output_tokens)) AS c (name, n)
+     CROSS JOIN LATERAL (VALUES ('calls', e.calls), ('input_tokens', e.input_tokens), ('output_tokens', e.output_tokens),
+                                ('cost_nanousd', e.cost), ('unpriced_calls', e.unpriced)) AS c (name, n)
      WHERE c.n > 0
+), booked AS (
+    INSERT INTO spending (day, tenant, key, agent, lane, calls, unpriced, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
+                          cost, held, saved_calls, saved)
+    SELECT day, tenant, key, agent, lane, sum(calls), sum(unpriced), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
+           sum(reasoning_tokens), sum(cost), sum(held), sum(saved_calls), sum(saved)
+      FROM unnest($14::bigint[], $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::bigint[], $21::bigint[],
+                  $22::bigint[], $23::bigint[], $24::bigint[], $25::bigint[], $26::bigint[], $27::bigint[], $28::bigint[], $29::bigint[])
+        AS g (at, day, tenant, key, agent, lane, calls, unpriced, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
+              cost, held, saved_calls, saved)
+     WHERE (g.at IN (SELECT at FROM ended)) IS TRUE
+     GROUP BY day, tenant, key, agent, lane
 ), marked AS (
-    INSERT INTO mark (at, nonce, answer) SELECT $1, $12, array_agg(at) FROM ended
+    INSERT INTO mark (at, nonce, answer) SELECT $1, $30, array_agg(at) FROM ended
 )
 SELECT at FROM ended;

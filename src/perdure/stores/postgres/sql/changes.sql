@@ -119,6 +119,24 @@ SELECT name, sum(n)::bigint
   FROM (SELECT name, n FROM counter UNION ALL SELECT name, n FROM counting) AS everything
  GROUP BY name;
 
+-- name: spending_take
+DELETE FROM spending
+RETURNING day, tenant, key, agent, lane, calls, unpriced, input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, held,
+          saved_calls, saved;
+
+-- name: spent_add
+-- Adds up what calls have left aside; `ledger_add` is how they leave it.
+INSERT INTO spent (day, tenant, key, agent, lane, calls, unpriced, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
+                   cost, held, saved_calls, saved)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (day, tenant, key, agent, lane) DO UPDATE
+   SET calls = spent.calls + excluded.calls, unpriced = spent.unpriced + excluded.unpriced,
+       input_tokens = spent.input_tokens + excluded.input_tokens, output_tokens = spent.output_tokens + excluded.output_tokens,
+       cached_tokens = spent.cached_tokens + excluded.cached_tokens,
+       reasoning_tokens = spent.reasoning_tokens + excluded.reasoning_tokens,
+       cost = spent.cost + excluded.cost, held = spent.held + excluded.held,
+       saved_calls = spent.saved_calls + excluded.saved_calls, saved = spent.saved + excluded.saved;
+
 -- name: tend_look
 -- And whether there is enough to fold: whoever reads kept numbers adds up what is not. What is due is looked for from a moment
 -- on; and how long that took is told by the server, since the way to it says nothing.
@@ -133,5 +151,6 @@ SELECT EXISTS (SELECT 1 FROM later WHERE at <= ?1 AND at >= ?2)
     OR EXISTS (SELECT 1 FROM route WHERE sweep_at <= ?1)
     OR EXISTS (SELECT 1 FROM route WHERE room_from IS NOT NULL)
     OR EXISTS (SELECT 1 FROM change WHERE seq > (SELECT seq FROM folded) ORDER BY seq OFFSET 500)
-    OR EXISTS (SELECT 1 FROM counting OFFSET 200),
+    OR EXISTS (SELECT 1 FROM counting OFFSET 200)
+    OR EXISTS (SELECT 1 FROM spending OFFSET 200),
        extract(epoch FROM clock_timestamp() - statement_timestamp())::double precision;

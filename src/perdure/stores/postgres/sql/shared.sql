@@ -18,6 +18,11 @@ SELECT priority, tag, id, route, gates FROM ready WHERE route = ? AND (priority,
 -- name: ready_earliest
 SELECT priority, tag, id, route, gates FROM ready WHERE route = ?1 AND id > ?4 AND ?2::bigint IS NOT NULL AND ?3::bigint IS NOT NULL ORDER BY id;
 
+-- name: ledger_add
+INSERT INTO spending (day, tenant, key, agent, lane, calls, unpriced, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
+                      cost, held, saved_calls, saved)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
 -- name: memory_stats
 SELECT count(*), coalesce(sum(length(value)), 0)::bigint FROM memory WHERE tenant = ? AND space = ?;
 

@@ -1,0 +1,38 @@
+-- name: ledger_add
+-- The row of a day and an account grows; what is held may shrink again.
+INSERT INTO spent (day, tenant, key, agent, lane, calls, unpriced, input_tokens, output_tokens, cached_tokens, reasoning_tokens,
+                   cost, held, saved_calls, saved)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (day, tenant, key, agent, lane) DO UPDATE
+   SET calls = spent.calls + excluded.calls, unpriced = spent.unpriced + excluded.unpriced,
+       input_tokens = spent.input_tokens + excluded.input_tokens, output_tokens = spent.output_tokens + excluded.output_tokens,
+       cached_tokens = spent.cached_tokens + excluded.cached_tokens,
+       reasoning_tokens = spent.reasoning_tokens + excluded.reasoning_tokens,
+       cost = spent.cost + excluded.cost, held = spent.held + excluded.held,
+       saved_calls = spent.saved_calls + excluded.saved_calls, saved = spent.saved + excluded.saved;
+
+-- name: ledger_of_all
+SELECT coalesce(sum(cost + held), 0) FROM ledger WHERE day = ?;
+
+-- name: ledger_of_tenant
+SELECT coalesce(sum(cost + held), 0) FROM ledger WHERE day = ? AND tenant = ?;
+
+-- name: ledger_of_key
+SELECT coalesce(sum(cost + held), 0) FROM ledger WHERE day = ? AND key = ?;
+
+-- name: ledger_list
+SELECT day, tenant, key, agent, lane, sum(calls), sum(unpriced), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
+       sum(reasoning_tokens), sum(cost), sum(held), sum(saved_calls), sum(saved)
+  FROM ledger
+ WHERE day >= ? AND day <= ?
+ GROUP BY day, tenant, key, agent, lane
+ ORDER BY day, tenant, key, agent, lane;
+
+-- name: ledger_forget
+DELETE FROM spent WHERE day < ?;
+
+-- name: budget_list
+SELECT scope, name, daily FROM budget ORDER BY scope, name;
+
+-- name: budget_set
+INSERT INTO budget (scope, name, daily) VALUES (?, ?, ?) ON CONFLICT (scope, name) DO UPDATE SET daily = excluded.daily;
