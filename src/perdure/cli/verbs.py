@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "limits": ("Look after it", "how many may run at once: list, set, drop"),
     "db": ("Set it up", "the database: upgrade, backup, restore, verify"),
     "keys": ("Set it up", "API keys: create, list, revoke"),
+    "providers": ("Set it up", "who answers prompts: list, check, kinds"),
     "models": ("Set it up", "what can be asked: list, and get the embedded model"),
 }
 """Verb to the heading it stands under and a summary. Its code is the module of the same name in `cli/`."""

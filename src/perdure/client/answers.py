@@ -13,6 +13,7 @@ __all__ = [
     "BiteJson",
     "ChangeJson",
     "ChangesJson",
+    "CheckupJson",
     "DeadLetterJson",
     "DeedJson",
     "DeedsPage",
@@ -26,6 +27,7 @@ __all__ = [
     "MessagesPage",
     "NewKeyJson",
     "PauseJson",
+    "ProviderJson",
     "QueueJson",
     "ScheduleJson",
     "StepJson",
@@ -384,6 +386,33 @@ class WorkerJson(TypedDict):
     leases: int
     started_at: str
     beat_at: str
+
+
+class ProviderJson(TypedDict):
+    """Who answers prompts."""
+
+    object: Literal["provider"]
+    name: str
+    kind: str
+    base_url: str | None
+    dialect: str | None
+    models: list[str]
+    metrics: dict[str, Any] | None
+    """What it did since the server started."""
+
+
+class CheckupJson(TypedDict):
+    """Whether a provider can be used; None is not found out."""
+
+    object: Literal["checkup"]
+    provider: str
+    ok: bool
+    reachable: bool | None
+    key_good: bool | None
+    models_there: bool | None
+    latency_s: float
+    at: str
+    error: ErrorJson | None
 
 
 class ChangeJson(TypedDict):

@@ -17,6 +17,7 @@ from perdure.client.answers import (
     BiteJson,
     BudgetJson,
     ChangesJson,
+    CheckupJson,
     DeadLetterJson,
     DeedsPage,
     EditedJson,
@@ -27,6 +28,7 @@ from perdure.client.answers import (
     MessageJson,
     MessagesPage,
     NewKeyJson,
+    ProviderJson,
     QueueJson,
     ScheduleJson,
     SpentJson,
@@ -476,6 +478,25 @@ class Client:
             list[WorkerJson]: Newest first.
         """
         return self._loop.wait(self._client.workers())
+
+    def providers(self) -> list[ProviderJson]:
+        """List who answers prompts, and what they did since the server started.
+
+        Returns:
+            list[ProviderJson]: By name.
+        """
+        return self._loop.wait(self._client.providers())
+
+    def check_provider(self, name: str) -> CheckupJson:
+        """Find out whether a provider can be used.
+
+        Args:
+            name (str): As in the server's settings.
+
+        Returns:
+            CheckupJson: Also where it cannot.
+        """
+        return self._loop.wait(self._client.check_provider(name))
 
     def models(self) -> list[str]:
         """List the models one can name.

@@ -9,12 +9,14 @@ from typing import Any
 from perdure.client.answers import (
     AgentJson,
     BudgetJson,
+    CheckupJson,
     DeadLetterJson,
     KeyJson,
     LimitJson,
     MessageJson,
     MessagesPage,
     NewKeyJson,
+    ProviderJson,
     QueueJson,
     SpentJson,
     WorkerJson,
@@ -218,6 +220,27 @@ class Operating:
         """
         workers: list[WorkerJson] = (await self._wire.get("/api/v1/workers"))["data"]
         return workers
+
+    async def providers(self) -> list[ProviderJson]:
+        """List who answers prompts, and what they did since the server started.
+
+        Returns:
+            list[ProviderJson]: By name.
+        """
+        providers: list[ProviderJson] = (await self._wire.get("/api/v1/providers"))["data"]
+        return providers
+
+    async def check_provider(self, name: str) -> CheckupJson:
+        """Find out whether a provider can be used.
+
+        Args:
+            name (str): As in the server's settings.
+
+        Returns:
+            CheckupJson: Also where it cannot.
+        """
+        found: CheckupJson = await self._wire.ask("POST", f"/api/v1/providers/{segment(name)}/check", repeatable=True)
+        return found
 
     async def models(self) -> list[str]:
         """List the models one can name.

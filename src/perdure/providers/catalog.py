@@ -133,6 +133,7 @@ ROWS: tuple[Row, ...] = (
         "https://openrouter.ai/api/v1",
         "openrouter",
         key_from="OPENROUTER_API_KEY",
+        lists_openly=True,
         developer=True,
         thinking=Thinking(on={"reasoning": {"enabled": True}}, off={"reasoning": {"effort": "none"}}, budget=("reasoning", "max_tokens")),
         gives_back="reasoning",

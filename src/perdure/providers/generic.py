@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from perdure.clock import now
-from perdure.errors.base import ModelNotFound, ProviderError
+from perdure.errors.base import InvalidRequest, ModelNotFound, ProviderError
 from perdure.providers.address import checked_key, checked_url
 from perdure.providers.background import Background
 from perdure.providers.catalog import row_named, row_of
@@ -201,13 +201,29 @@ class GenericProvider(SimpleDoor, ResumableProvider, EmbeddingProvider):
     async def check(self) -> None:
         """Find out whether it can be reached, takes our key and has the declared models.
 
+        Not every server lists its models, and some list them to anybody: there, one declared model is asked for one token.
+
         Raises:
             ModelNotFound: It does not list a declared model.
         """
-        found = await self.models()
+        found = await self._listed()
         missing = [model for model in self.declared if found and model not in found]
         if missing:
             raise ModelNotFound(f"{self.name!r} does not have {missing[0]!r}", hint=f"It has: {', '.join(found[:10])}")
+        if self.declared and (not found or (self.row is not None and self.row.lists_openly)):
+            await self.chat(self._short(self.declared[0]), timeout_s=min(_CHECK_S, self.timeout_s))
+
+    async def _listed(self) -> list[str]:
+        try:
+            return await self.models()
+        except InvalidRequest as error:
+            if not self.declared or error.evidence.status not in {404, 405, 501}:
+                raise
+            return []
+
+    def _short(self, model: str) -> dict[str, Any]:
+        """The cheapest question there is."""
+        return {"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
 
     async def aclose(self) -> None:
         """Close connections."""

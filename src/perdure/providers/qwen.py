@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from perdure.errors.base import AuthenticationFailed, ConfigError, InvalidRequest, ModelNotFound, ProviderError
+from perdure.errors.base import AuthenticationFailed, ConfigError, ProviderError
 from perdure.providers.catalog import QWEN_REGIONS, region_of
 from perdure.providers.errors import Whence
 from perdure.providers.fitting import refused
@@ -90,22 +90,8 @@ class QwenProvider(GenericProvider):
         self._clashes = _RULES.get(self.dialect or "", EVERYWHERE)
         self._thinking, self._budget = enable_thinking, thinking_budget
 
-    async def check(self) -> None:
-        """Find out whether it can be reached and takes our key.
-
-        Not every region lists its models; where none are listed, one declared model is asked for one token.
-
-        Raises:
-            ProviderError: It cannot be used; a refused key names the region of the address.
-        """
-        try:
-            await super().check()
-        except InvalidRequest as error:
-            if isinstance(error, ModelNotFound) or not self.declared or error.evidence.status not in {404, 405}:
-                raise
-            model = self.declared[0]
-            quick = {"enable_thinking": False} if mind_of(model) is Mind.AS_TOLD else {}
-            await self.chat({"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1, **quick}, timeout_s=20.0)
+    def _short(self, model: str) -> dict[str, Any]:
+        return {**super()._short(model), **({"enable_thinking": False} if mind_of(model) is Mind.AS_TOLD else {})}
 
     def _prepared(self, body: dict[str, Any]) -> dict[str, Any]:
         wished = self._with_wishes(body)

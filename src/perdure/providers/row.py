@@ -78,6 +78,8 @@ class Row:
     """None: what the caller writes passes as it is."""
     gives_back: str | None = None
     """Under which name a conversation gives it its own reasoning back; None: without reasoning."""
+    lists_openly: bool = False
+    """Whether it lists its models without looking at the key, so that a list proves nothing."""
     context: ContextSource | None = None
     """It cuts a conversation that does not fit without a word, so its size is looked at before it is sent."""
     embeds_at_once: int = 2048

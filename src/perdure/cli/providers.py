@@ -1,0 +1,128 @@
+"""`perdure providers`: who answers prompts, and whether they can."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import msgspec
+import typer
+
+from perdure.cli.given import load_settings
+from perdure.cli.options import AsJson, Data, Env, examples, new_app
+from perdure.cli.words import clean, print_json, table
+from perdure.config.settings import ProviderSettings, Settings
+from perdure.errors.base import NotFound
+from perdure.providers.checkup import Checkup, checkup_of, examine
+from perdure.providers.kinds import known_kinds, make_provider
+from perdure.providers.protocol import ChatProvider
+
+app: typer.Typer = new_app("Who answers prompts: list, check, kinds.", several=True)
+
+
+@app.command("list", epilog=examples("perdure providers list --json"))
+def list_providers(*, data: Data = None, env: Env = "", as_json: AsJson = False) -> None:
+    """List the providers of the settings. Asks none of them."""
+    rows = _rows(load_settings(env, data=data))
+    told = [
+        {"name": name, "kind": row.kind, "dialect": row.dialect, "base_url": row.base_url, "models": row.models}
+        for name, row in rows.items()
+    ]
+    if as_json:
+        print_json(told)
+        return
+    lines = ((name, row.kind, row.dialect or "", row.base_url or row.region or "", " ".join(row.models)) for name, row in rows.items())
+    table(("NAME", "KIND", "DIALECT", "WHERE", "MODELS"), lines)
+
+
+@app.command(epilog=examples("perdure providers check", "perdure providers check qwen", "perdure providers check qwen --conformance"))
+def check(
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Of the settings; all but `local` if left out.")] = None,
+    *,
+    conformance: Annotated[
+        bool, typer.Option("--conformance", help="Prove it with the whole provider kit: asks it some forty times, and a fault server too.")
+    ] = False,
+    data: Data = None,
+    env: Env = "",
+    as_json: AsJson = False,
+) -> None:
+    """Find out whether providers can be used: reachable, key good, models there, and how fast they say so.
+
+    Ends with 1 if one cannot. Uses the settings and keys of this machine; a running server checks with
+    its own at POST /api/v1/providers/NAME/check.
+    """
+    settings = load_settings(env, data=data)
+    rows = _rows(settings)
+    if name is not None and name not in rows:
+        raise NotFound(f"there is no provider {name!r}", hint=f"There is: {', '.join(rows)}.")
+    if conformance:
+        _prove(name, rows, settings, as_json=as_json)
+        return
+    wanted = [name] if name is not None else [one for one in rows if rows[one].kind != "local"]
+    found = asyncio.run(_check({one: rows[one] for one in wanted}, settings))
+    if as_json:
+        print_json(msgspec.to_builtins(found))
+    else:
+        _tell(found)
+    if not all(one.ok for one in found):
+        raise typer.Exit(1)
+
+
+@app.command(epilog=examples("perdure providers kinds"))
+def kinds(*, as_json: AsJson = False) -> None:
+    """List what can stand after `kind =`: our own, and what installed packages bring."""
+    known = known_kinds()
+    if as_json:
+        print_json(known)
+    else:
+        table(("KIND", "FROM"), known.items())
+
+
+def _rows(settings: Settings) -> dict[str, ProviderSettings]:
+    return {"local": ProviderSettings(kind="local"), **settings.providers}
+
+
+async def _check(rows: dict[str, ProviderSettings], settings: Settings) -> list[Checkup]:
+    return list(await asyncio.gather(*(_checked(name, row, settings) for name, row in rows.items())))
+
+
+async def _checked(name: str, row: ProviderSettings, settings: Settings) -> Checkup:
+    async def make() -> None:
+        made.append(make_provider(name, row, data=settings.data))
+
+    made: list[ChatProvider] = []
+    found = await examine(name, (), make)  # a key that cannot be found is a finding too
+    for provider in made:
+        found = await checkup_of(provider)
+        await provider.aclose()
+    return found
+
+
+def _tell(found: list[Checkup]) -> None:
+    marks = {True: "yes", False: "NO", None: "?"}
+    lines = (
+        (
+            one.provider,
+            "ok" if one.ok else "FAILED",
+            marks[one.reachable],
+            marks[one.key_good],
+            marks[one.models_there],
+            f"{one.latency_s * 1000:.0f} ms",
+        )
+        for one in found
+    )
+    table(("NAME", "", "REACHED", "KEY", "MODELS", "TOOK"), lines)
+    for one in found:
+        if one.error is not None:
+            print(f"{one.provider}: {clean(one.error.message)}")
+            if one.error.hint:
+                print(f"  hint: {clean(one.error.hint)}")
+
+
+def _prove(name: str | None, rows: dict[str, ProviderSettings], settings: Settings, *, as_json: bool) -> None:
+    if name is None:
+        raise typer.BadParameter("--conformance proves one provider: name it")
+    from perdure.cli.proving import prove
+
+    if not prove(name, rows[name], settings, as_json=as_json):
+        raise typer.Exit(1)
