@@ -1,19 +1,22 @@
 """One HTTP request to a provider, and every way it can fail, as our errors.
 
 The only place that knows aiohttp's exceptions, imported when the first request is made. Whether a failed
-call may be billed depends on whether the request had left: a trace hook marks that moment.
+call may be billed depends on whether the request had left: its body marks that moment.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from functools import lru_cache
+from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+from aiohttp.abc import AbstractStreamWriter
 
 from perdure.errors.base import (
     Billed,
@@ -28,10 +31,12 @@ from perdure.errors.base import (
 from perdure.providers.progress import Progress
 from perdure.providers.sessions import Sessions
 
-__all__ = ["Door"]
+__all__ = ["Door", "Exchange"]
 
 _json = msgspec.json.Encoder()
 _MAX_ANSWER_BYTES = 64 * 1024 * 1024
+_PIECE_BYTES = 256 * 1024
+_FOREIGN = (aiohttp.ClientError, asyncio.TimeoutError, OSError)
 
 
 class Door:
@@ -51,38 +56,31 @@ class Door:
         self._headers = {"user-agent": "perdure", **headers}
         if api_key:
             self._headers["authorization"] = f"Bearer {self.api_key}"
+        self._posting = {**self._headers, "content-type": "application/json"}
         self._sessions = Sessions(self.base_url)
-        self._trace = _trace()
+        self._where = urlsplit(base_url).netloc
 
     def __repr__(self) -> str:
         return f"Door({self.name!r}, {self.base_url!r})"
 
-    @asynccontextmanager
-    async def get(self, path: str, *, timeout_s: float, of_root: bool = False) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Ask for something.
+    def get(self, path: str, *, timeout_s: float, of_root: bool = False) -> Exchange:
+        """Ask for something: `async with door.get(…) as response`.
 
         Args:
             path (str): Below the base address, with a leading slash.
             timeout_s (float): For the whole answer.
             of_root (bool): Below the server's root, beside `/v1`.
 
-        Yields:
-            aiohttp.ClientResponse: Of whatever status.
-
-        Raises:
-            ProviderError: There was no answer.
+        Returns:
+            Exchange: Gives the response, of whatever status; raises `ProviderError` where there is none.
         """
-        progress = Progress(timeout_s=timeout_s)
-        with self._mapped(progress):
-            url = (self.base_url.removesuffix("/v1") if of_root else self.base_url) + path
-            async with self._request("GET", url, None, progress, aiohttp.ClientTimeout(total=timeout_s)) as response:
-                yield response
+        base = self.base_url.removesuffix("/v1") if of_root else self.base_url
+        return self._exchange("GET", base + path, None, Progress(timeout_s=timeout_s), _limit(timeout_s, None))
 
-    @asynccontextmanager
-    async def post(
+    def post(
         self, path: str, body: Mapping[str, Any], progress: Progress, *, total_s: float | None, read_s: float | None = None
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """Send a request, once.
+    ) -> Exchange:
+        """Send a request, once: `async with door.post(…) as response`.
 
         Args:
             path (str): Below the base address, with a leading slash.
@@ -91,18 +89,14 @@ class Door:
             total_s (float | None): For the whole answer.
             read_s (float | None): For each read, where the whole has no limit.
 
-        Yields:
-            aiohttp.ClientResponse: Of whatever status.
+        Returns:
+            Exchange: Gives the response, of whatever status; raises `ProviderError` where there is none, or where it breaks off.
 
         Raises:
-            ProviderError: There was no answer, or it broke off.
+            InvalidRequest: The body cannot be written as JSON.
         """
-        data = self._encode(body)
         progress.timeout_s = total_s or read_s
-        with self._mapped(progress):
-            limit = aiohttp.ClientTimeout(total=total_s, sock_connect=10.0, sock_read=read_s)
-            async with self._request("POST", self.base_url + path, data, progress, limit) as response:
-                yield response
+        return self._exchange("POST", self.base_url + path, Outgoing(self._encode(body), progress), progress, _limit(total_s, read_s))
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
         """Read a whole body, up to a sane size.
@@ -116,6 +110,8 @@ class Door:
         Raises:
             ServerFailed: It is larger than any answer can be.
         """
+        if 0 <= (response.content_length or -1) <= _MAX_ANSWER_BYTES and "content-encoding" not in response.headers:
+            return await response.read()
         pieces, size = [], 0
         async for piece in response.content.iter_any():
             pieces.append(piece)
@@ -128,11 +124,10 @@ class Door:
         """Close connections."""
         await self._sessions.aclose()
 
-    def _request(self, method: str, url: str, data: bytes | None, progress: Progress, limit: aiohttp.ClientTimeout) -> Any:
-        headers = self._headers if data is None else {**self._headers, "content-type": "application/json"}
-        return self._sessions.here(self._trace).request(
-            method, url, data=data, headers=headers, timeout=limit, allow_redirects=False, trace_request_ctx=progress
-        )
+    def _exchange(self, method: str, url: str, data: Outgoing | None, progress: Progress, limit: aiohttp.ClientTimeout) -> Exchange:
+        headers = self._headers if data is None else self._posting
+        asked = self._sessions.here().request(method, url, data=data, headers=headers, timeout=limit, allow_redirects=False)
+        return Exchange(asked, self.name, self._where, progress)
 
     def _encode(self, body: Mapping[str, Any]) -> bytes:
         try:
@@ -144,19 +139,81 @@ class Door:
                 evidence=Evidence(provider=self.name, rule="not-json-in"),
             ) from error
 
-    def _mapped(self, progress: Progress) -> _Mapped:
-        return _Mapped(self.name, urlsplit(self.base_url).netloc, progress)
+
+class Outgoing(aiohttp.payload.Payload):
+    """A body that notes when it goes out: from then on the call may have been paid for.
+
+    Args:
+        value (bytes): JSON.
+        progress (Progress): Told.
+    """
+
+    _autoclose = True
+
+    def __init__(self, value: bytes, progress: Progress) -> None:
+        super().__init__(value, content_type="application/json")
+        self._size = len(value)
+        self._progress = progress
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """Give it as text, for aiohttp's own messages.
+
+        Args:
+            encoding (str): Its own.
+            errors (str): What to do with others.
+
+        Returns:
+            str: The JSON.
+        """
+        return bytes(self._value).decode(encoding, errors)
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """Send it.
+
+        Args:
+            writer (AbstractStreamWriter): Where to.
+        """
+        self._progress.sent = True
+        for start in range(0, len(self._value), _PIECE_BYTES):  # a large one must not hold up the loop
+            await writer.write(self._value[start : start + _PIECE_BYTES])
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:  # noqa: ARG002 - aiohttp's
+        """Send it.
+
+        Args:
+            writer (AbstractStreamWriter): Where to.
+            content_length (int | None): Always that of the body.
+        """
+        await self.write(writer)
 
 
-class _Mapped:  # turns aiohttp's exceptions into ours
-    def __init__(self, name: str, where: str, progress: Progress) -> None:
-        self._name, self._where, self._progress = name, where, progress
+class Exchange:
+    """One request and its response; turns aiohttp's exceptions into ours, also those that come while the body is read.
 
-    def __enter__(self) -> None:
-        return None
+    Args:
+        asked (AbstractAsyncContextManager[aiohttp.ClientResponse]): The request, not yet sent.
+        name (str): The provider.
+        where (str): Its host, for messages.
+        progress (Progress): Says whether it had been sent.
+    """
 
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, aiohttp.ClientError | asyncio.TimeoutError | OSError):
+    __slots__ = ("_asked", "_name", "_progress", "_where")
+
+    def __init__(self, asked: AbstractAsyncContextManager[aiohttp.ClientResponse], name: str, where: str, progress: Progress) -> None:
+        self._asked, self._name, self._where, self._progress = asked, name, where, progress
+
+    async def __aenter__(self) -> aiohttp.ClientResponse:
+        try:
+            return await self._asked.__aenter__()
+        except _FOREIGN as error:
+            raise self._ours(error) from error
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            await self._asked.__aexit__(kind, error, trace)
+        except _FOREIGN as late:
+            raise self._ours(late) from late
+        if isinstance(error, _FOREIGN):
             raise self._ours(error) from error
 
     def _ours(self, error: BaseException) -> ProviderError:
@@ -178,15 +235,9 @@ class _Mapped:  # turns aiohttp's exceptions into ours
         return Billed.MAYBE if self._progress.sent else Billed.NO
 
 
-def _trace() -> aiohttp.TraceConfig:
-    trace = aiohttp.TraceConfig()
-
-    async def sent(_: object, context: Any, __: object) -> None:
-        if isinstance(context.trace_request_ctx, Progress):
-            context.trace_request_ctx.sent = True
-
-    trace.on_request_headers_sent.append(sent)
-    return trace
+@lru_cache(maxsize=64)
+def _limit(total_s: float | None, read_s: float | None) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=total_s, sock_connect=10.0, sock_read=read_s)
 
 
 def _rule(error: BaseException) -> str:

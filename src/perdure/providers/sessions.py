@@ -34,31 +34,30 @@ class Sessions:
         self._open: dict[asyncio.AbstractEventLoop, aiohttp.ClientSession] = {}
         weakref.finalize(self, _close_all, self._open)  # also at exit: the simple door's users close nothing
 
-    def here(self, trace: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+    def here(self) -> aiohttp.ClientSession:
         """Give the session of the running loop, making it if there is none.
-
-        Args:
-            trace (aiohttp.TraceConfig): Hears when a request has been sent.
 
         Returns:
             aiohttp.ClientSession: Shared by all calls on this loop.
         """
         loop = asyncio.get_running_loop()
+        known = self._open.get(loop)
+        if known is not None and not known.closed:
+            return known
         with self._lock:
-            for gone in [known for known in self._open if known.is_closed()]:
+            for gone in [one for one in self._open if one.is_closed()]:
                 del self._open[gone]
             session = self._open.get(loop)
             if session is None or session.closed:
-                session = self._open[loop] = self._make(trace)
+                session = self._open[loop] = self._make()
         return session
 
-    def _make(self, trace: aiohttp.TraceConfig) -> aiohttp.ClientSession:
+    def _make(self) -> aiohttp.ClientSession:
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, limit_per_host=0, keepalive_timeout=_KEEPALIVE_S, ttl_dns_cache=60),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=self._through_proxy,
-            trace_configs=[trace],
             read_bufsize=256 * 1024,
         )
 

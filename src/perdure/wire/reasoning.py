@@ -24,7 +24,7 @@ def with_reasoning_apart(message: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(spoken, str) and spoken and not found.get("reasoning_content"):
         found["reasoning_content"] = spoken
     content = found.get("content")
-    if isinstance(content, str) and not found.get("reasoning_content"):
+    if isinstance(content, str) and "think>" in content and not found.get("reasoning_content"):
         thought, found["content"] = split_thinking(content)
         if thought:
             found["reasoning_content"] = thought
