@@ -96,8 +96,9 @@ def _setting_rows(model: type[BaseModel], prefix: str) -> Iterator[str]:
             continue
         inner = _model_of_mapping(kind)
         if inner is not None:
-            yield f"| `{prefix}{name}.<name>` | table | none | {inspect.getdoc(inner)} |"
-            yield from _setting_rows(inner, f"{prefix}{name}.<name>.")
+            each = "[]" if get_origin(kind) is list else ".<name>"
+            yield f"| `{prefix}{name}{each}` | table | none | {inspect.getdoc(inner)} |"
+            yield from _setting_rows(inner, f"{prefix}{name}{each}.")
             continue
         default = "" if field.default is PydanticUndefined else _shown(field.default)
         limits = ", ".join(_limit(limit) for limit in field.metadata)

@@ -19,11 +19,13 @@ from perdure.messages.limits import Limit, Scope
 from perdure.messages.retention import Keep
 from perdure.messages.retry import Backoff
 from perdure.messages.spending import EACH, Budget, BudgetScope
+from perdure.providers.arranging import arranged, with_accounts
 from perdure.providers.generic import GenericProvider
 from perdure.providers.kinds import address_of, make_provider
 from perdure.providers.models import Models
 from perdure.providers.own_rules import own_rules
 from perdure.providers.prices import OwnPrice, Prices
+from perdure.providers.target import base_of
 from perdure.stores.postgres.flags import flags_without
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.sqlite.upkeep import SqliteUpkeep
@@ -143,12 +145,12 @@ def build_models(settings: Settings) -> Models:
     Raises:
         ConfigError: A provider lacks its address, or its key cannot be found.
     """
-    rows = {"local": ProviderSettings(kind="local"), **settings.providers}
+    rows = dict(with_accounts({"local": ProviderSettings(kind="local"), **settings.providers}))
     providers = {name: make_provider(name, row, data=settings.data) for name, row in rows.items()}
     for name, provider in providers.items():
         if isinstance(provider, GenericProvider):
-            provider.judge_by(own_rules(settings.errors.rules, provider=name, dialect=provider.dialect))
-    aliases = {name: (alias.provider, alias.model) for name, alias in settings.models.items()}
+            provider.judge_by(own_rules(settings.errors.rules, provider=base_of(name), dialect=provider.dialect))
+    aliases = {name: arranged(name, alias, providers) for name, alias in settings.models.items()}
     return Models(providers, aliases, settings.default_model)
 
 

@@ -116,6 +116,54 @@ async def test_each_kind_of_provider_is_made(tmp_path: Path, monkeypatch: pytest
     await models.aclose()
 
 
+TWO = {"qwen": {"base_url": "http://127.0.0.1:1/v1", "accounts": {"two": "env:THE_KEY"}}, "gpu": {"base_url": "http://127.0.0.1:2/v1"}}
+
+
+async def test_a_model_may_have_several_deployments_and_a_provider_several_accounts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("THE_KEY", "sk-secret")
+    deployments = [{"provider": "qwen@*", "model": "plus", "weight": 3}, {"provider": "gpu", "model": "32b", "priority": 1}]
+    smart = {"deployments": deployments, "order": "weights", "on_context_length": "gpu/long", "hedge_percent": 2}
+    models = build_models(settings(data=tmp_path, providers=TWO, models={"smart": smart}, default_model="smart"))
+    found = models.deployments(None)
+    assert [(one.lane, one.weight, one.priority) for one in found.targets] == [
+        ("qwen/plus", 3, 0),
+        ("qwen@two/plus", 3, 0),
+        ("gpu/32b", 1, 1),
+    ]
+    assert (found.order.value, found.larger, found.other, found.hedge is not None) == ("weights", "gpu/long", None, True)
+    assert models.several() == {"smart": ["qwen/plus", "qwen@two/plus", "gpu/32b"]}
+    assert {models.resolve("smart").lane for _ in range(200)} == {"qwen/plus", "qwen@two/plus"}
+    await models.aclose()
+
+
+@pytest.mark.parametrize(
+    ("parts", "match"),
+    [
+        ({"models": {"x": {"deployments": [{"provider": "nobody", "model": "m"}]}}}, "no provider"),
+        ({"models": {"x": {"deployments": [{"provider": "qwen@three", "model": "m"}]}}}, "no provider"),
+        ({"models": {"x": {"deployments": [{"provider": "gpu", "model": "m"}, {"provider": "gpu", "model": "m"}]}}}, "twice"),
+        ({"models": {"a/b": {"deployments": [{"provider": "qwen@*", "model": "m"}]}}}, "slash|like that of one"),
+        ({"models": {"x": {"provider": "gpu", "model": "m", "on_refusal": "nothing"}}}, "falls back"),
+        ({"providers": {"a@b": {"base_url": "http://127.0.0.1:1/v1"}}}, "can be called"),
+        ({"providers": {"a/b": {"base_url": "http://127.0.0.1:1/v1"}}}, "can be called"),
+    ],
+)
+def test_deployments_that_cannot_be_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: dict[str, Any], match: str) -> None:
+    monkeypatch.setenv("THE_KEY", "sk-secret")
+    with pytest.raises(ConfigError, match=match):
+        build_models(settings(data=tmp_path, **{"providers": TWO} | parts))
+
+
+@pytest.mark.parametrize(
+    "alias", [{}, {"provider": "gpu"}, {"provider": "gpu", "model": "m", "deployments": [{"provider": "gpu", "model": "m"}]}]
+)
+def test_a_model_has_one_deployment_or_several(alias: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="it needs `provider` and `model`, or `deployments`"):
+        settings(models={"x": alias})
+
+
 @pytest.mark.parametrize(
     ("row", "match"),
     [

@@ -76,7 +76,7 @@ class Commits:
         """
         await self._firmly(lambda: self._journal.handle(self._lease, number, handle))
 
-    async def record(self, number: int, result: bytes, usage: Usage | None, bill: Bill | None = None) -> None:
+    async def record(self, number: int, result: bytes, usage: Usage | None, bill: Bill | None = None, lane: str | None = None) -> None:
         """Commit a result.
 
         Args:
@@ -84,8 +84,9 @@ class Commits:
             result (bytes): JSON.
             usage (Usage | None): What it used.
             bill (Bill | None): Where it is booked.
+            lane (str | None): Who answered, if that is not whom it was sent to last.
         """
-        await self._firmly(lambda: self._journal.record(self._lease, number, result, usage=usage, bill=bill))
+        await self._firmly(lambda: self._journal.record(self._lease, number, result, usage=usage, bill=bill, lane=lane))
 
     async def fail(self, number: int, error: ErrorFacts, usage: Usage | None, bill: Bill | None = None) -> None:
         """Commit a failure.
@@ -98,15 +99,16 @@ class Commits:
         """
         await self._firmly(lambda: self._journal.fail(self._lease, number, error, usage=usage, bill=bill))
 
-    async def defer(self, number: int, error: ErrorFacts, bill: Bill | None = None) -> None:
+    async def defer(self, number: int, error: ErrorFacts, bill: Bill | None = None, usage: Usage | None = None) -> None:
         """Commit that a step is to be made again.
 
         Args:
             number (int): The step.
             error (ErrorFacts): Why.
-            bill (Bill | None): Where what was held for it is given back.
+            bill (Bill | None): Where it is booked, or what was held for it is given back.
+            usage (Usage | None): What it used all the same.
         """
-        await self._firmly(lambda: self._journal.defer(self._lease, number, error, bill=bill))
+        await self._firmly(lambda: self._journal.defer(self._lease, number, error, usage=usage, bill=bill))
 
     async def settle(self, intent: Intent, result: bytes, memory: MemoryWrite | None) -> None:
         """Commit intent and result together.

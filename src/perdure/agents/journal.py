@@ -25,8 +25,10 @@ from perdure.resources.usage import Usage
 
 __all__ = [
     "FORMAT",
+    "MOST_FAILED_TRIES",
     "WAITS",
     "Decision",
+    "FailedTry",
     "Intent",
     "Journal",
     "MemoryWrite",
@@ -36,6 +38,7 @@ __all__ = [
     "StepKind",
     "StepState",
     "enough",
+    "missed",
 ]
 
 
@@ -43,6 +46,10 @@ FORMAT = 1
 """The rules of this version: which keys and fingerprints calls have, and what steps mean.
 
 A run with steps of a newer one is left to newer workers."""
+
+
+MOST_FAILED_TRIES = 20
+"""So many of a step's tries without an answer are told one by one, the latest; `tries` counts all."""
 
 
 class StepKind(StrEnum):
@@ -115,12 +122,23 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """For `obtain`: whose end it waits for."""
     lenient: bool = False
     """A child that has not ended well is a result like the others, not a failure of the step."""
+    lane: str | None = None
+    """For a call of a model: which deployment it is sent to, as `provider/model`."""
     diverged: bool = False
     """It is new, while the journal holds an unclaimed step of the same kind and name."""
     ambiguous: bool = False
     """It is made once more although an earlier try may have happened (and been billed)."""
     bill: Bill | None = None
     """On whose account it is, with what is to be held for it."""
+
+
+class FailedTry(msgspec.Struct, frozen=True, kw_only=True):
+    """A try of a step that got no answer and was followed by another one."""
+
+    at: Moment
+    """When it ended."""
+    lane: str | None = None
+    error: ErrorFacts
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,6 +168,10 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """The key that decided on its unknown outcome."""
     format: int = FORMAT
     """By which rules its key and fingerprint were made."""
+    lane: str | None = None
+    """For a call of a model: where its last try went; once recorded, who answered."""
+    failed_tries: Sequence[FailedTry] = ()
+    """The tries before that one, the earliest first; at most `MOST_FAILED_TRIES`."""
     origin: int | None = None
     """The message it was recorded for, where it was copied by a fork; 0 where it was imported. Its usage is not this run's."""
 
@@ -190,6 +212,23 @@ def enough(steps: Iterable[Step], most_bytes: int | None) -> Iterator[Step]:
             return
 
 
+def missed(before: Sequence[FailedTry], at: Moment | None, lane: str | None, error: ErrorFacts | None) -> Sequence[FailedTry]:
+    """Say which tries of a step got no answer, now that it is made once more.
+
+    Args:
+        before (Sequence[FailedTry]): Those known so far.
+        at (Moment | None): When its last try ended; None if nobody knows.
+        lane (str | None): Where that went.
+        error (ErrorFacts | None): What it ended with; None if its outcome is unknown.
+
+    Returns:
+        Sequence[FailedTry]: The latest.
+    """
+    if error is None or at is None:
+        return before
+    return (*before, FailedTry(at=at, lane=lane, error=error))[-MOST_FAILED_TRIES:]
+
+
 class Journal(Protocol):
     """Keeps what runs have done.
 
@@ -217,8 +256,8 @@ class Journal(Protocol):
         """Commit that a step is about to be made, before it is.
 
         A number that exists already is made again: its tries (and `ambiguous`) go up, what it has used
-        so far is kept. A call of a model that is `ambiguous` is counted as `possibly_paid_twice`. What its bill
-        says is held for it in the ledger.
+        so far is kept, and an error that it ended with is from then on one of its `failed_tries`. A call of a model that
+        is `ambiguous` is counted as `possibly_paid_twice`. What its bill says is held for it in the ledger.
 
         Args:
             lease (Lease): The right to the run.
@@ -240,6 +279,7 @@ class Journal(Protocol):
         usage: Usage | None = None,
         memory: MemoryWrite | None = None,
         bill: Bill | None = None,
+        lane: str | None = None,
     ) -> None:
         """Commit a step's result, before the agent sees it.
 
@@ -250,6 +290,7 @@ class Journal(Protocol):
             usage (Usage | None): What it used.
             memory (MemoryWrite | None): What it changed in the store's memory, committed with it.
             bill (Bill | None): As it was intended, to be booked in the ledger.
+            lane (str | None): Who answered, where that is not whom the step was sent to last.
 
         Raises:
             LeaseLost: The run is no longer this worker's; the result is refused.
@@ -333,14 +374,15 @@ class Journal(Protocol):
         """
         ...
 
-    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, bill: Bill | None = None) -> None:
-        """Commit that a step does not count and will be made again (a rate limit, a closed lane).
+    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None, bill: Bill | None = None) -> None:
+        """Commit that a step does not count and will be made again (a rate limit, a closed lane, another deployment).
 
         Args:
             lease (Lease): The right to the run.
             number (int): The intended step, or one recorded as failed.
             error (ErrorFacts): Why; shown while the message waits.
-            bill (Bill | None): As it was intended: what was held for it is given back.
+            usage (Usage | None): What it used all the same.
+            bill (Bill | None): As it was intended: what it used is booked, and what was held for it given back.
 
         Raises:
             LeaseLost: The run is no longer this worker's.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Protocol, TypeAlias
 
@@ -16,45 +16,34 @@ from perdure.memory.manager import Memory
 from perdure.messages.message import Wait
 from perdure.messages.registry import WorkerRegistry
 from perdure.messages.store import MessageStore
-from perdure.providers.protocol import ChatProvider
+from perdure.providers.deployments import Deployments
 from perdure.resources.usage import Usage
 
-__all__ = ["Ending", "Failed", "Finished", "Lanes", "ModelTable", "Parked", "Passage", "Pricing", "RunParts", "Target"]
-
-
-class Target(Protocol):
-    """Where a model's calls go."""
-
-    @property
-    def provider(self) -> ChatProvider:
-        """Who answers."""
-        ...
-
-    @property
-    def model(self) -> str:
-        """The model as the provider spells it."""
-        ...
-
-    @property
-    def lane(self) -> str:
-        """`provider/model`: what is limited together."""
-        ...
+__all__ = ["Ending", "Failed", "Finished", "Lanes", "ModelTable", "Parked", "Passage", "Pricing", "RunParts"]
 
 
 class ModelTable(Protocol):
-    """Knows which provider has which model."""
+    """Knows which providers have which model."""
 
-    def resolve(self, name: str | None) -> Target:
+    def deployments(self, name: str | None) -> Deployments:
         """Look a model up.
 
         Args:
             name (str | None): `provider/model`, a provider, or an alias; None for the default.
 
         Returns:
-            Target: Where its calls go.
+            Deployments: Where its calls can go.
 
         Raises:
             UnknownModel: Nothing has that name.
+        """
+        ...
+
+    def several(self) -> Mapping[str, Sequence[str]]:
+        """Tell which models have more than one deployment.
+
+        Returns:
+            Mapping[str, Sequence[str]]: Their lane to those of the deployments.
         """
         ...
 

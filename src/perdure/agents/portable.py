@@ -13,8 +13,19 @@ from typing import Any
 
 import msgspec
 
-from perdure.agents.journal import Step, StepKey, StepKind, StepState
-from perdure.agents.runfile import NAME, AskedPart, AttemptPart, MessagePart, Origin, RunFile, SaidPart, StatePart, StepPart
+from perdure.agents.journal import FailedTry, Step, StepKey, StepKind, StepState
+from perdure.agents.runfile import (
+    NAME,
+    AskedPart,
+    AttemptPart,
+    FailedTryPart,
+    MessagePart,
+    Origin,
+    RunFile,
+    SaidPart,
+    StatePart,
+    StepPart,
+)
 from perdure.agents.runs import Asked, Brought, Ended, Record, Said
 from perdure.clock import FIRST_MOMENT, LAST_MOMENT, Moment
 from perdure.errors.base import ErrorFacts, InvalidInput
@@ -195,6 +206,8 @@ def _step_part(step: Step, asked: Asked | None) -> StepPart:
         format=step.format,
         error=_without_secrets(step.error),
         usage=step.usage,
+        lane=step.lane,
+        failed_tries=[FailedTryPart(at=_when(one.at), lane=one.lane, error=_without_secrets(one.error)) for one in step.failed_tries],
         **said,
     )
 
@@ -217,6 +230,8 @@ def _step(part: StepPart) -> Step:
         result=None if part.result is msgspec.UNSET else dump(part.result),
         error=None if part.error is None else _rebuilt(part.error),
         usage=part.usage,
+        lane=part.lane,
+        failed_tries=tuple(FailedTry(at=one.at.timestamp(), lane=one.lane, error=_rebuilt(one.error)) for one in part.failed_tries),
         decided_by=part.decided_by,
         format=part.format,
     )

@@ -215,7 +215,7 @@ class Run(Others):
                 self._steps,
                 call,
                 request,
-                lambda: self._steps.parts.models.resolve(model or self._agent.model),
+                lambda: self._steps.parts.models.deployments(model or self._agent.model),
                 timeout_s=timeout_s,
                 check=check,
             ).answer()
@@ -242,7 +242,7 @@ class Run(Others):
         """
         call = take(self._steps, _named(name), body)
         model = body.get("model") or self._agent.model
-        asking = Asking(self._steps, call, body, lambda: self._steps.parts.models.resolve(model))
+        asking = Asking(self._steps, call, body, lambda: self._steps.parts.models.deployments(model))
 
         async def whole() -> dict[str, Any]:
             return (await asking.answer()).body

@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta
 
-from perdure.agents.journal import FORMAT, StepKind, StepState
+from perdure.agents.journal import FORMAT, MOST_FAILED_TRIES, StepKind, StepState
 from perdure.errors.base import ErrorFacts
 from perdure.messages.message import DEFAULT_MAX_WAIT_S, State
 from perdure.resources.usage import Usage
 
 NAME: Literal["perdure.run/1"] = "perdure.run/1"
 
-__all__ = ["NAME", "AskedPart", "AttemptPart", "MessagePart", "Origin", "RunFile", "SaidPart", "StatePart", "StepPart"]
+__all__ = ["NAME", "AskedPart", "AttemptPart", "FailedTryPart", "MessagePart", "Origin", "RunFile", "SaidPart", "StatePart", "StepPart"]
 
 _NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.:\-]*$(?!\n)"
 _MOST_STEPS, _MOST_SAID, _MOST_ATTEMPTS = 100_000, 200_000, 10_000
@@ -91,6 +91,14 @@ class AskedPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     last: Annotated[int, Meta(ge=0, lt=_MOST_SAID)]
 
 
+class FailedTryPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A try of a step that got no answer."""
+
+    at: When
+    lane: Text | None = None
+    error: ErrorFacts
+
+
 class StepPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A step as recorded."""
 
@@ -117,6 +125,8 @@ class StepPart(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     result: Any = msgspec.UNSET
     error: ErrorFacts | None = None
     usage: Usage | None = None
+    lane: Text | None = None
+    failed_tries: Annotated[list[FailedTryPart], Meta(max_length=MOST_FAILED_TRIES)] = []
 
 
 class RunFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

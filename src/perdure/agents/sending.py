@@ -108,7 +108,7 @@ def _lane(body: Any, card: AgentCard, parts: RunParts) -> str | None:
     if card.name != _CHAT:
         return card.lane
     model = body.get("model") if isinstance(body, dict) else None
-    return parts.models.resolve(model if isinstance(model, str) else None).lane
+    return parts.models.deployments(model if isinstance(model, str) else None).lane
 
 
 async def _unknown(name: str, registry: WorkerRegistry) -> UnknownAgent:

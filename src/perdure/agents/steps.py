@@ -197,12 +197,13 @@ class Steps:
         self.open.ask_person(wait, cut=cut)
         return wait
 
-    async def intend(self, call: Call, *, until: float | None = None, diverged: bool = False) -> None:
+    async def intend(self, call: Call, *, until: float | None = None, lane: str | None = None, diverged: bool = False) -> None:
         """Commit that a call is about to be made; it has its number afterwards.
 
         Args:
             call (Call): Which.
             until (float | None): For a sleep: when it ends.
+            lane (str | None): For a call of a model: where it goes.
             diverged (bool): It stands where another one was recorded.
 
         Raises:
@@ -211,7 +212,7 @@ class Steps:
             BudgetReached: There is no money left for it today.
         """
         self._check_alive()
-        intent = self.intent(call, until=until, diverged=diverged)
+        intent = self.intent(call, until=until, lane=lane, diverged=diverged)
         try:
             await self._commits.intend(intent)
         except asyncio.CancelledError:
@@ -222,17 +223,18 @@ class Steps:
         self.tell("intended", call)
         self._check_alive()
 
-    async def record(self, call: Call, result: bytes, usage: Usage | None = None, **facts: Any) -> None:
+    async def record(self, call: Call, result: bytes, usage: Usage | None = None, *, served_by: str | None = None, **facts: Any) -> None:
         """Commit what came of a call.
 
         Args:
             call (Call): Which.
             result (bytes): JSON.
             usage (Usage | None): What it used.
+            served_by (str | None): The lane that answered, where that is not the one it was sent to last.
             **facts (Any): For listeners.
         """
         self.spending.add(call.number, usage)
-        await self._commits.record(call.number, result, usage, call.bill)
+        await self._commits.record(call.number, result, usage, call.bill, served_by)
         self.tell("recorded", call, seconds=self.parts.clock.now() - call.began_at, **facts)
 
     async def fail(self, call: Call, error: BaseException, *, kind: type[PerdureError], usage: Usage | None = None) -> Exception:
@@ -262,15 +264,17 @@ class Steps:
         self.blame.remember(seen, call.number)
         return seen
 
-    async def defer(self, number: int, error: ErrorFacts, bill: Bill | None = None) -> None:
+    async def defer(self, number: int, error: ErrorFacts, bill: Bill | None = None, usage: Usage | None = None) -> None:
         """Commit that a call will be made again.
 
         Args:
             number (int): Its step.
             error (ErrorFacts): Why.
-            bill (Bill | None): Where what was held for it is given back, if it has not been booked yet.
+            bill (Bill | None): Where it is booked, or what was held for it given back, if it has not been booked yet.
+            usage (Usage | None): What it used all the same.
         """
-        await self._commits.defer(number, error, bill)
+        self.spending.add(number, usage)
+        await self._commits.defer(number, error, bill, usage)
 
     async def noted(self, call: Call, handle: str) -> None:
         """Commit what the provider calls a call, the moment that is known.
@@ -407,12 +411,13 @@ class Steps:
     def _diverges(self, call: Call) -> bool:
         return call.found is None and self._replay.diverges(call.key)
 
-    def intent(self, call: Call, *, until: float | None = None, diverged: bool = False) -> Intent:
+    def intent(self, call: Call, *, until: float | None = None, lane: str | None = None, diverged: bool = False) -> Intent:
         """Say what is about to be done; the call has its number afterwards.
 
         Args:
             call (Call): Which.
             until (float | None): For a wait: when it ends.
+            lane (str | None): For a call of a model: where it goes.
             diverged (bool): It stands where another one was recorded.
 
         Returns:
@@ -437,6 +442,7 @@ class Steps:
             idempotent=call.idempotent,
             tool_version=call.tool_version,
             until=until,
+            lane=lane,
             diverged=diverged,
             ambiguous=again,
             bill=call.bill,

@@ -19,6 +19,7 @@ __all__ = [
     "DeedsPage",
     "EditedJson",
     "ErrorJson",
+    "FailedTryJson",
     "GroupJson",
     "KeyJson",
     "MemberJson",
@@ -64,6 +65,7 @@ class UsageJson(TypedDict):
     cost_usd: float | None
     unpriced: int
     reckoned_usd: float
+    hedged: int
 
 
 class WaitJson(TypedDict):
@@ -223,6 +225,14 @@ class DeadLetterJson(MessageJson):
     attempts_log: list[AttemptJson]
 
 
+class FailedTryJson(TypedDict):
+    """A try of a step that got no answer."""
+
+    at: str
+    lane: str | None
+    error: ErrorJson
+
+
 class StepJson(TypedDict):
     """One step of a run."""
 
@@ -246,6 +256,8 @@ class StepJson(TypedDict):
     result: Any
     error: ErrorJson | None
     usage: UsageJson | None
+    lane: str | None
+    failed_tries: list[FailedTryJson]
     decided_by: str | None
     copied: bool
 

@@ -129,6 +129,8 @@ class ConfigManager:
             return False
         secrets: dict[str, SecretStr | DatabaseUrl | None] = {"store.url": settings.store.url}
         secrets |= {f"providers.{name}.api_key": provider.api_key for name, provider in settings.providers.items()}
+        for name, provider in settings.providers.items():
+            secrets |= {f"providers.{name}.accounts.{account}": key for account, key in provider.accounts.items()}
         for name, secret in secrets.items():
             try:
                 reveal(secret, environ=self._environ)

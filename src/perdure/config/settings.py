@@ -8,9 +8,9 @@ names are errors with a suggestion (`manager.py`).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from perdure.config.database import DatabaseUrl
 from perdure.config.errors import ErrorSettings
@@ -20,6 +20,7 @@ from perdure.config.part import Part
 __all__ = [
     "AppSettings",
     "BudgetSettings",
+    "DeploymentSettings",
     "ErrorSettings",
     "ModelAlias",
     "PriceSettings",
@@ -154,6 +155,9 @@ class ProviderSettings(Part):
         " none: by the address.",
     )
     api_key: SecretStr | None = Field(default=None, description="A reference such as `env:DASHSCOPE_API_KEY` or `file:/run/secrets/key`.")
+    accounts: dict[str, SecretStr] = Field(
+        default={}, description="More keys: the name of an account to a reference. Each is a provider of its own, `NAME@ACCOUNT`."
+    )
     region: Literal["cn", "intl", "us", "hk"] | None = Field(default=None, description="For `qwen`: which endpoint.")
     workspace: str | None = Field(default=None, description="For `qwen`: a workspace's own domain.")
     models: list[str] = Field(default=[], description="Which of its models can be asked.")
@@ -174,11 +178,39 @@ class ProviderSettings(Part):
     _kind_exists = field_validator("kind")(checked_kind)
 
 
-class ModelAlias(Part):
-    """Another name for a model of a provider."""
+class DeploymentSettings(Part):
+    """One of those who can answer for a model."""
 
-    provider: str
-    model: str
+    provider: str = Field(description="`NAME`, `NAME@ACCOUNT`, or `NAME@*` for all accounts of a provider.")
+    model: str = Field(description="As that provider spells it.")
+    weight: float = Field(
+        default=1.0, gt=0, description='Its share of the calls among those of the same priority, for `order = "weights"`.'
+    )
+    priority: int = Field(default=0, ge=0, description="Those with the lowest number are asked first, the others where those cannot.")
+
+
+class ModelAlias(Part):
+    """A name for a model: of one provider (`provider` and `model`), or with several deployments."""
+
+    provider: str | None = Field(default=None, description="The provider, for a model with one deployment.")
+    model: str | None = Field(default=None, description="The model as that provider spells it.")
+    deployments: list[DeploymentSettings] = Field(default=[], description="Who can answer, in place of `provider` and `model`.")
+    order: Literal["priority", "weights", "latency"] = Field(
+        default="priority",
+        description="Among deployments of the same priority: as listed, by chance with their weights, or the fastest first.",
+    )
+    on_context_length: str | None = Field(default=None, description="The model that is asked when the request is too long for this one.")
+    on_refusal: str | None = Field(default=None, description="The model that is asked when a filter or this model itself declines.")
+    hedge_percent: float = Field(
+        default=0.0, ge=0, le=100, description="Of the calls so many may be sent to a second deployment while a slow one is under way."
+    )
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        single = self.provider is not None and self.model is not None
+        if single == bool(self.deployments) or (self.provider is None) != (self.model is None):
+            raise ValueError("it needs `provider` and `model`, or `deployments`")
+        return self
 
 
 Daily: TypeAlias = Literal["none"] | Annotated[float, Field(ge=0)]

@@ -595,8 +595,8 @@ class MessageStore(Protocol):
         """Read the kept totals of the installation.
 
         Returns:
-            Mapping[str, int]: From steps: `possibly_paid_twice`, `divergences`, `calls`, `input_tokens`,
-            `output_tokens`. Messages that crashed: `crashes`. Workers declared dead: `reaped`. Writes
+            Mapping[str, int]: From steps: `possibly_paid_twice`, `hedged`, `divergences`, `calls`,
+            `input_tokens`, `output_tokens`. Messages that crashed: `crashes`. Workers declared dead: `reaped`. Writes
             refused for a stale lease: `refused_stale`. Absent means none yet.
         """
         ...

@@ -24,6 +24,7 @@ from perdure.providers.local import LocalProvider
 from perdure.providers.protocol import ChatProvider, LLMProvider
 from perdure.providers.qwen import QwenProvider
 from perdure.providers.row import Row
+from perdure.providers.target import base_of
 
 __all__ = ["address_of", "known_kinds", "make_provider", "spoken_by"]
 
@@ -69,7 +70,7 @@ def address_of(name: str, row: ProviderSettings) -> str | None:
     """
     if row.kind not in {"generic", "qwen"} or row.base_url is not None:
         return row.base_url
-    known = row_named(row.dialect) or (row_named(name) if row.kind == "generic" else None)
+    known = row_named(row.dialect) or (row_named(base_of(name)) if row.kind == "generic" else None)
     if row.kind == "qwen" and (known is None or known.dialect == "dashscope"):
         return QWEN_REGIONS[row.region or "intl"]
     return known.base_url if known else None
@@ -90,7 +91,7 @@ def spoken_by(name: str, row: ProviderSettings) -> str | None:
 
 
 def _generic(name: str, row: ProviderSettings, _: Path) -> ChatProvider:
-    known = _row(name, row) or (row_named(name) if row.base_url is None else None)
+    known = _row(name, row) or (row_named(base_of(name)) if row.base_url is None else None)
     base_url = row.base_url or (known.base_url if known else None)
     if base_url is None:
         raise ConfigError(f"`providers.{name}.base_url` is missing", hint="For example `https://api.openai.com/v1`.")
@@ -170,6 +171,6 @@ def _foreign(name: str, row: ProviderSettings, make: Callable[..., Any]) -> Chat
 
 
 def _said(row: ProviderSettings) -> Mapping[str, Any]:
-    said = {name: getattr(row, name) for name in row.model_fields_set - {"kind", "options", "api_key"}}
+    said = {name: getattr(row, name) for name in row.model_fields_set - {"kind", "options", "api_key", "accounts"}}
     key = {"api_key": reveal(row.api_key)} if row.api_key is not None else {}
     return {**said, **key, **row.options}

@@ -18,6 +18,7 @@ import msgspec
 
 from perdure.providers.catalog import region_of, row_of
 from perdure.providers.dashscope_prices import AS_OF, DASHSCOPE, Tier
+from perdure.providers.target import base_of
 from perdure.resources.usage import Usage
 
 __all__ = ["FREE", "OwnPrice", "Price", "Prices"]
@@ -119,9 +120,9 @@ class Prices:
         Returns:
             Price | None: None if nobody knows it.
         """
-        key = (provider, model)
+        key = (base_of(provider), model)
         if key not in self._found:
-            self._found[key] = self._look_up(provider, model)
+            self._found[key] = self._look_up(*key)
         return self._found[key]
 
     def at_most(self, body: Mapping[str, Any], provider: str, model: str) -> float | None:

@@ -24,6 +24,8 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reasoning_tokens: int | None = None
     paid_again: int = 0
     """Calls made once more although the first may have been billed (`possibly_paid_twice`)."""
+    hedged: int = 0
+    """Calls made elsewhere on purpose while a slow one was under way."""
     cost_usd: float | None = None
     """What is known of what it cost, in US dollars."""
     unpriced: int = 0
@@ -65,6 +67,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             cost_usd=_sum(self.cost_usd, other.cost_usd),
             unpriced=self.unpriced + other.unpriced,
             reckoned_usd=self.reckoned_usd + other.reckoned_usd,
+            hedged=self.hedged + other.hedged,
         )
 
 

@@ -47,7 +47,7 @@ class Admission:
 
     def __init__(self, parts: ServerParts, validator: Validator) -> None:
         self._parts = parts
-        self._completion = Completion(validator, parts.queue, lambda model: parts.models.resolve(model).lane)
+        self._completion = Completion(validator, parts.queue, lambda model: parts.models.deployments(model).lane)
 
     async def admit(self, asks: Sequence[PutMessage], *, key: Key, many: bool = False) -> list[NewMessage]:
         """Check messages and complete them.

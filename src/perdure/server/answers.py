@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Raw
 
-from perdure.agents.journal import Step
+from perdure.agents.journal import FailedTry, Step
 from perdure.clock import Moment, iso
 from perdure.errors.base import ErrorFacts
 from perdure.messages import groups, ids
@@ -18,7 +18,7 @@ from perdure.security.secrets import redact
 
 Time: TypeAlias = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
-__all__ = ["AttemptJson", "DeadLetterJson", "ErrorJson", "MessageJson", "StepJson", "Time", "UsageJson", "WaitJson"]
+__all__ = ["AttemptJson", "DeadLetterJson", "ErrorJson", "FailedTryJson", "MessageJson", "StepJson", "Time", "UsageJson", "WaitJson"]
 
 
 class ErrorJson(msgspec.Struct, kw_only=True):
@@ -75,6 +75,7 @@ class UsageJson(msgspec.Struct, kw_only=True):
     """Calls whose cost is not known."""
     reckoned_usd: float
     """What those were reckoned to cost before they were made."""
+    hedged: int
 
     @classmethod
     def of(cls, usage: Usage | None) -> UsageJson | None:
@@ -259,6 +260,28 @@ class DeadLetterJson(MessageJson, kw_only=True):
     attempts_log: list[AttemptJson]
 
 
+class FailedTryJson(msgspec.Struct, kw_only=True):
+    """A try of a step that got no answer."""
+
+    at: Time
+    lane: str | None
+    error: ErrorJson
+
+    @classmethod
+    def of(cls, one: FailedTry) -> FailedTryJson:
+        """Write a try.
+
+        Args:
+            one (FailedTry): As the journal keeps it.
+
+        Returns:
+            FailedTryJson: For the wire.
+        """
+        error = ErrorJson.of(one.error)
+        assert error is not None
+        return cls(at=_time(one.at), lane=one.lane, error=error)
+
+
 class StepJson(msgspec.Struct, kw_only=True):
     """One step of a run."""
 
@@ -282,6 +305,10 @@ class StepJson(msgspec.Struct, kw_only=True):
     result: Raw
     error: ErrorJson | None
     usage: UsageJson | None
+    lane: str | None
+    """For a call of a model: where its last try went, as `provider/model`; of a recorded one, who answered."""
+    failed_tries: list[FailedTryJson]
+    """Tries before that one that got no answer, the earliest first; the latest 20."""
     decided_by: str | None
     copied: bool
     """Taken over by a fork or an import; what it used is not this run's."""
@@ -316,6 +343,8 @@ class StepJson(msgspec.Struct, kw_only=True):
             result=_raw(step.result),
             error=ErrorJson.of(step.error),
             usage=UsageJson.of(step.usage),
+            lane=step.lane,
+            failed_tries=[FailedTryJson.of(one) for one in step.failed_tries],
             decided_by=step.decided_by,
             copied=step.origin is not None,
         )

@@ -52,9 +52,10 @@ class CuttingJournal(Journal):
         usage: Usage | None = None,
         memory: MemoryWrite | None = None,
         bill: Bill | None = None,
+        lane: str | None = None,
     ) -> None:
         """Commit a result; the crash comes before the agent sees it."""
-        await self._journal.record(lease, number, result, usage=usage, memory=memory, bill=bill)
+        await self._journal.record(lease, number, result, usage=usage, memory=memory, bill=bill, lane=lane)
         await self._committed(memory)
 
     async def settle(self, lease: Lease, intent: Intent, result: bytes, *, memory: MemoryWrite | None = None) -> None:
@@ -80,9 +81,9 @@ class CuttingJournal(Journal):
         await self._journal.fail(lease, number, error, usage=usage, bill=bill)
         await self._committed(None)
 
-    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, bill: Bill | None = None) -> None:
+    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None, bill: Bill | None = None) -> None:
         """Commit that a step will be made again."""
-        await self._journal.defer(lease, number, error, bill=bill)
+        await self._journal.defer(lease, number, error, usage=usage, bill=bill)
 
     async def handle(self, lease: Lease, number: int, handle: str) -> None:
         """Commit what the provider calls a call that is under way."""

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from perdure.agents.journal import Step, StepKind, StepState
+from perdure.agents.journal import FailedTry, Step, StepKind, StepState
 from perdure.agents.runs import IMPORTED, Asked, Brought, Ended, Fork, Record, Said
 from perdure.errors.base import Conflict, InvalidInput, NotFound
 from perdure.messages.ids import write
@@ -34,7 +34,9 @@ async def worked(store: Store) -> Lease:
     """
     lease = await runs(store, priority=3, metadata={"from": "mail"}, attempts=7)
     document = "a long letter, " * (LARGE // 15)
-    await store.journal.intend(lease, intent(1, request=said("hello", model="m")))
+    await store.journal.intend(lease, intent(1, request=said("hello", model="m"), lane="p/m"))
+    await store.journal.defer(lease, 1, BROKE)
+    await store.journal.intend(lease, intent(1, request=said("hello", model="m"), lane="q/m"))
     await store.journal.record(lease, 1, b'"one"', usage=Usage(calls=1, input_tokens=10, output_tokens=2))
     await store.journal.settle(lease, intent(2, kind=StepKind.VALUE, request=None), b'"' + document.encode() + b'"')
     await store.journal.intend(lease, intent(3, kind=StepKind.TOOL, tool_version="v1"))
@@ -70,7 +72,16 @@ def brought(clock: FakeClock, **changes: Any) -> Brought:
         Brought: For `bring`.
     """
     then = clock.now() - 1000
-    common: dict[str, Any] = {"attempt": 2, "began_at": then, "tries": 2, "ambiguous": 1, "decided_by": "key_1"}
+    failed = (FailedTry(at=then, lane="p/m", error=BROKE),)
+    common: dict[str, Any] = {
+        "attempt": 2,
+        "began_at": then,
+        "tries": 2,
+        "ambiguous": 1,
+        "decided_by": "key_1",
+        "lane": "q/m",
+        "failed_tries": failed,
+    }
     steps = [
         Step(number=1, key=key("one"), state=StepState.DONE, result=b'"one"', ended_at=then + 1, **common),
         Step(number=2, key=key("two", kind=StepKind.TOOL), state=StepState.FAILED, error=BROKE, ended_at=then + 2, **common),

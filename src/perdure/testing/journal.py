@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from perdure.agents.journal import MemoryWrite, StepKind, StepState
+from perdure.agents.journal import MOST_FAILED_TRIES, FailedTry, MemoryWrite, StepKind, StepState
 from perdure.errors.base import Conflict, LeaseLost
 from perdure.messages.message import Lease, MessageId
 from perdure.resources.usage import Usage
@@ -204,6 +204,52 @@ class RecordKit(Kit, standard=True):
         await store.journal.record(again, 1, b"1", usage=Usage(calls=1, input_tokens=7, output_tokens=2))
         [step] = await store.journal.steps(lease.message.id)
         assert (step.error, step.usage) == (None, Usage(calls=2, input_tokens=12, output_tokens=2))
+
+    async def test_each_try_is_told_with_where_it_went_and_what_it_used(self, store: Store, clock: FakeClock) -> None:
+        lease = await runs(store)
+        await store.journal.intend(lease, intent(lane="one/m"))
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.lane, step.failed_tries) == ("one/m", ())
+        clock.pass_by(seconds=2)
+        at = clock.now()
+        await store.journal.defer(lease, 1, NO_CREDIT, usage=Usage(calls=1, input_tokens=5))
+        clock.pass_by(seconds=1)
+        await store.journal.intend(lease, intent(lane="two/größe"))
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.lane, step.error, step.usage) == ("two/größe", None, Usage(calls=1, input_tokens=5))
+        assert list(step.failed_tries) == [FailedTry(at=at, lane="one/m", error=NO_CREDIT)]
+        await store.journal.defer(lease, 1, BROKE)
+        await store.journal.intend(lease, intent(lane="one/m", ambiguous=True))
+        await store.journal.record(lease, 1, b"1", usage=Usage(calls=1, input_tokens=7))
+        [step] = await store.journal.steps(lease.message.id, shown=False)
+        assert (step.lane, step.usage, step.tries) == ("one/m", Usage(calls=2, input_tokens=12), 3)
+        assert [(one.lane, one.error) for one in step.failed_tries] == [("one/m", NO_CREDIT), ("two/größe", BROKE)]
+
+    async def test_who_answered_may_be_another_than_who_was_asked_last(self, store: Store) -> None:
+        lease = await runs(store)
+        await store.journal.intend(lease, intent(lane="one/m"))
+        await store.journal.intend(lease, intent(lane="two/m"))
+        await store.journal.record(lease, 1, b"1", usage=Usage(calls=2, hedged=1), lane="one/m")
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.lane, step.usage, step.ambiguous) == ("one/m", Usage(calls=2, hedged=1), 0)
+        counters = await store.messages.counters()
+        assert (counters["hedged"], counters.get("possibly_paid_twice", 0)) == (1, 0), "it was paid on purpose"
+
+    async def test_a_try_whose_outcome_is_unknown_is_not_told_as_failed(self, store: Store) -> None:
+        lease = await runs(store)
+        await store.journal.intend(lease, intent(lane="one/m"))
+        await store.journal.intend(lease, intent(lane="two/m", ambiguous=True))
+        [step] = await store.journal.steps(lease.message.id)
+        assert (step.lane, step.failed_tries, step.tries) == ("two/m", (), 2)
+
+    async def test_only_the_latest_failed_tries_are_told(self, store: Store) -> None:
+        lease = await runs(store)
+        for n in range(MOST_FAILED_TRIES + 3):
+            await store.journal.intend(lease, intent(lane=f"p/{n}"))
+            await store.journal.defer(lease, 1, BROKE)
+        [step] = await store.journal.steps(lease.message.id)
+        assert step.tries == MOST_FAILED_TRIES + 3
+        assert [one.lane for one in step.failed_tries] == [f"p/{n}" for n in range(2, MOST_FAILED_TRIES + 2)]
 
     async def test_only_the_step_that_ended_the_attempt_is_made_again(self, store: Store, clock: FakeClock) -> None:
         lease = await runs(store)

@@ -14,8 +14,9 @@ from perdure.errors.base import LeaseError
 from perdure.messages.message import Lease
 from perdure.messages.registry import DEAD_AFTER_S, WorkerCard
 from perdure.messages.retry import Bury, Park, Retry, fate
-from perdure.providers.models import Target
+from perdure.providers.deployments import Deployments
 from perdure.providers.protocol import ChatAnswer, ChatProvider
+from perdure.providers.target import Target
 from perdure.stores.inmemory import InMemoryStore
 from perdure.testing.clock import FakeClock
 from perdure.testing.cutting import CuttingJournal
@@ -54,10 +55,15 @@ class Counted(ChatProvider):
     async def aclose(self) -> None:
         """Leave the provider open: it is the test's."""
 
-    def resolve(self, name: str | None) -> Target:
+    def deployments(self, name: str | None) -> Deployments:
         """Answer for a model, whatever it is called."""
         first = next(iter(getattr(self._provider, "declared", ())), "default")
-        return Target(self, (name or first).removeprefix(f"{self.name}/"))
+        target = Target(self, (name or first).removeprefix(f"{self.name}/"))
+        return Deployments(name=target.lane, targets=(target,))
+
+    def several(self) -> dict[str, Sequence[str]]:
+        """Tell that none has more than one deployment."""
+        return {}
 
 
 class Stage:

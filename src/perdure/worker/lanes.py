@@ -7,12 +7,15 @@ instead of collecting the same refusal.
 A lane whose calls fail one after the other is as good as closed, though nobody says so: each lane has a circuit.
 When that opens, the lane is closed in the store for as long, so whoever meets it waits and uses no attempt. Once it
 is time, one call of each process goes through to see; the others wait until it is known how that went.
+
+A model with several deployments has a lane of its own name, by which its messages are kept: that is closed once the lanes
+of all its deployments are, until the first of them opens. While one is open its messages start, and go there.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -23,6 +26,7 @@ from perdure.events import tell
 from perdure.messages.retry import closes_lane, counts_in_circuit, unsaid_until
 from perdure.messages.routes import Route
 from perdure.messages.store import MessageStore
+from perdure.providers.target import base_of
 from perdure.resources.circuit_breaker import CircuitBreaker
 
 __all__ = ["Circuit", "Lanes"]
@@ -52,10 +56,17 @@ class Lanes:
         clock (Clock): The store's time.
         circuit (Circuit | None): When a lane counts as down; None for the defaults.
         now (Callable[[], float] | None): The clock of the circuits, which only goes forward; None for the machine's.
+        several (Mapping[str, Sequence[str]] | None): Models with several deployments: their lane to those of the deployments.
     """
 
     def __init__(
-        self, messages: MessageStore, clock: Clock, *, circuit: Circuit | None = None, now: Callable[[], float] | None = None
+        self,
+        messages: MessageStore,
+        clock: Clock,
+        *,
+        circuit: Circuit | None = None,
+        now: Callable[[], float] | None = None,
+        several: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._messages = messages
         self._clock = clock
@@ -63,7 +74,8 @@ class Lanes:
         self._now = now or awake
         self._circuits: dict[str, CircuitBreaker] = {}
         self._closed: dict[str, ErrorFacts] = {}
-        self._known: set[str] = set()
+        self._several = dict(several or {})
+        self._known: set[str] = {lane for lanes in self._several.values() for lane in lanes}
 
     def closed(self, lane: str) -> ErrorFacts | None:
         """Tell what stands against a lane.
@@ -105,7 +117,7 @@ class Lanes:
             routes (Iterable[Route]): All routes, as just read.
         """
         for route in routes:
-            if route.lane is None:
+            if route.lane is None or route.lane in self._several:  # of those the lanes of their deployments say more
                 continue
             self._known.add(route.lane)
             until = route.lane_closed_until
@@ -139,6 +151,7 @@ class Lanes:
         for shut in sorted(self._reached(lane, error.scope)):
             if self._note(shut, msgspec.structs.replace(error, retry_at=until)):
                 await self._write(shut, error, until)
+                await self._close_several(shut)
 
     def _circuit_of(self, lane: str) -> CircuitBreaker:
         if lane not in self._circuits:
@@ -151,12 +164,20 @@ class Lanes:
     def _open(self, what: str, wait_s: float) -> ErrorFacts:
         return CircuitOpen(what, retry_at=self._clock.now() + wait_s).facts()
 
+    async def _close_several(self, lane: str) -> None:
+        """Close the models none of whose deployments is open now that this one is not."""
+        for name, lanes in self._several.items():
+            standing = [self.closed(one) for one in lanes] if lane in lanes else []
+            shut = [one for one in standing if one is not None]
+            if shut and len(shut) == len(standing):
+                first = min(shut, key=_until)
+                await self._write(name, first, _until(first))
+
     def _reached(self, lane: str, scope: Scope) -> set[str]:
-        """A model's limit is its own; a key, an account and an endpoint are shared by a provider's lanes."""
+        """A model's limit is its own; a key and an account are shared by a provider's lanes, an endpoint by all accounts there."""
         if scope is Scope.MODEL:
             return {lane}
-        provider = lane.partition("/")[0] + "/"
-        return {lane} | {known for known in self._known if known.startswith(provider)}
+        return {lane} | {known for known in self._known if _shared(known, scope) == _shared(lane, scope)}
 
     def _note(self, lane: str, error: ErrorFacts) -> bool:
         standing = self._closed.get(lane)
@@ -198,6 +219,11 @@ class _Passage:
 
 def _until(error: ErrorFacts) -> Moment:
     return error.retry_at or 0.0
+
+
+def _shared(lane: str, scope: Scope) -> str:
+    provider = lane.partition("/")[0]
+    return base_of(provider) if scope is Scope.ENDPOINT else provider
 
 
 def _elsewhere(lane: str, until: Moment) -> ErrorFacts:

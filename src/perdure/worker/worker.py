@@ -107,7 +107,7 @@ class Worker:
         self._duties = Duties(store.messages, store.workers, self._clock, dead_after_s=dead_after_s)
         self._firing = Firing(store.schedules, self._clock)
         self._tidying = Tidying(store.retention, keep or Keep())
-        self._lanes = Lanes(store.messages, self._clock, circuit=circuit)
+        self._lanes = Lanes(store.messages, self._clock, circuit=circuit, several=models.several())
         self._last_call = LastCall()
         self.ready: asyncio.Event = asyncio.Event()
         """Set once it is registered and takes messages."""
@@ -240,7 +240,7 @@ class Worker:
         if agent.model is None:
             return None
         try:
-            return self._models.resolve(agent.model).lane
+            return self._models.deployments(agent.model).lane
         except UnknownModel as error:
             raise ConfigError(f"agent {agent.name!r}: {error.message}", hint=error.hint) from error
 

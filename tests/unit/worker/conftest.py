@@ -27,7 +27,7 @@ class House:
 
     def worker(self, *agents: Agent, provider: FakeProvider | None = None, **options: Any) -> Worker:
         models = Models({}) if provider is None else Models({provider.name: provider}, default=f"{provider.name}/fake-1")
-        return Worker(self.store, App(agents), models, **options)
+        return Worker(self.store, App(agents), options.pop("models", models), **options)
 
     @asynccontextmanager
     async def working(self, worker: Worker) -> AsyncIterator[tuple[asyncio.Event, asyncio.Task[WorkerEnd]]]:

@@ -92,6 +92,44 @@ async def test_a_store_that_does_not_answer_leaves_the_lane_closed_here(clock: F
     assert lanes.closed("qwen/max") is not None
 
 
+# Several deployments --------------------------------------------------------------------------------
+
+
+async def test_a_model_is_closed_once_none_of_its_deployments_is_open(clock: FakeClock) -> None:
+    async with InMemoryStore(clock=clock) as store:
+        await store.messages.put([message(lane="smart"), message(lane="a/m")])
+        lanes = Lanes(store.messages, clock, several={"smart": ["a/m", "b/m"], "dull": ["c/m", "d/m"]})
+        await lanes.close("a/m", base.RateLimited("slow", retry_at=clock.now() + 90).facts())
+        assert await closed_in(store, clock) == {"a/m"}
+        await lanes.close("b/m", base.RateLimited("slow", retry_at=clock.now() + 30).facts())
+        assert await closed_in(store, clock) == {"a/m", "smart"}
+        clock.pass_by(seconds=31)
+        assert await closed_in(store, clock) == {"a/m"}, "as soon as the first is open again"
+        await lanes.close("b/m", base.BillingRefused("pay").facts())
+        assert await closed_in(store, clock) == {"a/m", "smart"}
+
+
+async def test_what_others_closed_counts_too_and_their_word_on_the_model_does_not_close_a_deployment(clock: FakeClock) -> None:
+    async with InMemoryStore(clock=clock) as store:
+        await store.messages.put([message(lane="smart"), message(lane="a/m")])
+        lanes = Lanes(store.messages, clock, several={"smart": ["a/m", "b/m"]})
+        await store.messages.close_lane("smart", until=clock.now() + 60, why="circuit-open")
+        await store.messages.close_lane("a/m", until=clock.now() + 60, why="circuit-open")
+        lanes.seen(await store.messages.routes())
+        assert (lanes.closed("smart"), lanes.closed("b/m")) == (None, None)
+        assert lanes.closed("a/m") is not None
+
+
+async def test_a_key_closes_its_own_lanes_and_an_endpoint_those_of_every_account(clock: FakeClock) -> None:
+    async with InMemoryStore(clock=clock) as store:
+        lanes = Lanes(store.messages, clock, several={"smart": ["q/m", "q@two/m", "q@two/n", "other/m"]})
+        await lanes.close("q@two/m", base.AuthenticationFailed("no").facts())
+        assert [lane for lane in ("q/m", "q@two/m", "q@two/n", "other/m") if lanes.closed(lane)] == ["q@two/m", "q@two/n"]
+        await lanes.close("q@two/m", base.RateLimited("full", retry_at=clock.now() + 600, scope=base.Scope.ENDPOINT).facts())
+        assert lanes.closed("q/m") is not None
+        assert lanes.closed("other/m") is None
+
+
 # Circuits -----------------------------------------------------------------------------------------
 
 

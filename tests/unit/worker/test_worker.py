@@ -11,6 +11,9 @@ from perdure import Run, SyncRun, agent, events
 from perdure.errors.base import ConfigError, NetworkFailed, RateLimited, StoreBusy
 from perdure.messages.message import State
 from perdure.messages.retry import Backoff
+from perdure.providers.deployments import Deployments
+from perdure.providers.models import Models
+from perdure.providers.target import Target
 from perdure.testing import FakeProvider
 from perdure.testing.given import card
 from perdure.worker.end import WorkerEnd
@@ -155,6 +158,52 @@ async def test_a_provider_that_is_down_costs_no_more_attempts_than_its_circuit_c
     assert [end.attempt for end in ends].count(1) >= 3
     assert sum(end.attempt - 1 for end in ends) == 3
     assert provider.count == 3 + 6
+
+
+@agent(model="smart")
+async def asks_anyone(run: Run) -> str:
+    """Asks a model with two deployments."""
+    return await run.ask("it", "what?")
+
+
+def two_deployments(first: FakeProvider, second: FakeProvider) -> Models:
+    smart = Deployments(name="smart", targets=(Target(first, "m"), Target(second, "m")))
+    return Models({"one": first, "two": second}, {"smart": smart}, "smart")
+
+
+async def test_a_closed_deployment_does_not_keep_messages_from_starting(house: Any) -> None:
+    limited = FakeProvider("one", lambda body: RateLimited("slow down", retry_at=time.time() + 3600))
+    models = two_deployments(limited, FakeProvider("two", ["here"]))
+    worker = house.worker(asks_anyone, models=models)
+    assert [card.lane for card in worker.card.agents] == ["smart"]
+    async with house.working(worker):
+        for _ in range(3):
+            view = await house.ended(await house.put(asks_anyone, lane="smart", attempts=1))
+            assert (view.state, view.attempt) == (State.DONE, 1)
+    assert limited.count == 1, "its lane is closed, and nobody asks there again"
+
+
+async def test_messages_of_a_model_stay_ready_once_all_its_deployments_are_closed(house: Any) -> None:
+    later = time.time() + 3600
+    limited = [FakeProvider(name, lambda body: RateLimited("slow down", retry_at=later)) for name in ("one", "two")]
+    async with house.working(house.worker(asks_anyone, echo, models=two_deployments(*limited))):
+        first = await house.put(asks_anyone, lane="smart")
+        view = await house.until(first, lambda view: view.wait is not None)
+        assert (view.wait.why, view.attempt) == ("rate-limit", 0)
+        second = await house.put(asks_anyone, lane="smart")
+        await house.ended(await house.put(echo))
+        view = await house.get(second)
+    assert (view.state, view.attempt, view.blocked_by) == (State.READY, 0, "lane-closed")
+    assert [one.count for one in limited] == [1, 1]
+
+
+async def test_a_deployment_that_is_down_costs_no_attempt_at_all(house: Any) -> None:
+    down = FakeProvider("one", lambda body: NetworkFailed("nobody listens"))
+    worker = house.worker(asks_anyone, models=two_deployments(down, FakeProvider("two")), slots=1, circuit=Circuit(failures=3, rest_s=60))
+    async with house.working(worker):
+        ends = [await house.ended(await house.put(asks_anyone, lane="smart", attempts=1)) for _ in range(8)]
+    assert [(end.state, end.attempt) for end in ends] == [(State.DONE, 1)] * 8
+    assert down.count == 3, "then its circuit is open"
 
 
 async def test_a_sleeping_run_gives_its_slot_back_and_wakes(house: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from perdure.errors.base import Billed, PerdureError
 from perdure.messages.spending import Account, Bill, day_of, to_nano
-from perdure.providers.models import Target
+from perdure.providers.target import Target
 from perdure.resources.usage import Usage
 from perdure.server.door import Call
 

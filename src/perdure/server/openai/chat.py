@@ -18,7 +18,7 @@ import msgspec
 from perdure.clock import awake
 from perdure.errors.base import EmptyAnswer, NotYetBuilt, PerdureError
 from perdure.events import tell
-from perdure.providers.models import Target
+from perdure.providers.target import Target
 from perdure.resources.usage import Usage
 from perdure.server.answer import Answer, Streamed, json_answer
 from perdure.server.door import Call, Door

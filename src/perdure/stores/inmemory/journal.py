@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Obtained, Step, StepKind, StepState, enough
+from perdure.agents.journal import Decision, Intent, Journal, MemoryWrite, Obtained, Step, StepKind, StepState, enough, missed
 from perdure.clock import Moment
 from perdure.errors.base import Conflict, ErrorFacts, NotFound, RunCancelled
 from perdure.messages.children import Outcome, failure_of, not_sent, outcomes_as_json, too_deep
@@ -59,10 +59,12 @@ class InMemoryJournal(Journal):
         usage: Usage | None = None,
         memory: MemoryWrite | None = None,
         bill: Bill | None = None,
+        lane: str | None = None,
     ) -> None:
         """Commit a step's result."""
         with self.contents.open() as now:
             step = self._intended(lease, number)
+            step = step if lane is None else msgspec.structs.replace(step, lane=lane)
             self._end(lease, step, now, state=StepState.DONE, result=result, usage=usage)
             self._remember(lease, memory)
             charge(self.contents, bill, usage)
@@ -111,12 +113,12 @@ class InMemoryJournal(Journal):
             self._end(lease, step, now, state=StepState.FAILED, error=error, usage=usage)
             charge(self.contents, bill, usage)
 
-    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, bill: Bill | None = None) -> None:
+    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None, bill: Bill | None = None) -> None:
         """Commit that a step did not happen and will be made again."""
         with self.contents.open() as now:
             step = self._intended(lease, number, or_in=StepState.FAILED)
-            self._end(lease, step, now, state=StepState.AGAIN, error=error)
-            charge(self.contents, bill, None)
+            self._end(lease, step, now, state=StepState.AGAIN, error=error, usage=usage)
+            charge(self.contents, bill, usage)
 
     async def handle(self, lease: Lease, number: int, handle: str) -> None:
         """Commit what the provider calls a call that is under way."""
@@ -216,6 +218,8 @@ class InMemoryJournal(Journal):
             tool_version=intent.tool_version,
             request=intent.request,
             usage=None if before is None else before.usage,
+            lane=intent.lane,
+            failed_tries=() if before is None else missed(before.failed_tries, before.ended_at, before.lane, before.error),
         )
         kept[intent.number] = step
         self.contents.counters["divergences"] += intent.diverged
@@ -248,6 +252,7 @@ class InMemoryJournal(Journal):
         self.contents.steps[lease.message.id][step.number] = ended
         if usage is not None:
             self.contents.counters["calls"] += usage.calls
+            self.contents.counters["hedged"] += usage.hedged
             self.contents.counters["input_tokens"] += usage.input_tokens or 0
             self.contents.counters["output_tokens"] += usage.output_tokens or 0
             self.contents.counters["cost_nanousd"] += to_nano(usage.cost_usd)

@@ -53,12 +53,14 @@ class PostgresJournal(SqlJournal):
         usage: Usage | None = None,
         memory: MemoryWrite | None = None,
         bill: Bill | None = None,
+        lane: str | None = None,
     ) -> None:
         """Commit a step's result."""
         packed = await self._parcels.of_result(result)
-        if memory is None and await self._hot.end(lease, number, StepState.DONE, usage=usage, result=packed, bill=bill):
+        usual = memory is None and lane is None
+        if usual and await self._hot.end(lease, number, StepState.DONE, usage=usage, result=packed, bill=bill):
             return
-        await self._ground.write(steps.record, lease, number, packed, usage=usage, memory=memory, bill=bill)
+        await self._ground.write(steps.record, lease, number, packed, usage=usage, memory=memory, bill=bill, lane=lane)
 
     async def settle(self, lease: Lease, intent: Intent, result: bytes, *, memory: MemoryWrite | None = None) -> None:
         """Commit a step that has no outside effect in one go."""
@@ -72,10 +74,10 @@ class PostgresJournal(SqlJournal):
         if not await self._hot.end(lease, number, StepState.FAILED, usage=usage, error=error, bill=bill):
             await self._ground.write(steps.fail, lease, number, error, usage=usage, bill=bill)
 
-    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, bill: Bill | None = None) -> None:
+    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None, bill: Bill | None = None) -> None:
         """Commit that a step did not happen and will be made again."""
-        if not await self._hot.end(lease, number, StepState.AGAIN, error=error, bill=bill):
-            await self._ground.write(steps.defer, lease, number, error, bill)
+        if not await self._hot.end(lease, number, StepState.AGAIN, usage=usage, error=error, bill=bill):
+            await self._ground.write(steps.defer, lease, number, error, usage=usage, bill=bill)
 
     @property
     def _hot(self) -> Journaling:

@@ -126,6 +126,8 @@ class Journaling:
         """
         if result is not None and (result.bodies or result.said):
             return False
+        if usage is not None and usage.hedged:
+            return False
         data, text = (None if result is None else result.data), (None if error is None else _encode(error))
         ended = _Ended(lease, number, state, usage, text, data, bill)
         return await self._ends.add(ended, size_bytes=_ROW_BYTES + len(data or b"") + len(text or b""))
@@ -165,7 +167,7 @@ class Journaling:
             rows.append(_begun_row(step))
             if step.request is not None:
                 said += [(len(rows), message.id, *one) for one in step.request.said]
-        given = (*columns(rows, 15), *columns(said, 5), *columns(list(remembered.values()), 5))
+        given = (*columns(rows, 16), *columns(said, 5), *columns(list(remembered.values()), 5))
         found = await write(self._ground, _BEGIN, self._ground.clock.now(), *given)
         return _were_done(len(steps), written, found)
 
@@ -196,6 +198,7 @@ def _begun_row(step: _Begun) -> tuple[Any, ...]:
         None if intent.tool_version is None else to_kept(intent.tool_version),
         None if step.result is None else step.result.data,
         None if step.request is None else step.request.data,
+        None if intent.lane is None else to_kept(intent.lane),
     )
 
 

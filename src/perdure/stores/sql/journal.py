@@ -51,10 +51,14 @@ class SqlJournal(Journal):
         usage: Usage | None = None,
         memory: MemoryWrite | None = None,
         bill: Bill | None = None,
+        lane: str | None = None,
     ) -> None:
         """Commit a step's result."""
         packed = await self._parcels.of_result(result)
-        await self._engine.write(steps.record, lease, number, packed, usage=usage, memory=memory, bill=bill, size_bytes=packed.size_bytes)
+        size_bytes = packed.size_bytes
+        await self._engine.write(
+            steps.record, lease, number, packed, usage=usage, memory=memory, bill=bill, lane=lane, size_bytes=size_bytes
+        )
 
     async def settle(self, lease: Lease, intent: Intent, result: bytes, *, memory: MemoryWrite | None = None) -> None:
         """Commit a step that has no outside effect in one go."""
@@ -81,9 +85,9 @@ class SqlJournal(Journal):
         """Commit that a step failed."""
         await self._engine.write(steps.fail, lease, number, error, usage=usage, bill=bill)
 
-    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, bill: Bill | None = None) -> None:
+    async def defer(self, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None = None, bill: Bill | None = None) -> None:
         """Commit that a step did not happen and will be made again."""
-        await self._engine.write(steps.defer, lease, number, error, bill)
+        await self._engine.write(steps.defer, lease, number, error, usage=usage, bill=bill)
 
     async def handle(self, lease: Lease, number: int, handle: str) -> None:
         """Commit what the provider calls a call that is under way."""

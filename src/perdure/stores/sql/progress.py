@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
 
+from perdure.agents.journal import FailedTry
 from perdure.clock import Moment
 from perdure.resources.usage import Usage
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import Transaction
 
-__all__ = ["Progress", "keep_progress", "progress_of", "usage_of_steps", "usage_text"]
+__all__ = ["Progress", "failed_text", "failed_tries", "keep_progress", "progress_of", "usage_of_steps", "usage_text"]
 
 _PROGRESS, _KEEP, _USAGES = statement("progress_get"), statement("progress_set"), statement("step_usages")
 _decode_usage = msgspec.json.Decoder(Usage).decode
+_decode_failed = msgspec.json.Decoder(tuple[FailedTry, ...]).decode
 
 
 class Progress(NamedTuple):
@@ -78,3 +81,27 @@ def usage_text(usage: Usage | None) -> bytes | None:
         bytes | None: JSON.
     """
     return None if usage is None else msgspec.json.encode(usage)
+
+
+def failed_text(tries: Sequence[FailedTry]) -> bytes | None:
+    """Write the tries of a step that got no answer.
+
+    Args:
+        tries (Sequence[FailedTry]): Which.
+
+    Returns:
+        bytes | None: JSON; None if there were none.
+    """
+    return msgspec.json.encode(tries) if tries else None
+
+
+def failed_tries(kept: bytes | None) -> tuple[FailedTry, ...]:
+    """Read the tries of a step that got no answer.
+
+    Args:
+        kept (bytes | None): As written.
+
+    Returns:
+        tuple[FailedTry, ...]: The earliest first.
+    """
+    return () if kept is None else _decode_failed(kept)

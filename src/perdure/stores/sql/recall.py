@@ -15,6 +15,7 @@ from perdure.errors.base import ErrorFacts, StoreError
 from perdure.messages.message import MessageId
 from perdure.resources.packing import Mark, mark_of, unpack
 from perdure.resources.usage import Usage
+from perdure.stores.sql.progress import failed_tries
 from perdure.stores.sql.statements import Run, statement
 
 __all__ = ["Kept", "read_steps"]
@@ -142,7 +143,7 @@ def _bodies(get: Callable[[bytes], bytes | None], columns: Iterable[bytes]) -> d
 def _step(row: tuple[Any, ...], result: bytes | None, request: bytes | None) -> Step:
     number, scope, kind, name, fingerprint, n, *rest = row
     state, attempt, tries, ambiguous, began_at, ended_at, until, idempotent, diverged, tool_version, handle, decided_by = rest[:12]
-    rules, origin, usage, error = rest[12:16]
+    rules, origin, lane, failed, usage, error = rest[12:18]
     return Step(
         number=number,
         key=StepKey(scope, _known(StepKind, kind, rules, StepKind.STEP), name, fingerprint, n),
@@ -163,6 +164,8 @@ def _step(row: tuple[Any, ...], result: bytes | None, request: bytes | None) -> 
         handle=handle,
         decided_by=decided_by,
         format=rules,
+        lane=lane,
+        failed_tries=failed_tries(failed),
         origin=origin,
     )
 

@@ -20,7 +20,7 @@ from perdure.stores.sql.engine import Engine
 from perdure.stores.sql.finish import log_attempt
 from perdure.stores.sql.parcels import Parcel, parcel, said_rows, talk_ref
 from perdure.stores.sql.places import Place, enter_wait, find
-from perdure.stores.sql.progress import Progress, keep_progress, progress_of, usage_text
+from perdure.stores.sql.progress import Progress, failed_text, keep_progress, progress_of, usage_text
 from perdure.stores.sql.recall import Kept, read_steps
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.steps import keep, keep_request
@@ -150,7 +150,7 @@ def _bring_step(tx: Transaction, message: int, step: Step, request: Parcel | Non
     times = (step.began_at, step.ended_at, step.until)
     marks = (int(step.idempotent), int(step.diverged), step.tool_version, step.decided_by, step.format, IMPORTED)
     error = None if step.error is None else msgspec.json.encode(step.error)
-    said = (usage_text(step.usage), error, None if result is None else result.data)
+    said = (step.lane, failed_text(step.failed_tries), usage_text(step.usage), error, None if result is None else result.data)
     row = int(tx.run(_ADD, (*head, *times, *marks, *said)).get)
     if result is not None:
         keep(tx, message, result)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from perdure.agents.journal import Intent, MemoryWrite, StepKind, StepState
+from perdure.agents.journal import Intent, MemoryWrite, StepKind, StepState, missed
 from perdure.errors.base import Conflict, ErrorFacts
 from perdure.messages.ids import write
 from perdure.messages.message import Lease
@@ -13,14 +13,15 @@ from perdure.resources.usage import Usage
 from perdure.stores.sql import fence
 from perdure.stores.sql import memory as memories
 from perdure.stores.sql.parcels import Parcel
-from perdure.stores.sql.progress import usage_text
+from perdure.stores.sql.progress import failed_text, failed_tries, usage_text
 from perdure.stores.sql.spending import charge, hold, save
 from perdure.stores.sql.statements import statement
 from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["begin", "defer", "end", "fail", "handle", "intend", "keep", "keep_request", "record", "replayed", "settle"]
 
-_FIND, _ADD, _BEGIN, _END = (statement(n) for n in ("step_find", "step_add", "step_begin", "step_end"))
+_FIND, _BEFORE, _ADD, _BEGIN, _END = (statement(n) for n in ("step_find", "step_before", "step_add", "step_begin", "step_end"))
+_SERVED = statement("step_served")
 _KEEP_REQUEST, _DROP_REQUEST = statement("request_set"), statement("request_drop")
 _HANDLE, _RUN, _REPLAYED = statement("step_handle"), statement("run_get"), statement("run_replayed")
 _SAID, _BODY, _USES = statement("said_add"), statement("body_add"), statement("body_use_add")
@@ -66,7 +67,15 @@ def settle(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None
 
 
 def record(
-    tx: Transaction, lease: Lease, number: int, result: Parcel, *, usage: Usage | None, memory: MemoryWrite | None, bill: Bill | None
+    tx: Transaction,
+    lease: Lease,
+    number: int,
+    result: Parcel,
+    *,
+    usage: Usage | None,
+    memory: MemoryWrite | None,
+    bill: Bill | None,
+    lane: str | None = None,
 ) -> None:
     """Note the result of an intended step.
 
@@ -78,11 +87,14 @@ def record(
         usage (Usage | None): What it used.
         memory (MemoryWrite | None): What it changed in memory.
         bill (Bill | None): Where it is booked.
+        lane (str | None): Who answered, if that is not whom it was sent to last.
     """
     row, before = _under_way(tx, lease, number, (StepState.INTENT,))
     keep(tx, lease.message.id, result)
     tx.run(_END, (row, StepState.DONE, tx.now, _sum(tx, before, usage), None, result.data))
     charge(tx, bill, usage)
+    if lane is not None:
+        tx.run(_SERVED, (row, lane))
     _remember(tx, lease, memory)
 
 
@@ -102,7 +114,7 @@ def fail(tx: Transaction, lease: Lease, number: int, error: ErrorFacts, *, usage
     charge(tx, bill, usage)
 
 
-def defer(tx: Transaction, lease: Lease, number: int, error: ErrorFacts, bill: Bill | None) -> None:
+def defer(tx: Transaction, lease: Lease, number: int, error: ErrorFacts, *, usage: Usage | None, bill: Bill | None) -> None:
     """Note that a step will be made again: it did not happen, or its failure does not count.
 
     Args:
@@ -110,11 +122,12 @@ def defer(tx: Transaction, lease: Lease, number: int, error: ErrorFacts, bill: B
         lease (Lease): The right to the run.
         number (int): The step.
         error (ErrorFacts): Why.
-        bill (Bill | None): Where what was held for it is given back.
+        usage (Usage | None): What it used all the same.
+        bill (Bill | None): Where that is booked, and what was held for it given back.
     """
     row, before = _under_way(tx, lease, number, (StepState.INTENT, StepState.FAILED))
-    tx.run(_END, (row, StepState.AGAIN, tx.now, before, msgspec.json.encode(error), None))
-    charge(tx, bill, None)
+    tx.run(_END, (row, StepState.AGAIN, tx.now, _sum(tx, before, usage), msgspec.json.encode(error), None))
+    charge(tx, bill, usage)
 
 
 def handle(tx: Transaction, lease: Lease, number: int, handle: str) -> None:
@@ -221,7 +234,7 @@ def end(tx: Transaction, row: int, result: bytes | None, error: ErrorFacts | Non
 
 def _begin(tx: Transaction, lease: Lease, intent: Intent, state: StepState, result: bytes | None) -> int:
     fence.check(tx, lease, beginning=True)
-    before = tx.run(_FIND, (lease.message.id, intent.number)).fetchone()
+    before = tx.run(_BEFORE, (lease.message.id, intent.number)).fetchone()
     if before is not None and before[1] == StepState.DONE:
         raise Conflict(
             f"step {intent.number} of message {write(lease.message.id)!r} is recorded and is never made again",
@@ -235,12 +248,18 @@ def _begin(tx: Transaction, lease: Lease, intent: Intent, state: StepState, resu
     key_columns = (key.scope, key.kind, key.name, key.fingerprint, key.n)
     if before is None:
         head = (lease.message.id, intent.number, *key_columns)
-        return int(tx.run(_ADD, (*head, *common, intent.tool_version, result)).get)
-    row = before[0]
-    tx.run(_BEGIN, (row, *key_columns, *common, intent.tool_version, result))
+        return int(tx.run(_ADD, (*head, *common, intent.tool_version, result, intent.lane)).get)
+    row, _, *last = before
+    tx.run(_BEGIN, (row, *key_columns, *common, intent.tool_version, result, intent.lane, _missed(*last)))
     if intent.request is None:
         tx.run(_DROP_REQUEST, (row,))
     return int(row)
+
+
+def _missed(ended_at: float | None, lane: str | None, error: bytes | None, before: bytes | None) -> bytes | None:
+    """The tries without an answer, where the last one was one of them."""
+    tries = missed(failed_tries(before), ended_at, lane, None if error is None else msgspec.json.decode(error, type=ErrorFacts))
+    return failed_text(tries)
 
 
 def _under_way(tx: Transaction, lease: Lease, number: int, states: tuple[StepState, ...]) -> tuple[int, bytes | None]:
@@ -258,6 +277,7 @@ def _sum(tx: Transaction, before: bytes | None, usage: Usage | None) -> bytes | 
     if usage is None:
         return before
     tx.count("calls", usage.calls)
+    tx.count("hedged", usage.hedged)
     tx.count("input_tokens", usage.input_tokens or 0)
     tx.count("output_tokens", usage.output_tokens or 0)
     tx.count("cost_nanousd", to_nano(usage.cost_usd))

@@ -29,7 +29,7 @@ async def test_steps_are_listed_with_all_that_is_known_of_them(served):
     [first, second] = (await served.get(f"/api/v1/messages/{sent}/steps")).json["data"]
     assert " ".join(first) == (
         "object number kind scope name n state attempt tries ambiguous began_at ended_at until idempotent diverged tool_version request"
-        " result error usage decided_by copied"
+        " result error usage lane failed_tries decided_by copied"
     )
     assert (first["kind"], first["name"], first["scope"], first["state"], first["result"]) == ("llm", "ask", "outer/inner", "done", "yes")
     assert first["usage"] == {
@@ -42,6 +42,7 @@ async def test_steps_are_listed_with_all_that_is_known_of_them(served):
         "cost_usd": None,
         "unpriced": 0,
         "reckoned_usd": 0.0,
+        "hedged": 0,
     }
     assert (second["state"], second["result"], second["request"], second["tool_version"]) == ("intent", None, {"order": 1}, "v1")
     message = (await served.get(f"/api/v1/messages/{sent}")).json

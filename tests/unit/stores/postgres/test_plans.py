@@ -191,7 +191,8 @@ def looks(hand: Hand) -> dict[str, tuple[str, ...]]:
         "begin_steps": (
             now, leased, leased, every("3", "int"), texts.replace("NULL", "''"), every("'llm'", "text"), every("'ask'", "text"),
             every("'f'", "text"), every("3", "int"), every("'intent'", "text"), every("1", "int"), every("NULL", "float8"),
-            every("0", "smallint"), texts, every("NULL", "bytea"), every("'r'", "bytea"), *["'{}'"] * 10,
+            every("0", "smallint"), texts, every("NULL", "bytea"), every("'r'", "bytea"),
+            every("'p/m'", "text"), *["'{}'"] * 10,
         ),
         "end_steps": (
             now, leased, leased, every("1", "int"), every("'done'", "text"), every("'u'", "bytea"), every("NULL", "bytea"),

@@ -121,6 +121,7 @@ def test_nothing_is_sorted_that_is_read_only_in_part(file: apsw.Connection, name
         ("child_list", "child_of (parent=?)"),
         ("member_list", "PRIMARY KEY (grp=? AND id>?)"),
         ("step_find", "step_of (message=? AND number=?)"),
+        ("step_before", "step_of (message=? AND number=?)"),
         ("ready_head_tag", "PRIMARY KEY (route=? AND priority=?)"),
         ("fair_get", "PRIMARY KEY (route=? AND tenant=? AND priority=? AND again=?)"),
         ("fair_bite", "PRIMARY KEY ((route,tenant,priority,again)>(?,?,?,?))"),

@@ -4,15 +4,16 @@
 WITH held AS MATERIALIZED (
     SELECT nextval('step_id_seq') AS id, g.*
       FROM unnest($2::bigint[], $3::bigint[], $4::integer[], $5::text[], $6::text[], $7::text[], $8::text[], $9::integer[], $10::text[],
-                  $11::integer[], $12::double precision[], $13::smallint[], $14::text[], $15::bytea[], $16::bytea[])
+                  $11::integer[], $12::double precision[], $13::smallint[], $14::text[], $15::bytea[], $16::bytea[], $17::text[])
       WITH ORDINALITY
-        AS g (message, token, number, scope, kind, name, fingerprint, n, state, attempt, until, idempotent, tool_version, result, request, at)
+        AS g (message, token, number, scope, kind, name, fingerprint, n, state, attempt, until, idempotent, tool_version, result, request,
+              lane, at)
      CROSS JOIN LATERAL (SELECT 1 FROM lease l WHERE l.id = g.message AND l.token = g.token AND l.called_off IS NULL FOR SHARE) l
 ), begun AS (
     INSERT INTO step (id, message, number, scope, kind, name, fingerprint, n, tries, state, attempt, ambiguous, began_at, ended_at,
-                      until, idempotent, diverged, tool_version, result)
+                      until, idempotent, diverged, tool_version, result, lane)
     SELECT id, message, number, scope, kind, name, fingerprint, n, 1, state, attempt, 0, $1::double precision, CASE state WHEN 'done' THEN $1::double precision END,
-           until, idempotent, 0, tool_version, result
+           until, idempotent, 0, tool_version, result, lane
       FROM held
     ON CONFLICT (message, number) DO NOTHING
     RETURNING id
@@ -23,19 +24,19 @@ WITH held AS MATERIALIZED (
 ), talked AS (
     INSERT INTO said (message, hash, before, data)
     SELECT g.message, g.hash, g.before, g.data
-      FROM unnest($17::bigint[], $18::bigint[], $19::bytea[], $20::bytea[], $21::bytea[]) AS g (at, message, hash, before, data)
+      FROM unnest($18::bigint[], $19::bigint[], $20::bytea[], $21::bytea[], $22::bytea[]) AS g (at, message, hash, before, data)
      WHERE (g.at IN (SELECT at FROM mine)) IS TRUE
      ORDER BY g.message, g.hash
     ON CONFLICT DO NOTHING
 ), remembered AS (
     INSERT INTO memory (tenant, space, key, value)
     SELECT g.tenant, g.space, g.key, g.value
-      FROM unnest($22::bigint[], $23::text[], $24::text[], $25::text[], $26::bytea[]) AS g (at, tenant, space, key, value)
+      FROM unnest($23::bigint[], $24::text[], $25::text[], $26::text[], $27::bytea[]) AS g (at, tenant, space, key, value)
      WHERE (g.at IN (SELECT at FROM mine)) IS TRUE
      ORDER BY g.tenant, g.space, g.key
     ON CONFLICT (tenant, space, key) DO UPDATE SET value = excluded.value
 ), marked AS (
-    INSERT INTO mark (at, nonce, answer) SELECT $1, $27, array_agg(at) FROM mine
+    INSERT INTO mark (at, nonce, answer) SELECT $1, $28, array_agg(at) FROM mine
 )
 SELECT at FROM mine;
 

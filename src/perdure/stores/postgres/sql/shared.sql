@@ -5,7 +5,7 @@ UPDATE step
    SET scope = ?2, kind = ?3, name = ?4, fingerprint = ?5, n = ?6,
        state = ?7, attempt = ?8, ambiguous = ambiguous + ?9, began_at = ?10, ended_at = ?11, until = ?12,
        idempotent = ?13, diverged = greatest(diverged, ?14), tool_version = ?15, result = ?16,
-       tries = tries + 1, error = NULL, handle = NULL, decided_by = NULL
+       lane = ?17, failed_tries = ?18, tries = tries + 1, error = NULL, handle = NULL, decided_by = NULL
  WHERE id = ?1;
 
 -- name: request_set

@@ -1,10 +1,14 @@
 -- name: step_find
 SELECT id, state, usage FROM step WHERE message = ? AND number = ?;
 
+-- name: step_before
+-- What is known of it, now that it is made once more.
+SELECT id, state, ended_at, lane, error, failed_tries FROM step WHERE message = ? AND number = ?;
+
 -- name: step_add
 INSERT INTO step (message, number, scope, kind, name, fingerprint, n, tries,
-                  state, attempt, ambiguous, began_at, ended_at, until, idempotent, diverged, tool_version, result)
-VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                  state, attempt, ambiguous, began_at, ended_at, until, idempotent, diverged, tool_version, result, lane)
+VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 RETURNING id;
 
 -- name: step_begin
@@ -13,11 +17,14 @@ UPDATE step
    SET scope = ?2, kind = ?3, name = ?4, fingerprint = ?5, n = ?6,
        state = ?7, attempt = ?8, ambiguous = ambiguous + ?9, began_at = ?10, ended_at = ?11, until = ?12,
        idempotent = ?13, diverged = max(diverged, ?14), tool_version = ?15, result = ?16,
-       tries = tries + 1, error = NULL, handle = NULL, decided_by = NULL
+       lane = ?17, failed_tries = ?18, tries = tries + 1, error = NULL, handle = NULL, decided_by = NULL
  WHERE id = ?1;
 
 -- name: step_end
 UPDATE step SET state = ?2, ended_at = ?3, usage = ?4, error = ?5, result = ?6 WHERE id = ?1;
+
+-- name: step_served
+UPDATE step SET lane = ?2 WHERE id = ?1;
 
 -- name: step_decide
 UPDATE step SET state = ?2, ended_at = ?3, result = ?4, error = CASE WHEN ?2 = 'done' THEN NULL ELSE error END, decided_by = ?5 WHERE id = ?1;
@@ -28,7 +35,7 @@ UPDATE step SET decided_by = ?2 WHERE id = ?1;
 -- name: step_list
 SELECT s.number, s.scope, s.kind, s.name, s.fingerprint, s.n, s.state, s.attempt, s.tries, s.ambiguous,
        s.began_at, s.ended_at, s.until, s.idempotent, s.diverged, s.tool_version, s.handle, s.decided_by, s.format, s.origin,
-       s.usage, s.error, s.result, q.data
+       s.lane, s.failed_tries, s.usage, s.error, s.result, q.data
   FROM step s LEFT JOIN request q ON q.step = s.id
  WHERE s.message = ? AND s.number > ?
  ORDER BY s.number;
@@ -37,7 +44,7 @@ SELECT s.number, s.scope, s.kind, s.name, s.fingerprint, s.n, s.state, s.attempt
 -- All that a replay needs.
 SELECT s.number, s.scope, s.kind, s.name, s.fingerprint, s.n, s.state, s.attempt, s.tries, s.ambiguous,
        s.began_at, s.ended_at, s.until, s.idempotent, s.diverged, s.tool_version, s.handle, s.decided_by, s.format, s.origin,
-       s.usage, s.error, s.result, NULL
+       s.lane, s.failed_tries, s.usage, s.error, s.result, NULL
   FROM step s
  WHERE s.message = ? AND s.number > ?
  ORDER BY s.number;
@@ -103,16 +110,16 @@ SELECT coalesce(max(number), 0) FROM step WHERE message = ?;
 
 -- name: step_bring
 INSERT INTO step (message, number, scope, kind, name, fingerprint, n, state, attempt, tries, ambiguous, began_at, ended_at, until,
-                  idempotent, diverged, tool_version, decided_by, format, origin, usage, error, result)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                  idempotent, diverged, tool_version, decided_by, format, origin, lane, failed_tries, usage, error, result)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 RETURNING id;
 
 -- name: steps_take_over
 -- Only what is known: an open intent, or a call that was to be made again, is no part of the fork.
 INSERT INTO step (message, number, scope, kind, name, fingerprint, n, state, attempt, tries, ambiguous, began_at, ended_at, until,
-                  idempotent, diverged, tool_version, decided_by, format, origin, usage, error, result)
+                  idempotent, diverged, tool_version, decided_by, format, origin, lane, failed_tries, usage, error, result)
 SELECT ?1, number, scope, kind, name, fingerprint, n, state, attempt, tries, ambiguous, began_at, ended_at, until,
-       idempotent, diverged, tool_version, decided_by, format, coalesce(origin, message), usage, error, result
+       idempotent, diverged, tool_version, decided_by, format, coalesce(origin, message), lane, failed_tries, usage, error, result
   FROM step
  WHERE message = ?2 AND number < ?3 AND state IN ('done', 'failed');
 

@@ -1,0 +1,4 @@
+-- A model may have several deployments: where a call's last try went, and the tries before that got no answer.
+
+ALTER TABLE step ADD COLUMN lane TEXT;
+ALTER TABLE step ADD COLUMN failed_tries BLOB;  -- JSON
