@@ -9,10 +9,10 @@ import typer
 from perdure.cli.ending import Ending, run_until_told
 from perdure.cli.given import load_settings
 from perdure.cli.listening import listening
+from perdure.cli.log import begin_log
 from perdure.cli.options import Data, Env, examples, new_app
 from perdure.cli.serving import serve_until
 from perdure.config.settings import Settings
-from perdure.monitor.logs import set_up_logs
 
 app: typer.Typer = new_app("The server alone; `perdure worker` takes the messages.")
 
@@ -27,7 +27,7 @@ def serve(
 ) -> None:
     """Run the server alone; `perdure worker` takes the messages."""
     settings = load_settings(env, server__host=host, server__port=port, data=data)
-    set_up_logs(settings.log)
+    begin_log(settings)
     raise typer.Exit(run_until_told(_serve(settings)))
 
 

@@ -10,10 +10,10 @@ import typer
 from perdure.cli.ending import Ending, run_until_told
 from perdure.cli.given import load_settings
 from perdure.cli.listening import listening
+from perdure.cli.log import begin_log
 from perdure.cli.options import AppModule, Data, Env, new_app
 from perdure.cli.serving import serve_until
 from perdure.config.settings import Settings
-from perdure.monitor.logs import set_up_logs
 from perdure.worker.supervisor import Supervisor
 
 app: typer.Typer = new_app("A server and its worker processes, in one command.")
@@ -40,7 +40,7 @@ def up(
 ) -> None:
     """Run a server with its dashboard, and its worker processes."""
     settings = load_settings(env, app__module=app_module, server__host=host, server__port=port, worker__processes=workers, data=data)
-    set_up_logs(settings.log)
+    begin_log(settings)
     raise typer.Exit(run_until_told(_up(settings, env)))
 
 

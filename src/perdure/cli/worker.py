@@ -12,11 +12,11 @@ from perdure.app import apply_budgets, apply_limits, build_models, build_worker,
 from perdure.cli.ending import Ending, run_until_told, somebody_goes_on
 from perdure.cli.exits import Exit
 from perdure.cli.given import load_settings
+from perdure.cli.log import begin_log
 from perdure.cli.options import AppModule, Data, Env, new_app
 from perdure.cli.private_files import data_folder_for
 from perdure.cli.words import say
 from perdure.config.settings import Settings
-from perdure.monitor.logs import set_up_logs
 from perdure.resources.garbage import collect_seldom
 from perdure.worker.end import WorkerEnd
 from perdure.worker.lifeline import VARIABLE, watch_lifeline
@@ -48,7 +48,7 @@ def worker(
     """Take messages and have agents work on them, until told to end."""
     served = None if queues is None else [name.strip() for name in queues.split(",") if name.strip()]
     settings = load_settings(env, app__module=app_module, worker__slots=slots, worker__threads=threads, worker__queues=served, data=data)
-    set_up_logs(settings.log)
+    begin_log(settings)
     raise typer.Exit(run_until_told(_to_the_end(settings, quarantine=quarantine), broken=_BROKEN))
 
 

@@ -23,11 +23,15 @@ _TOLD: Mapping[str, int] = {
     "message.lost": logging.WARNING,
     "step.ambiguous": logging.WARNING,
     "step.diverged": logging.WARNING,
-    "worker.died": logging.WARNING,
-    "worker.": logging.INFO,
+    "lane.closed": logging.WARNING,
     "provider.failed": logging.WARNING,
+    "worker.died": logging.WARNING,
+    "worker.reaped": logging.WARNING,
+    "worker.fenced": logging.WARNING,
+    "worker.isolating": logging.INFO,
 }
-"""Events that are worth a line, and how loud it is; the first that fits."""
+"""Events that are worth a line, and how loud it is; of starting and stopping whoever does it writes itself. Only these are
+listened to: others, such as each `message.done`, are not even gathered where nobody hears them."""
 
 _ORDINARY = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 _COLOURS = {logging.WARNING: "\x1b[33m", logging.ERROR: "\x1b[31m", logging.CRITICAL: "\x1b[31m"}
@@ -53,21 +57,29 @@ def set_up_logs(kind: LogKind = "auto", *, stream: TextIO | None = None, level: 
     logging.basicConfig(handlers=[handler], level=level, force=True)
 
 
-def write_events() -> Callable[[], None]:
+def write_events(*, said: Mapping[str, Callable[[Any], str]] | None = None) -> Callable[[], None]:
     """Write a log line for each event that somebody may have to look into.
+
+    Args:
+        said (Mapping[str, Callable[[Any], str]] | None): How some facts are written, by their names: `message` as `msg_…`.
 
     Returns:
         Callable[[], None]: Call it to stop.
     """
-    log = logging.getLogger("perdure.told")
+    log, ways = logging.getLogger("perdure.told"), said or {}
 
     def write(name: str, facts: Mapping[str, Any]) -> None:
-        level = next((loud for prefix, loud in _TOLD.items() if name.startswith(prefix)), None)
-        if level is not None:
-            # A fact may be called like something that a record already has, such as `name` or `message`.
-            log.log(level, "%s", name, extra={"facts": {fact: value for fact, value in facts.items() if value is not None}})
+        # A fact may be called like something that a record already has, such as `name` or `message`.
+        shown = {fact: ways[fact](value) if fact in ways else value for fact, value in facts.items() if value is not None}
+        log.log(_TOLD[name], "%s", name, extra={"facts": shown})
 
-    return listen("", write)
+    stops = [listen(name, write) for name in _TOLD]
+
+    def stop() -> None:
+        for one in stops:
+            one()
+
+    return stop
 
 
 def _facts_of(record: logging.LogRecord) -> dict[str, Any]:

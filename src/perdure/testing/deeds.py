@@ -113,6 +113,7 @@ class Deeds:
         first: dict[tuple[str, str], NewMessage] = {key: self.model.letters[id].new for key, id in self.model.keys.items()}
         if any(new.dedup_key and first.setdefault((new.tenant, new.dedup_key), new).body != new.body for new in batch):
             self.refused(self.store.messages.put(batch), DedupConflict)
+            self._look_at_routes()
             return
         receipts = self.do(self.store.messages.put(batch))
         for new, receipt in zip(batch, receipts, strict=True):
@@ -123,6 +124,14 @@ class Deeds:
                 self.model.born(receipt.id, new, now)
             else:
                 assert receipt.id == known
+        if any(receipt.duplicate for receipt in receipts):
+            self._look_at_routes()
+
+    def _look_at_routes(self) -> None:
+        """A store may come to know a route by what it did not keep; from then on it can say that nothing of it can start."""
+        for route in self.do(self.store.messages.routes()):
+            if not route.quarantine:
+                self.model.routes.setdefault((route.queue, route.lane, False))
 
     def cancel(self, letter: Letter) -> None:
         call = self.store.messages.cancel(letter.id)

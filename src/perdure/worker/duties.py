@@ -56,14 +56,7 @@ class Duties:
             float: Seconds until the next round.
         """
         silence_s = self._dead_after_s if self._may_judge() else math.inf
-        for reaped in await self._workers.reap(dead_after_s=silence_s):
-            _log.warning(
-                "worker %d died: %d messages are ready again, %d of them in quarantine, %d are dead as poison",
-                reaped.worker,
-                len(reaped.released) + len(reaped.quarantined),
-                len(reaped.quarantined),
-                len(reaped.buried),
-            )
+        await self._workers.reap(dead_after_s=silence_s)  # tells of each, when it is committed
         return REAP_S
 
     def _may_judge(self) -> bool:

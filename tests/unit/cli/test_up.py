@@ -178,9 +178,13 @@ def test_a_worker_ends_to_be_started_afresh_although_an_agent_does_not_end(machi
             return receipt.id
 
     id_ = asyncio.run(put())
-    assert machine.start("worker", "--app", "my_agents").wait(30) == 75
+    worker = machine.start("worker", "--app", "my_agents")
+    _, said = worker.communicate(timeout=30)
+    assert worker.returncode == 75
     view = machine.look(write(id_))
     assert (view.state, view.error.code if view.error else None) == ("dead", "run-timeout")
+    [told] = [line for line in map(json.loads, said.splitlines()) if line["event"] == "message.dead"]
+    assert (told["level"], told["message"], told["agent"], told["code"]) == ("warning", write(id_), "stubborn", "run-timeout")
 
 
 def test_a_second_ctrl_c_ends_at_once_and_loses_nothing(machine: Machine) -> None:

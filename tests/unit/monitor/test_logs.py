@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from perdure.events import tell
+from perdure.events import heard, tell
 from perdure.monitor.logs import set_up_logs, write_events
 
 KEY = "pdr_" + "A" * 49
@@ -79,6 +79,15 @@ def test_halves_of_characters_do_not_break_the_log(written):
     assert json.loads(out.getvalue())["event"] == "odd \ud800"
 
 
+def test_a_fact_is_written_as_people_know_it(written):
+    out = written("json")
+    stop = write_events(said={"message": "msg_{}".format})
+    tell("message.dead", message=7, worker=None, code="poison")
+    stop()
+    line = json.loads(out.getvalue())
+    assert (line["message"], line["code"], "worker" in line) == ("msg_7", "poison", False)
+
+
 def test_events_that_somebody_may_have_to_look_into_are_written(written):
     out = written("json")
     stop = write_events()
@@ -86,15 +95,17 @@ def test_events_that_somebody_may_have_to_look_into_are_written(written):
         tell("message.dead", message=7, name="shadows", code="poison", agent=None)
         tell("message.put", message=8)
         tell("worker.died", worker=1)
-        tell("worker.started", worker=2)
+        tell("worker.isolating", worker=2)
+        assert not heard("message.done")
     finally:
         stop()
     tell("message.dead", message=9)
+    assert not heard("message.dead")
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [(line["level"], line["event"]) for line in lines] == [
         ("warning", "message.dead"),
         ("warning", "worker.died"),
-        ("info", "worker.started"),
+        ("info", "worker.isolating"),
     ]
     assert (lines[0]["message"], lines[0]["code"], lines[0]["name"]) == (7, "poison", "shadows")
     assert "agent" not in lines[0]
