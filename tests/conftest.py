@@ -15,10 +15,17 @@ import pytest
 
 pytest_plugins = ["servers.fixtures"]
 
+_FIRST = ("test_soak", "tests/crash/")
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Without its capabilities PostgreSQL takes the shared way, which SQLite proves too: by default a quarter of those kits is run."""
+    """What must be run, and what first.
+
+    Without its capabilities PostgreSQL takes the shared way, which SQLite proves too: by default a quarter of those kits is run.
+    What takes longest and mostly waits begins first, so that the rest is done beside it and nobody waits for it at the end.
+    """
+    items.sort(key=lambda item: next((turn for turn, part in enumerate(_FIRST) if part in item.nodeid), len(_FIRST)))
     for item in items:
         if any(name in item.nodeid for name in ("AllFlagsOff", "BehindAPooler")) and zlib.crc32(item.nodeid.encode()) % 4:
             item.add_marker(pytest.mark.slow)

@@ -17,7 +17,7 @@ from perdure.messages.routes import Route
 from perdure.messages.store import Change, Ended, Filter, MessageStore, Page, Pause, QueueStatus, Tended
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor
-from perdure.stores.sql import finish, groups, listing, mail, obstacles, queues, reopen, tend, views
+from perdure.stores.sql import finish, groups, listing, mail, obstacles, queues, reopen, tending, views
 from perdure.stores.sql import lease as leasing
 from perdure.stores.sql import limits as flow
 from perdure.stores.sql import put as putting
@@ -169,13 +169,7 @@ class SqlMessages(MessageStore):
 
     async def tend(self) -> Tended:
         """Do what time demands."""
-        needed, changed, next_due_at = await self._engine.read(tend.look, self._routes, self._engine.clock.now())
-        if not needed:
-            return Tended(next_due_at=next_due_at)
-        tended = await self._engine.write(tend.tend, changed)
-        if await self._engine.read(flow.unfinished):
-            await self._engine.write(flow.go_on)
-        return tended
+        return await tending.tend(self._engine, self._routes)
 
     async def changes(self, after: int, *, limit: int = 1000, tenant: str | None = None) -> builtins.list[Change]:
         """Read the change sequence."""

@@ -1,7 +1,7 @@
 """What time demands: deadlines first, then waits that took too long, then what is due.
 
-A reader looks first; only when something is to be done does the writer do it, a thousand messages of a
-kind at a time. Deadlines and the end of patience lie in `expiry`, one row for each message that has one.
+A reader looks first; only when something is to be done does the writer do it, a bite in a transaction, so that
+nobody who writes beside it waits for long. Deadlines and the end of patience lie in `expiry`, one row for each message that has one.
 Messages that lie ready on a blocked route have none, since blocking a route moves no rows: the route
 itself knows when the first of them could give up, and is then looked through in bites.
 """
@@ -9,12 +9,11 @@ itself knows when the first of them could give up, and is then looked through in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from perdure.clock import Moment
 from perdure.messages.dead import deadline_passed, waited_too_long
 from perdure.messages.message import MessageId, Move, State
-from perdure.messages.store import Tended
 from perdure.stores.sql import chores, limits
 from perdure.stores.sql.admission import admit_all, become_ready
 from perdure.stores.sql.endings import bury
@@ -26,8 +25,10 @@ from perdure.stores.sql.transaction import Transaction, sees_latest
 from perdure.stores.sql.views import Viewer
 
 __all__ = [
+    "Bitten",
     "Due",
     "Entry",
+    "bite",
     "changed_routes",
     "expire",
     "give_up",
@@ -35,7 +36,6 @@ __all__ = [
     "look",
     "make_ready",
     "note",
-    "tend",
 ]
 
 _LOOK, _NEXT, _NEXT_EVENT, _BLOCKED = (statement(n) for n in ("tend_look", "later_next", "waiting_next", "route_blocks"))
@@ -43,12 +43,26 @@ _TIMED_OUT = statement("waiting_due")
 _BLOCK, _SWEEPS, _SWEEP, _SWEPT = (statement(n) for n in ("route_block", "sweep_due", "sweep_bite", "sweep_done"))
 _EXPIRED, _SEEN, _DUE = (statement(n) for n in ("expiry_due", "expiry_seen", "later_due"))
 _WAITED_FOR, _HELD_SINCE = statement("gate_waited_for"), statement("held_since")
-_AT_ONCE = 1000
+_BITE = 100
+"""So many messages are looked at in a transaction: some ten milliseconds' work."""
 Entry: TypeAlias = tuple[Moment, int]
 """A moment at which somebody must look at a message, and which."""
 Due: TypeAlias = tuple[Moment, int, State]
 """A moment that has come, for which message, and where that lies."""
 _IDLE = (State.READY, State.LATER, State.WAITING, State.HELD)
+
+
+class Bitten(NamedTuple):
+    """What was done in one transaction."""
+
+    next_due_at: Moment | None
+    expired: int = 0
+    gave_up: int = 0
+    due: int = 0
+    chores: Sequence[str] = ()
+    """What was claimed with it, and has to be done now."""
+    more: bool = False
+    """Whether there was no room for all of it."""
 
 
 def look(run: Run, book: RouteBook, now: Moment) -> tuple[bool, list[int], Moment | None]:
@@ -83,25 +97,28 @@ def changed_routes(run: Run, book: RouteBook, now: Moment) -> list[int]:
     return [route.id for route in book.all(run) if (obstacles.of(route) is None) != (known[route.id] is None)]
 
 
-def tend(tx: Transaction, changed: Sequence[int]) -> Tended:
-    """Do what is to be done, all of it in one transaction: where there is one writer, that is the cheapest.
+def bite(tx: Transaction, changed: Sequence[int]) -> Bitten:
+    """Do a bite of what is to be done: of the later kinds only what the earlier ones leave room for.
 
     Args:
         tx (Transaction): What is being committed.
         changed (Sequence[int]): The routes whose obstacles have come or gone, as the look has seen; no others are read here.
 
     Returns:
-        Tended: What it was.
+        Bitten: What it was.
     """
     if not note(tx, changed):
-        return Tended(next_due_at=_next(tx.run))
+        return Bitten(_next(tx.run))
     tx.fold()
-    chores.look_after(tx)
-    expired = expire(tx, _entries(tx, "deadline", _AT_ONCE))
-    gave_up = give_up(tx, "patience", _entries(tx, "patience", _AT_ONCE))
-    gave_up += give_up(tx, "held", _entries(tx, "held", _AT_ONCE - gave_up))
-    gave_up += _sweep(tx, _AT_ONCE - gave_up)
-    return Tended(expired=expired, gave_up=gave_up, due=_all_due(tx), next_due_at=_next(tx.run))
+    room, gave_up = _BITE, 0
+    late = _entries(tx, "deadline", room)
+    expired, room = expire(tx, late), room - len(late)
+    for kind in ("patience", "held"):
+        tired = _entries(tx, kind, room)
+        gave_up, room = gave_up + give_up(tx, kind, tired), room - len(tired)
+    swept, room = _sweep(tx, room)
+    due = _all_due(tx, room)
+    return Bitten(_next(tx.run), expired, gave_up + swept, due, chores.claim(tx), more=room - due <= 0)
 
 
 @sees_latest
@@ -222,14 +239,15 @@ def _entries(tx: Transaction, kind: str, most: int) -> list[Entry]:
     return list(tx.run(_EXPIRED, (kind, tx.now, most)).fetchall())
 
 
-def _sweep(tx: Transaction, room: int) -> int:
+def _sweep(tx: Transaction, room: int) -> tuple[int, int]:
+    """How many gave up, and what room is left."""
     gave_up, obstacles = 0, Obstacles(tx.run, tx.now)
-    for route, blocked_since, patience_s, swept, found in tx.run(_SWEEPS, (tx.now,)).fetchall():
-        if gave_up >= room:
+    for route, blocked_since, patience_s, swept, found in tx.run(_SWEEPS, (tx.now,)).fetchall() if room else ():
+        if not room:
             break
-        next_at = tx.now + patience_s if swept == 0 else found
-        bite = room - gave_up
+        next_at, bite = tx.now + patience_s if swept == 0 else found, room
         rows = tx.run(_SWEEP, (route, swept, bite)).fetchall()
+        room -= len(rows)
         for message, since, max_wait_s in rows:
             ends_at = max(blocked_since, since) + max_wait_s
             if ends_at <= tx.now:
@@ -238,13 +256,13 @@ def _sweep(tx: Transaction, room: int) -> int:
                 next_at = min(next_at, ends_at)
         whole = len(rows) < bite
         tx.run(_SWEPT, (route, 0 if whole else rows[-1][0], next_at, next_at if whole else tx.now))
-    return gave_up
+    return gave_up, room
 
 
-def _all_due(tx: Transaction) -> int:
-    due = [(at, message, State.LATER) for at, message in tx.run(_DUE, (tx.now, _AT_ONCE)).fetchall()]
-    due += [(at, message, State.WAITING) for at, message in tx.run(_TIMED_OUT, (tx.now, _AT_ONCE)).fetchall()]
-    return make_ready(tx, sorted(due)[:_AT_ONCE])
+def _all_due(tx: Transaction, room: int) -> int:
+    due = [(at, message, State.LATER) for at, message in tx.run(_DUE, (tx.now, room)).fetchall()]
+    due += [(at, message, State.WAITING) for at, message in tx.run(_TIMED_OUT, (tx.now, room)).fetchall()]
+    return make_ready(tx, sorted(due)[:room])
 
 
 def _next(run: Run) -> Moment | None:

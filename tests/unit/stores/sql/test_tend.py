@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import apsw
 import pytest
 
 from perdure.messages.message import State
 from perdure.messages.store import Filter
-from perdure.stores.sql import tend as tending
+from perdure.stores.sql import tend, tending
 from perdure.stores.sql.names import Names
 from perdure.stores.sql.transaction import Transaction
 from perdure.stores.sqlite.store import SqliteStore
@@ -17,7 +19,8 @@ from perdure.testing.given import alive, message, put, runs, state
 
 @pytest.fixture
 def small_bites(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tending, "_AT_ONCE", 3)
+    monkeypatch.setattr(tend, "_BITE", 3)
+    monkeypatch.setattr(tending, "_BITES", 1)
 
 
 async def test_tending_reads_no_route_that_has_not_changed(store: SqliteStore, file: apsw.Connection, clock: FakeClock) -> None:
@@ -32,7 +35,7 @@ async def test_tending_reads_no_route_that_has_not_changed(store: SqliteStore, f
     def made() -> int:
         statements.clear()
         file.execute("BEGIN IMMEDIATE")
-        tending.tend(Transaction(file.execute, file.executemany, Names(file.execute), clock.now()), [])
+        tend.bite(Transaction(file.execute, file.executemany, Names(file.execute), clock.now()), [])
         file.execute("ROLLBACK")
         return len(statements)
 
@@ -48,9 +51,33 @@ async def test_tending_reads_no_route_that_has_not_changed(store: SqliteStore, f
 async def test_nothing_due_writes_nothing(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     await alive(store)
     await put(store)
-    monkeypatch.setattr(tending, "tend", lambda tx, changed: pytest.fail("it wrote"))
+    monkeypatch.setattr(tending, "bite", lambda tx, changed: pytest.fail("it wrote"))
 
     assert (await store.messages.tend()).due == 0
+
+
+async def test_a_thousand_that_are_due_are_moved_a_hundred_in_a_transaction_and_a_put_comes_in_between(
+    store: SqliteStore, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[int] = []
+    flush = Transaction.flush
+
+    def counted(tx: Transaction) -> None:
+        moved.append(len(tx._changes))
+        flush(tx)
+
+    await alive(store)
+    await store.messages.put([message(due_at=clock.now() + 5, deadline=clock.now() + 6 if n % 2 else None) for n in range(700)])
+    clock.pass_by(seconds=7)
+    monkeypatch.setattr(Transaction, "flush", counted)
+
+    tending_all = asyncio.ensure_future(store.messages.tend())
+    await put(store)
+
+    assert not tending_all.done()
+    tended = await tending_all
+    assert (tended.expired, tended.gave_up, tended.due) == (350, 0, 350)
+    assert max(moved) <= 101
 
 
 @pytest.mark.usefixtures("small_bites")
