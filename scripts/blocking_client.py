@@ -45,8 +45,10 @@ from perdure.client.answers import (
     MessageJson,
     MessagesPage,
     NewKeyJson,
+    PatternJson,
     ProviderJson,
     QueueJson,
+    ReportJson,
     ScheduleJson,
     SpentJson,
     StepJson,
@@ -173,7 +175,7 @@ def blocking(method: ast.AsyncFunctionDef, inner: str) -> str:
 def write() -> str:
     """Write the whole file, before formatting."""
     client = [*methods("aio.py", "AsyncClient"), *methods("operating.py", "Operating")]
-    client += [*methods("letters.py", "Letters"), *methods("scheduling.py", "Scheduling")]
+    client += [*methods("letters.py", "Letters"), *methods("failures.py", "Failures"), *methods("scheduling.py", "Scheduling")]
     parts = [HEAD, *(blocking(method, "_client") + "\n" for method in client)]
     parts += [SENT, *(blocking(method, "_sent") + "\n" for method in methods("aio.py", "Sent"))]
     return "\n".join(parts)

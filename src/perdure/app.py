@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from perdure.agents.agent import Agent
@@ -15,10 +16,15 @@ from perdure.clock import Clock, SystemClock
 from perdure.config.secrets import reveal
 from perdure.config.settings import ProviderSettings, RetentionSettings, Settings
 from perdure.errors.base import ConfigError
+from perdure.errors.handler import handler
 from perdure.messages.limits import Limit, Scope
 from perdure.messages.retention import Keep
 from perdure.messages.retry import Backoff
 from perdure.messages.spending import EACH, Budget, BudgetScope
+from perdure.monitor.gathering import Gathering
+from perdure.monitor.sentry import SentrySink
+from perdure.monitor.telemetry import TelemetrySink
+from perdure.monitor.webhook import WebhookSink
 from perdure.providers.arranging import arranged, with_accounts
 from perdure.providers.generic import GenericProvider
 from perdure.providers.kinds import address_of, make_provider
@@ -31,10 +37,22 @@ from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.sqlite.upkeep import SqliteUpkeep
 from perdure.stores.store import Store
 from perdure.stores.upkeep import Upkeep
+from perdure.worker.duties import rounds
 from perdure.worker.lanes import Circuit
 from perdure.worker.worker import Worker
 
-__all__ = ["apply_budgets", "apply_limits", "build_models", "build_prices", "build_worker", "load_app", "open_store", "open_upkeep"]
+__all__ = [
+    "apply_budgets",
+    "apply_limits",
+    "build_models",
+    "build_prices",
+    "build_sinks",
+    "build_worker",
+    "errors_kept",
+    "load_app",
+    "open_store",
+    "open_upkeep",
+]
 
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql", "postgres")
@@ -167,6 +185,59 @@ def build_prices(settings: Settings) -> Prices:
     addresses = {name: address for name, row in settings.providers.items() if (address := address_of(name, row))}
     free = {name for name, row in settings.providers.items() if row.kind == "local"}
     return Prices(own, addresses, free=frozenset(free | {"local"} - set(settings.providers)))
+
+
+def build_sinks(settings: Settings) -> list[WebhookSink | SentrySink | TelemetrySink]:
+    """Make whoever the settings want to be told of errors.
+
+    Args:
+        settings (Settings): Its `errors`.
+
+    Returns:
+        list[WebhookSink | SentrySink | TelemetrySink]: Each has `take` and `close`.
+
+    Raises:
+        ConfigError: A secret cannot be found, or an extra is not installed.
+    """
+    wanted, sinks = settings.errors, list[WebhookSink | SentrySink | TelemetrySink]()
+    if wanted.webhook is not None:
+        sinks.append(WebhookSink(wanted.webhook.url, reveal(wanted.webhook.secret) or "", inside=wanted.webhook.inside))
+    if wanted.sentry is not None:
+        sinks.append(SentrySink(reveal(wanted.sentry.dsn) or "", environment=wanted.sentry.environment))
+    if wanted.otel:
+        sinks.append(TelemetrySink())
+    return sinks
+
+
+@asynccontextmanager
+async def errors_kept(settings: Settings, store: Store, clock: Clock | None = None) -> AsyncIterator[None]:
+    """Have this process's errors counted in the store and told to whom the settings want, for as long as it lives.
+
+    Args:
+        settings (Settings): Its `errors`.
+        store (Store): Open.
+        clock (Clock | None): The store's time; None for the machine's.
+
+    Yields:
+        None: While they are.
+
+    Raises:
+        ConfigError: As for `build_sinks`.
+    """
+    sinks = build_sinks(settings)
+    stops = [handler().add(sink) for sink in sinks]
+    gathering = Gathering(store.errors, clock)
+    gathering.begin(handler())
+    writing = asyncio.create_task(rounds("noting errors", gathering.write))
+    try:
+        yield
+    finally:
+        writing.cancel()
+        await asyncio.wait({writing})
+        await gathering.end()
+        for stop in stops:
+            stop()
+        await asyncio.gather(*(asyncio.to_thread(sink.close) for sink in sinks))
 
 
 def load_app(spec: str | None) -> App:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,10 +9,12 @@ from typing import Any
 import asyncpg
 import pytest
 
-from perdure.app import apply_budgets, apply_limits, build_models, build_prices, build_worker, load_app, open_store
+from perdure import App, Run, agent, events, tool
+from perdure.app import apply_budgets, apply_limits, build_models, build_prices, build_worker, errors_kept, load_app, open_store
 from perdure.config.settings import RetentionSettings, Settings
 from perdure.errors.base import ConfigError
 from perdure.messages.limits import Limit, Scope
+from perdure.messages.message import NewMessage
 from perdure.messages.retention import Keep
 from perdure.messages.spending import Budget, BudgetScope
 from perdure.providers.generic import GenericProvider
@@ -305,3 +308,33 @@ async def test_budgets_in_the_settings_are_set_at_each_start(tmp_path: Path) -> 
         await apply_budgets(wanted, store)
         standing = {(one.budget.scope.value, one.budget.name): one.budget.daily_usd for one in await store.spending.budgets()}
     assert standing == {("installation", "*"): 7.0, ("tenant", "*"): None, ("tenant", "acme"): 3.0, ("key", "*"): 50.0}
+
+
+async def test_what_runs_fail_of_is_kept_with_the_tool_and_its_version(tmp_path: Path) -> None:
+    @tool(version="v7")
+    async def pay(order: int) -> None:
+        raise ValueError(f"order {order} was refused")
+
+    @agent
+    async def shop(run: Run) -> None:
+        await run.call(pay, order=run.body)
+
+    wanted, ended, stop = settings(data=tmp_path), asyncio.Event(), asyncio.Event()
+    gone = events.listen("message.dead", lambda *_: ended.set() if next(left) == 1 else None)
+    left = iter((3, 2, 1))
+    models = build_models(wanted)
+    async with open_store(wanted) as store, errors_kept(wanted, store):
+        worker = build_worker(wanted, store, models, App([shop]))
+        working = asyncio.create_task(worker.run(stop))
+        await worker.ready.wait()
+        await store.messages.put([NewMessage(agent="shop", body=str(n).encode(), attempts=1) for n in range(3)])
+        await asyncio.wait_for(ended.wait(), 20)
+        stop.set()
+        await working
+    gone()
+    await models.aclose()
+    async with open_store(wanted) as store:
+        [kept] = await store.errors.lines()
+    assert (kept.count, kept.line.message, kept.line.code) == (3, "order <n> was refused", "tool-failed")
+    assert (kept.line.agent, kept.line.tool, kept.line.tool_version) == ("shop", "pay", "v7")
+    assert (kept.line.frame or "").endswith(" pay")

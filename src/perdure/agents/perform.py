@@ -199,7 +199,7 @@ class _Attempt:
     async def _failed(self, error: BaseException) -> Failed:
         """Blame one step; others that failed beside it are to be made again as well."""
         blamed = self._steps.blame.steps(error)
-        facts = _facts(error, of_step=bool(blamed))
+        facts = _of_tool(_facts(error, of_step=bool(blamed)), self._steps.tool_of(blamed[0]) if blamed else None)
         for number in blamed[1:]:
             await self._steps.defer(number, facts)
         return Failed(error=facts, step=blamed[0] if blamed else None, usage=self._steps.spending.total(), hung=self._hung)
@@ -232,6 +232,12 @@ def _late() -> PerdureError:
 
 def _timed_out(timeout_s: float) -> PerdureError:
     return RunTimeout(f"the attempt took longer than {timeout_s} s", hint="Raise `timeout_s`, or do less in one message.")
+
+
+def _of_tool(facts: ErrorFacts, tool: tuple[str, str | None] | None) -> ErrorFacts:
+    if tool is None:
+        return facts
+    return msgspec.structs.replace(facts, evidence=msgspec.structs.replace(facts.evidence, tool=tool[0], tool_version=tool[1]))
 
 
 def _facts(error: BaseException, *, of_step: bool) -> ErrorFacts:

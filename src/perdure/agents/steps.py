@@ -71,6 +71,7 @@ class Steps:
         self.parts = parts
         self.open: OpenCalls = OpenCalls(parts)
         self.blame: Blame = Blame()
+        self._tools: dict[int, tuple[str, str | None]] = {}
         self.spending: Spending = Spending(limits, recorded)
         self.draining: bool = False
         """The agent has ended: what fails now was never seen by it."""
@@ -164,7 +165,7 @@ class Steps:
                 self._commits.saved(call.found.usage or Usage(calls=1))
             return call.found.result or b"null"
         error = error_from(call.found.error or _WITHDRAWN)
-        self.blame.remember(error, call.number)
+        self._met(error, call)
         raise error
 
     async def wait_for_person(self, call: Call, here: OpenCall, error: ErrorFacts | None = None) -> NoReturn:
@@ -261,8 +262,24 @@ class Steps:
             seen = error
         else:
             seen.__cause__ = error
-        self.blame.remember(seen, call.number)
+        self._met(seen, call)
         return seen
+
+    def tool_of(self, number: int) -> tuple[str, str | None] | None:
+        """Say whose failure a step was.
+
+        Args:
+            number (int): A step that was recorded as failed.
+
+        Returns:
+            tuple[str, str | None] | None: The tool's name and version; None if it was no tool's.
+        """
+        return self._tools.get(number)
+
+    def _met(self, error: BaseException, call: Call) -> None:
+        self.blame.remember(error, call.number)
+        if call.key.kind is StepKind.TOOL:
+            self._tools[call.number] = (call.key.name, call.tool_version)
 
     async def defer(self, number: int, error: ErrorFacts, bill: Bill | None = None, usage: Usage | None = None) -> None:
         """Commit that a call will be made again.
@@ -336,7 +353,7 @@ class Steps:
         if self.draining:
             await self.defer(call.number, obtained.error)
         error = error_from(obtained.error)
-        self.blame.remember(error, call.number)
+        self._met(error, call)
         raise error
 
     async def send(self, call: Call, messages: Sequence[NewMessage]) -> Sequence[MessageId]:

@@ -1,16 +1,20 @@
-"""`perdure errors`: what errors mean."""
+"""`perdure errors`: what goes wrong, how often, and what it means."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from perdure.cli.given import load_settings
-from perdure.cli.options import AsJson, Data, Env, examples, new_app
+from perdure.cli.options import AsJson, Data, Env, Id, Limit, Url, examples, new_app
 from perdure.cli.read import read_bytes
-from perdure.cli.words import fields, print_json, table
+from perdure.cli.rows import error_line, in_json
+from perdure.cli.talk import talk
+from perdure.cli.words import ago, fields, print_json, short, table
+from perdure.client.aio import AsyncClient
+from perdure.client.answers import MessagesPage, PatternJson, ReportJson, StepBrief
 from perdure.clock import iso, now
 from perdure.errors.base import NotFound
 from perdure.providers.catalog import row_named
@@ -25,12 +29,53 @@ _STREAM = (b"data:", b"event:", b":", b"id:")
 
 __all__ = ["app"]
 
-app: typer.Typer = new_app("What errors mean, and why.", several=True)
+app: typer.Typer = new_app("What goes wrong: list, show, report, explain.", several=True)
 
 
-@app.callback()
-def _several() -> None:
-    """What errors mean, and why."""
+@app.command("list", epilog=examples("perdure errors list", "perdure errors list --spikes --json"))
+def list_patterns(
+    *,
+    code: Annotated[str | None, typer.Option(help="Only with this code.", show_default=False)] = None,
+    agent: Annotated[str | None, typer.Option(help="Only from runs of this agent.", show_default=False)] = None,
+    provider: Annotated[str | None, typer.Option(help="Only from this provider.", show_default=False)] = None,
+    trend: Annotated[str | None, typer.Option(help="new, rising, steady, falling or quiet.", show_default=False)] = None,
+    spikes: Annotated[bool, typer.Option("--spikes", help="Only those that come far more often than usual.")] = False,
+    limit: Limit = 20,
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List patterns among errors, newest first."""
+    how = {"code": code, "agent": agent, "provider": provider, "trend": trend}
+    found = talk(lambda client: client.errors(**how, spikes=spikes, limit=limit), url=url)
+    if as_json:
+        print_json(found)
+        return
+    table(("PATTERN", "CODE", "COUNT", "DAY", "TREND", "LAST", "WHO", "MESSAGE"), map(_row, found))
+
+
+@app.command(epilog=examples("perdure errors show pat_0123456789abcdef"))
+def show(
+    pattern: Annotated[str, typer.Argument(metavar="PATTERN", help="`pat_…`.")], limit: Limit = 10, url: Url = None, as_json: AsJson = False
+) -> None:
+    """Show a pattern and its dead letters."""
+
+    async def look(client: AsyncClient) -> tuple[PatternJson, MessagesPage]:
+        return await client.error_pattern(pattern), await client.pattern_dead_letters(pattern, limit=limit)
+
+    found, letters = talk(look, url=url)
+    if as_json:
+        print_json({"pattern": found, "dead_letters": letters["data"]})
+        return
+    _show_pattern(found)
+    if letters["data"]:
+        table(("DEAD LETTER", "QUEUE", "ENDED"), ((one["id"], one["queue"], one["ended_at"]) for one in letters["data"]))
+
+
+@app.command(epilog=examples("perdure errors report msg_01k7s8x4zv000"))
+def report(id: Id, url: Url = None, as_json: AsJson = False) -> None:
+    """Say all about why a message died."""
+    found = talk(lambda client: client.error_report(id), url=url)
+    print_json(found) if as_json else _show_report(found)
 
 
 @app.command(
@@ -72,6 +117,60 @@ def explain_body(
     )
     found_out = explain(said, whence, now())
     print_json(found_out) if as_json else _show(found_out)
+
+
+def _row(found: PatternJson) -> tuple[object, ...]:
+    who = found["tool"] or found["provider"] or found["agent"] or found["where"]
+    trend = found["trend"] + (" !" if found["spike"] else "")
+    return found["id"], found["code"], found["count"], found["last_day"], trend, ago(found["last_at"]), who, short(found["template"], 80)
+
+
+def _show_pattern(found: PatternJson) -> None:
+    fields(
+        [
+            ("pattern", found["id"]),
+            ("code", f"{found['code']} ({found['category']})"),
+            ("message", found["template"]),
+            ("last said", found["sample"]),
+            ("hint", found["hint"]),
+            ("where", ", ".join(f"{name} {found[name]}" for name in ("agent", "provider", "tool", "tool_version", "frame") if found[name])),
+            ("count", f"{found['count']} since {found['first_at']}, the last at {found['last_at']}"),
+            ("trend", f"{found['trend']}: {found['last_day']} within a day, {found['day_before']} the day before"),
+            ("spike", "yes: far more than in hours of the day before" if found["spike"] else None),
+            ("hours", " ".join(map(str, found["hours"]))),
+        ]
+    )
+    together = [one for one in found["correlations"] if one["share"] > one["usual"]]
+    if together:
+        rows = ((one["what"], one["value"], f"{one['share']:.0%}", f"{one['usual']:.0%}") for one in together)
+        table(("TOGETHER WITH", "VALUE", "OF THESE", "OF ALL"), rows)
+
+
+def _show_report(found: ReportJson) -> None:
+    error, step = found["error"], found["failed_step"]
+    fields(
+        [
+            ("message", f"{found['id']} for {found['agent']} {found['code_version'] or ''} in {found['queue']}"),
+            ("died of", error_line(error)),
+            ("is", f"{error['category']} ({error['code']})"),
+            ("hint", error["hint"]),
+            ("evidence", in_json(error["evidence"])),
+            ("next", found["next"]["words"]),
+            ("in step", f"{step['number']} {step['kind']} {step['name']} (tries: {step['tries']})" if step else None),
+            ("pattern", found["pattern"]),
+        ]
+    )
+    for cause in error["causes"]:
+        fields([("caused by", cause)])
+    attempts = ((one["n"], one["kind"], one["at"], error_line(one["error"])) for one in found["attempts"])
+    table(("ATTEMPT", "ENDED AS", "AT", "ERROR"), attempts)
+    if found["steps"]:
+        table(("STEP", "KIND", "NAME", "STATE", "TRIES", "ERROR"), map(_step_row, found["steps"]))
+
+
+def _step_row(step: StepBrief) -> tuple[Any, ...]:
+    error = step["error"]
+    return step["number"], step["kind"], step["name"], step["state"], step["tries"], "" if error is None else short(error_line(error), 80)
 
 
 def _said(source: str) -> tuple[ErrorSaid, bool]:

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 
-from perdure.app import apply_budgets, apply_limits, build_models, build_prices, open_store
+from perdure.app import apply_budgets, apply_limits, build_models, build_prices, errors_kept, open_store
 from perdure.cli.first_key import FirstKey, ensure_first_key
 from perdure.cli.listening import address_written, another_server, url_of
 from perdure.cli.private_files import data_folder_for, read_or_make
@@ -52,7 +52,7 @@ async def serve_until(
     url = url_of(taken)
     if (other := await another_server(data)) is not None:
         say(f"another server, at {clean(other)}, serves the same data folder {str(data)!r}; this one goes on beside it")
-    async with open_store(settings) as store:
+    async with open_store(settings) as store, errors_kept(settings, store):
         await apply_limits(settings, store)
         budgets = await apply_budgets(settings, store)
         key = await ensure_first_key(store.keys, data)

@@ -11,7 +11,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "signal": ("Use it", "tell a message what its run waits for"),
     "messages": ("Look after it", "list, show, steps, cancel, group, decide, fork, export, import"),
     "dead": ("Look after it", "dead letters: list, show, edit, revive, discard"),
-    "errors": ("Look after it", "what providers' errors mean, and why: explain"),
+    "errors": ("Look after it", "what goes wrong: list patterns, show, report on a dead letter, explain an answer"),
     "schedules": ("Look after it", "messages put by a calendar: list, show, add, pause, resume, run, remove"),
     "audit": ("Look after it", "who did what"),
     "pause": ("Look after it", "let nothing of a queue start, or nothing at all"),

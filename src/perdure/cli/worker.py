@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from perdure.app import apply_budgets, apply_limits, build_models, build_worker, load_app, open_store
+from perdure.app import apply_budgets, apply_limits, build_models, build_worker, errors_kept, load_app, open_store
 from perdure.cli.ending import Ending, run_until_told, somebody_goes_on
 from perdure.cli.exits import Exit
 from perdure.cli.given import load_settings
@@ -73,7 +73,7 @@ async def _work(settings: Settings, *, quarantine: bool) -> int:
     data_folder_for(settings.data)
     models = build_models(settings)
     try:
-        async with open_store(settings) as store:
+        async with open_store(settings) as store, errors_kept(settings, store):
             await apply_limits(settings, store)
             await apply_budgets(settings, store)
             isolate = None if quarantine else [sys.executable, "-m", "perdure", *sys.argv[1:], "--quarantine"]

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, Unpack
 
 from perdure.client.address import Address, find_address
 from perdure.client.answers import AttemptJson, ChangesJson, GroupJson, MembersPage, MessageJson, MessagesPage, StepJson
+from perdure.client.failures import Failures
 from perdure.client.follow import ENDED, follow
 from perdure.client.letters import Letters
 from perdure.client.new import OWN_KEY, Named, NewMessageJson, PutOptions, as_json, brought_own_key, chunks, new_message
@@ -27,7 +28,7 @@ CHAT_TIMEOUT_S = 600.0
 __all__ = ["AsyncClient", "Sent"]
 
 
-class AsyncClient(Operating, Letters, Scheduling):
+class AsyncClient(Operating, Letters, Failures, Scheduling):
     """Speaks with a Perdure server. One client keeps one pool of connections: make it once and share it.
 
     Args:

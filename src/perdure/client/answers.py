@@ -14,6 +14,7 @@ __all__ = [
     "ChangeJson",
     "ChangesJson",
     "CheckupJson",
+    "CorrelationJson",
     "DeadLetterJson",
     "DeedJson",
     "DeedsPage",
@@ -27,10 +28,14 @@ __all__ = [
     "MessageJson",
     "MessagesPage",
     "NewKeyJson",
+    "PatternJson",
     "PauseJson",
     "ProviderJson",
     "QueueJson",
+    "RecoveryJson",
+    "ReportJson",
     "ScheduleJson",
+    "StepBrief",
     "StepJson",
     "UsageJson",
     "WaitJson",
@@ -231,6 +236,84 @@ class FailedTryJson(TypedDict):
     at: str
     lane: str | None
     error: ErrorJson
+
+
+class CorrelationJson(TypedDict):
+    """With what an error comes together."""
+
+    what: str
+    value: str
+    count: int
+    share: float
+    usual: float
+
+
+class PatternJson(TypedDict):
+    """Errors from one place whose messages have one template."""
+
+    object: Literal["pattern"]
+    id: str
+    code: str
+    category: str
+    where: str
+    agent: str | None
+    provider: str | None
+    tool: str | None
+    tool_version: str | None
+    frame: str | None
+    template: str
+    sample: str
+    hint: str | None
+    count: int
+    first_at: str
+    last_at: str
+    last_day: int
+    day_before: int
+    trend: str
+    spike: bool
+    hours: list[int]
+    correlations: list[CorrelationJson]
+
+
+class RecoveryJson(TypedDict):
+    """What an error does to a message."""
+
+    then: str
+    until: str | None
+    uses_attempt: bool
+    closes: str | None
+    counts_in_circuit: bool
+    words: str
+
+
+class StepBrief(TypedDict):
+    """A step without what was asked and answered."""
+
+    number: int
+    kind: str
+    name: str
+    state: str
+    tries: int
+    tool_version: str | None
+    began_at: str
+    ended_at: str | None
+    error: ErrorJson | None
+
+
+class ReportJson(TypedDict):
+    """All about why one message died."""
+
+    object: Literal["report"]
+    id: str
+    agent: str
+    queue: str
+    code_version: str | None
+    error: ErrorJson
+    pattern: str | None
+    attempts: list[AttemptJson]
+    failed_step: StepBrief | None
+    steps: list[StepBrief]
+    next: RecoveryJson
 
 
 class StepJson(TypedDict):

@@ -28,8 +28,10 @@ from perdure.client.answers import (
     MessageJson,
     MessagesPage,
     NewKeyJson,
+    PatternJson,
     ProviderJson,
     QueueJson,
+    ReportJson,
     ScheduleJson,
     SpentJson,
     StepJson,
@@ -688,6 +690,66 @@ class Client:
         return self._loop.wait(
             self._client.audit(who=who, action=action, target=target, after=after, before=before, limit=limit, cursor=cursor)
         )
+
+    def errors(
+        self,
+        *,
+        code: str | None = None,
+        agent: str | None = None,
+        provider: str | None = None,
+        trend: str | None = None,
+        spikes: bool = False,
+        limit: int = 50,
+    ) -> list[PatternJson]:
+        """List patterns among errors, those that came last first.
+
+        Args:
+            code (str | None): Only with this code.
+            agent (str | None): Only from runs of this agent.
+            provider (str | None): Only from this provider.
+            trend (str | None): Only those that are `new`, `rising`, `steady`, `falling` or `quiet`.
+            spikes (bool): Only those with a spike.
+            limit (int): At most this many, 1 to 1000.
+
+        Returns:
+            list[PatternJson]: Each with counts, trend and what it comes together with.
+        """
+        return self._loop.wait(self._client.errors(code=code, agent=agent, provider=provider, trend=trend, spikes=spikes, limit=limit))
+
+    def error_pattern(self, pattern: str) -> PatternJson:
+        """Look at one pattern.
+
+        Args:
+            pattern (str): `pat_…`.
+
+        Returns:
+            PatternJson: As it is now.
+        """
+        return self._loop.wait(self._client.error_pattern(pattern))
+
+    def pattern_dead_letters(self, pattern: str, *, limit: int = 50, cursor: str | None = None) -> MessagesPage:
+        """List the dead letters that died of a pattern, those put last first.
+
+        Args:
+            pattern (str): `pat_…`.
+            limit (int): At most this many, 1 to 1000.
+            cursor (str | None): `next_cursor` of the page before.
+
+        Returns:
+            MessagesPage: Some of them; it may be short where many died of something else.
+        """
+        return self._loop.wait(self._client.pattern_dead_letters(pattern, limit=limit, cursor=cursor))
+
+    def error_report(self, id: str) -> ReportJson:
+        """Say all about why a message died.
+
+        Args:
+            id (str): `msg_…`, a dead letter.
+
+        Returns:
+            ReportJson: Causes, every attempt, its steps, its pattern, and what such an error leads to.
+        """
+        return self._loop.wait(self._client.error_report(id))
 
     def schedules(self, *, tenant: str | None = None) -> list[ScheduleJson]:
         """List schedules.

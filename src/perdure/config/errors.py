@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from perdure.config.expressions import SafeExpression
 from perdure.config.part import Part
 
-__all__ = ["Becomes", "ErrorRuleSettings", "ErrorSettings"]
+__all__ = ["Becomes", "ErrorRuleSettings", "ErrorSettings", "SentrySettings", "WebhookSettings"]
 
 Becomes = Literal[
     "auth",
@@ -68,9 +68,27 @@ class ErrorRuleSettings(Part):
         return self
 
 
+class WebhookSettings(Part):
+    """Who is told of each error, by a signed request (Standard Webhooks)."""
+
+    url: str = Field(description="`https://…`; an address inside one's own network only with `inside`.")
+    secret: SecretStr = Field(description="A reference such as `env:NAME`; `whsec_…`, or any text of 16 characters or more.")
+    inside: bool = Field(default=False, description="Allow an address of one's own network, and one without TLS.")
+
+
+class SentrySettings(Part):
+    """Sentry, or whoever takes its DSN; needs the extra `sentry`."""
+
+    dsn: SecretStr = Field(description="A reference such as `env:SENTRY_DSN`.")
+    environment: str | None = Field(default=None, description="What it calls this installation.")
+
+
 class ErrorSettings(Part):
     """What errors mean, and who is told of them."""
 
     rules: dict[str, ErrorRuleSettings] = Field(
         default={}, description="Rules of your own: `[errors.rules.NAME]`. `perdure errors explain` tries them out."
     )
+    webhook: WebhookSettings | None = Field(default=None, description="Tell an address of each error: `[errors.webhook]`.")
+    sentry: SentrySettings | None = Field(default=None, description="Tell Sentry: `[errors.sentry]`.")
+    otel: bool = Field(default=False, description="Tell OpenTelemetry: a counter, and an event on the span; needs the extra `otel`.")

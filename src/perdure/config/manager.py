@@ -131,6 +131,10 @@ class ConfigManager:
         secrets |= {f"providers.{name}.api_key": provider.api_key for name, provider in settings.providers.items()}
         for name, provider in settings.providers.items():
             secrets |= {f"providers.{name}.accounts.{account}": key for account, key in provider.accounts.items()}
+        if settings.errors.webhook is not None:
+            secrets["errors.webhook.secret"] = settings.errors.webhook.secret
+        if settings.errors.sentry is not None:
+            secrets["errors.sentry.dsn"] = settings.errors.sentry.dsn
         for name, secret in secrets.items():
             try:
                 reveal(secret, environ=self._environ)

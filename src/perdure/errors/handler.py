@@ -1,40 +1,59 @@
-"""Handles errors in one place: what kind it is, how often it came, since when, and who is told.
+"""Handles errors in one place: what kind it is, how often it came, since when, who is told, and what follows.
 
-`ErrorHandler` is the founding document's name. It counts by code, category and where the error arose,
-keeps first and last seen, writes one line to the log, and tells `error.handled`, so that metrics and
-pages can listen. What an error means for a message is decided by its facts, not here.
+`ErrorHandler` is the founding document's name. It counts by code and where the error arose, writes one line to
+the log, tells `error.handled` so that metrics and pages can listen, and gives a report to every sink. What an
+error means for a message is decided by its facts (`recovery.py`), not here. A process has one, `handler()`, to
+which every part brings what it does not raise; `handle` is the short way there.
 """
 
 from __future__ import annotations
 
 import logging
-import threading
-from collections import OrderedDict
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import msgspec
 
 from perdure import clock, events
 from perdure.clock import Moment
-from perdure.errors.base import Category, ErrorFacts
+from perdure.errors.base import AgentFailed, Category, ErrorFacts, PerdureError
+from perdure.errors.recovery import Recovery, Then, recovery
 from perdure.errors.report import facts_of
+from perdure.errors.tracking import Tracked, Tracking
 
 MOST_KINDS = 1000
+_LOUD = {Then.WAIT: logging.DEBUG, Then.AGAIN: logging.WARNING, Then.WAIT_FOR_PERSON: logging.WARNING, Then.RETRY: logging.WARNING}
 _log = logging.getLogger("perdure.errors")
 
-__all__ = ["ErrorHandler", "Tracked"]
+__all__ = ["ErrorHandler", "Report", "Sink", "Tracked", "handle", "handler"]
 
 
-class Tracked(msgspec.Struct, kw_only=True):
-    """How often one kind of error came."""
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One error, as sinks are given it."""
 
-    code: str
-    category: Category
+    at: Moment
     where: str
-    count: int = 0
+    error: ErrorFacts
+    count: int
+    """How often this kind came so far, in this process."""
     first_seen: Moment
-    last_seen: Moment
-    last_message: str
+    context: dict[str, Any] = {}
+    """Plain values, such as a message's id; never a prompt."""
+
+
+class Sink(Protocol):
+    """Whoever is told of errors: a webhook, Sentry, OpenTelemetry, or somebody's own."""
+
+    def take(self, report: Report) -> None:
+        """Hear of an error.
+
+        Called on whatever thread the error arose on, often an event loop's: it must not wait for anything. What it raises is
+        logged and goes no further.
+
+        Args:
+            report (Report): What happened; whatever leaves the process has to be redacted first.
+        """
+        ...
 
 
 class ErrorHandler:
@@ -45,27 +64,65 @@ class ErrorHandler:
     """
 
     def __init__(self, *, most_kinds: int = MOST_KINDS) -> None:
-        self._most_kinds = most_kinds
-        self._kinds: OrderedDict[tuple[str, str], Tracked] = OrderedDict()
-        self._counting = threading.Lock()
+        self._tracking = Tracking(most_kinds)
+        self._sinks: tuple[Sink, ...] = ()
 
-    def handle(self, error: BaseException, *, where: str = "", **context: Any) -> ErrorFacts:
-        """Categorise an error, count it, and report it to the log and to whoever listens.
+    def add(self, sink: Sink) -> Callable[[], None]:
+        """Tell somebody of every error from now on.
 
         Args:
-            error (BaseException): Any exception.
+            sink (Sink): Who.
+
+        Returns:
+            Callable[[], None]: Call it to stop.
+        """
+        self._sinks = (*self._sinks, sink)
+
+        def stop() -> None:
+            self._sinks = tuple(one for one in self._sinks if one is not sink)
+
+        return stop
+
+    def handle(
+        self, error: BaseException | ErrorFacts, *, where: str = "", what: str | None = None, broke: bool = False, **context: Any
+    ) -> ErrorFacts:
+        """Classify an error, count it, and report it to the log, to whoever listens and to every sink.
+
+        Args:
+            error (BaseException | ErrorFacts): Any exception, or what was already made of one.
             where (str): In which part it arose: `worker`, `server.put`.
-            **context (Any): Plain values for the log, such as a message's id; never a secret, never a prompt.
+            what (str | None): What could not be done because of it, for the log.
+            broke (bool): True for what should not happen: the log says where it arose.
+            **context (Any): Plain values, such as a message's id; never a secret, never a prompt.
 
         Returns:
             ErrorFacts: What it is, by which the caller decides.
         """
-        facts = facts_of(error)
-        tracked = self._track(facts, where)
-        level = logging.WARNING if facts.retryable else logging.ERROR
-        _log.log(level, "%s: %s", facts.code, facts.message, extra={"code": facts.code, "where": where, **_named(context)})
-        events.tell("error.handled", code=facts.code, category=facts.category, where=where, count=tracked.count, retryable=facts.retryable)
+        facts = error if isinstance(error, ErrorFacts) else facts_of(error, kind=PerdureError if broke else AgentFailed)
+        now = clock.now()
+        tracked = self._tracking.note(facts, where, now)
+        named = {f"error_{name}": value for name, value in context.items()}  # a record refuses to have its own fields overwritten
+        level = logging.ERROR if broke else _LOUD.get(recovery(facts).then, logging.ERROR)
+        text = f"{what}: {facts.code}: {facts.message}" if what else f"{facts.code}: {facts.message}"
+        cause = error if broke and isinstance(error, BaseException) else None
+        _log.log(level, "%s", text, extra={"code": facts.code, "where": where, **named}, exc_info=cause)
+        about = {"category": facts.category, "where": where, "count": tracked.count, "retryable": facts.retryable}
+        events.tell("error.handled", code=facts.code, **about)
+        self._pass_on(
+            Report(at=now, where=where, error=facts, count=tracked.count, first_seen=tracked.first_seen, context=context),
+        )
         return facts
+
+    def classify(self, error: BaseException) -> ErrorFacts:
+        """Say what an error is, without counting it.
+
+        Args:
+            error (BaseException): Any exception.
+
+        Returns:
+            ErrorFacts: All that is known of it.
+        """
+        return facts_of(error)
 
     def categorise(self, error: BaseException) -> Category:
         """Say what kind of cause an error has, without counting it.
@@ -78,21 +135,30 @@ class ErrorHandler:
         """
         return facts_of(error).category
 
+    def recover(self, error: BaseException | ErrorFacts) -> Recovery:
+        """Say what happens next to a message that met an error.
+
+        Args:
+            error (BaseException | ErrorFacts): Any exception, or what was already made of one.
+
+        Returns:
+            Recovery: As data, and in words.
+        """
+        return recovery(error if isinstance(error, ErrorFacts) else facts_of(error))
+
     def tracked(self) -> list[Tracked]:
         """List what came, most frequent first.
 
         Returns:
-            list[Tracked]: Copies; they do not count on.
+            list[Tracked]: With rates; copies, which do not count on.
         """
-        with self._counting:
-            copies = [msgspec.structs.replace(one) for one in self._kinds.values()]
-        return sorted(copies, key=lambda one: (-one.count, one.code))
+        return self._tracking.all(clock.now())
 
     def report(self) -> dict[str, Any]:
         """Sum up what came.
 
         Returns:
-            dict[str, Any]: `total`, `by_category`, and under `errors` each kind with count, first and last seen.
+            dict[str, Any]: `total`, `by_category`, and under `errors` each kind with count, rates, first and last seen.
         """
         kinds = self.tracked()
         by_category: dict[str, int] = {}
@@ -103,23 +169,37 @@ class ErrorHandler:
         ]
         return {"total": sum(by_category.values()), "by_category": by_category, "errors": errors}
 
-    def _track(self, facts: ErrorFacts, where: str) -> Tracked:
-        now = clock.now()
-        with self._counting:
-            kind = self._kinds.get((facts.code, where))
-            if kind is None:
-                kind = Tracked(
-                    code=facts.code, category=facts.category, where=where, first_seen=now, last_seen=now, last_message=facts.message
-                )
-                self._kinds[facts.code, where] = kind
-            kind.count += 1
-            kind.last_seen, kind.last_message = now, facts.message
-            self._kinds.move_to_end((facts.code, where))
-            while len(self._kinds) > self._most_kinds:
-                self._kinds.popitem(last=False)
-            return msgspec.structs.replace(kind)
+    def _pass_on(self, report: Report) -> None:
+        for sink in self._sinks:
+            try:
+                sink.take(report)
+            except Exception:  # whoever is told must not become a second trouble
+                _log.exception("%s could not take a report", type(sink).__name__)
 
 
-def _named(context: dict[str, Any]) -> dict[str, Any]:
-    """Keep the log's own fields safe: a record refuses to have them overwritten."""
-    return {f"error_{name}": value for name, value in context.items()}
+_here = ErrorHandler()
+
+
+def handler() -> ErrorHandler:
+    """Find this process's own handler.
+
+    Returns:
+        ErrorHandler: Always the same.
+    """
+    return _here
+
+
+def handle(error: BaseException | ErrorFacts, *, where: str, what: str | None = None, broke: bool = False, **context: Any) -> ErrorFacts:
+    """Bring an error to this process's handler.
+
+    Args:
+        error (BaseException | ErrorFacts): Any exception, or what was already made of one.
+        where (str): In which part it arose.
+        what (str | None): What could not be done because of it, for the log.
+        broke (bool): True for what should not happen: the log says where it arose.
+        **context (Any): Plain values; never a secret, never a prompt.
+
+    Returns:
+        ErrorFacts: What it is.
+    """
+    return _here.handle(error, where=where, what=what, broke=broke, **context)

@@ -17,6 +17,7 @@ SCOPES: Mapping[str, str] = {
     "messages:write": "put and cancel messages",
     "dead-letters:read": "see dead letters",
     "dead-letters:write": "edit, revive and discard dead letters",
+    "errors:read": "see patterns among errors (operators)",
     "steps:read": "see what a run did, with prompts and answers",
     "steps:decide": "say what became of a call whose outcome is unknown",
     "runs:fork": "let a run go on anew from one of its steps; approvals recorded before it count, also for another body",

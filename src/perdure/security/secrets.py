@@ -31,6 +31,12 @@ _NAMED = re.compile(
 )
 _USERINFO = re.compile(r"(?P<user>://[^\s:/@]{0,200}):[^\s/]{1,500}@")
 
+_MAILED = re.compile(
+    r"""(?P<name>\b(?:from|cc|reply-to|sender|[a-z-]{0,30}e?mail)["']?\s{0,5}[:=]\s{0,5}["']?)[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64}){1,5}""",
+    re.IGNORECASE,
+)
+"""An address in a header, or under its name; elsewhere an address may be what a message is about."""
+
 __all__ = ["STRUCK_OUT", "redact", "redact_facts"]
 
 
@@ -41,10 +47,11 @@ def redact(text: str) -> str:
         text (str): Any text.
 
     Returns:
-        str: The same without keys, bearer tokens, passwords in addresses and named secrets.
+        str: The same without keys, bearer tokens, passwords in addresses, named secrets and addresses of mail in headers.
     """
     text = _NAMED.sub(rf"\g<name>\g<is>\g<quote>{STRUCK_OUT}", text)
     text = _BEARER.sub(rf"\1 {STRUCK_OUT}", text)
+    text = _MAILED.sub(rf"\g<name>{STRUCK_OUT}", text)
     text = _USERINFO.sub(rf"\g<user>:{STRUCK_OUT}@", text)
     return _KEYS.sub(STRUCK_OUT, text)
 

@@ -65,6 +65,7 @@ __all__ = [
     "ChangesQuery",
     "DeadLettersQuery",
     "Decide",
+    "ErrorsQuery",
     "ForkRun",
     "ImportQuery",
     "MakeKey",
@@ -73,6 +74,7 @@ __all__ = [
     "MessagesQuery",
     "Name",
     "NoQuery",
+    "PageQuery",
     "PutMany",
     "PutMessage",
     "SessionName",
@@ -215,6 +217,25 @@ class DeadLettersQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True)
     code: Name | None = None
     limit: Limit = 50
     cursor: Cursor | None = None
+
+
+class PageQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """A page of something."""
+
+    limit: Limit = 50
+    cursor: Cursor | None = None
+
+
+class ErrorsQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    """Which patterns of errors."""
+
+    code: Name | None = None
+    agent: Name | None = None
+    provider: Name | None = None
+    trend: Literal["new", "rising", "steady", "falling", "quiet"] | None = None
+    spikes: bool = False
+    """Only those with a spike."""
+    limit: Limit = 50
 
 
 class ChangesQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):

@@ -6,7 +6,6 @@ OpenAI's error on `/v1`. What is not ours is logged, and its caller learns the n
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -16,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from perdure.clock import Moment
 from perdure.errors.base import PerdureError, WrongMethod
+from perdure.errors.handler import handle
 from perdure.server.answer import Answer, Streamed
 from perdure.server.auth import bearer_of, check_access
 from perdure.server.body import check_media_type, parse_json, read_body
@@ -26,7 +26,6 @@ from perdure.server.reading import read_query, shaped
 
 Refuse: TypeAlias = Callable[[PerdureError, str, Moment], Answer]
 
-_log = logging.getLogger("perdure.server")
 
 __all__ = ["Doors", "Nowhere", "Refuse"]
 
@@ -61,10 +60,12 @@ class Doors:
         except PerdureError as error:
             trace.error = error.code
             answer = self._refuse(error, trace.request_id, self._core.clock.now())
+            if answer.status >= 500:  # what the caller did wrong is no failure
+                handle(error, where="server", request_id=trace.request_id, route=trace.route)
             if isinstance(error, WrongMethod):
                 answer = replace(answer, headers=(*answer.headers, ("allow", ", ".join(self._doors))))
-        except Exception:  # here and not in the frame, so that the caller is answered in the shape of this door
-            _log.exception("request %s failed on %s", trace.request_id, trace.route)
+        except Exception as error:  # here and not in the frame, so that the caller is answered in the shape of this door
+            handle(error, where="server", what=f"request {trace.request_id} failed on {trace.route}", broke=True)
             trace.error = PerdureError.code
             broken = PerdureError("something went wrong inside", hint="The log has it under this request's id.")
             answer = self._refuse(broken, trace.request_id, self._core.clock.now())

@@ -6,7 +6,6 @@ hang-ups. It is the outermost layer, so that even a refusal made by nobody else 
 
 from __future__ import annotations
 
-import logging
 import re
 import secrets
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from perdure.clock import awake
+from perdure.errors.handler import handle
 from perdure.events import tell
 
 _OURS = "perdure.trace"
@@ -28,7 +28,6 @@ _SAFETY = {
 """What every answer says unless it says something better."""
 
 _BROKEN = b'{"type":"urn:perdure:error:internal-error","title":"Internal error","status":500,'
-_log = logging.getLogger("perdure.server")
 
 __all__ = ["Frame", "Trace", "trace_of"]
 
@@ -84,8 +83,8 @@ class Frame:
         out = _Outlet(send, trace)
         try:
             await self._app(scope, receive, out)
-        except Exception:
-            _log.exception("request %s failed on %s", trace.request_id, trace.route)
+        except Exception as error:
+            handle(error, where="server", what=f"request {trace.request_id} failed on {trace.route}", broke=True)
             trace.error = "internal-error"
             if out.begun:
                 raise  # half an answer is out: only cutting the connection still tells the caller

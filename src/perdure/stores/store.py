@@ -7,6 +7,7 @@ from typing import Protocol, Self
 
 from perdure.agents.journal import Journal
 from perdure.agents.runs import Runs
+from perdure.errors.patterns import ErrorBook
 from perdure.memory.manager import Memory
 from perdure.messages.dead_letters import DeadLetters
 from perdure.messages.registry import WorkerRegistry
@@ -71,6 +72,11 @@ class Store(Protocol):
     @property
     def schedules(self) -> ScheduleStore:
         """Messages that are put by a calendar."""
+        ...
+
+    @property
+    def errors(self) -> ErrorBook:
+        """What went wrong, counted."""
         ...
 
     @property

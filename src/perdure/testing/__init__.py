@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from perdure.testing.case import ProviderCase
     from perdure.testing.clock import FakeClock
     from perdure.testing.conformance import run_conformance
+    from perdure.testing.errors import ErrorsKit
     from perdure.testing.faults import Fault
     from perdure.testing.journal import JournalKit
     from perdure.testing.keys import KeyStoreKit
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from perdure.testing.workers import WorkerRegistryKit
 
 __all__ = [
+    "ErrorsKit",
     "FakeClock",
     "FakeProvider",
     "Fault",
@@ -56,6 +58,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ErrorsKit": "perdure.testing.errors",
     "FakeClock": "perdure.testing.clock",
     "FakeProvider": "perdure.testing.provider",
     "Fault": "perdure.testing.faults",
@@ -88,6 +91,7 @@ _KIT_PARTS = (
     "deciding",
     "deeds",
     "ending",
+    "errors",
     "flowing",
     "given",
     "journal",

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from perdure.agents.agent import Agent
 from perdure.errors.base import StoreError
+from perdure.errors.handler import handle
 from perdure.events import tell
 from perdure.messages.message import Lease, MessageId, WorkerId
 from perdure.messages.retry import Release
@@ -181,5 +182,5 @@ class Crew:
             self._all_settled.set()
             self._some_work.clear()
         if error is not None and not isinstance(error, asyncio.CancelledError):
-            _log.error("a message could not be brought to its end; this worker recycles itself", exc_info=error)
+            handle(error, where="worker", what="a message could not be brought to its end; this worker recycles itself", broke=True)
             self._place.last_call.call(WorkerEnd.RECYCLE)  # its lease goes back with us

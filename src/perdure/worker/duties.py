@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from perdure.clock import Clock, awake, chance, now
 from perdure.errors.base import StoreError
+from perdure.errors.handler import handle
 from perdure.messages.registry import BEAT_S, DEAD_AFTER_S, WorkerRegistry
 from perdure.messages.store import MessageStore
 
@@ -103,8 +104,8 @@ async def rounds(what: str, once: Callable[[], Awaitable[float]]) -> None:
         except StoreError as error:
             failed += 1
             pause_s = min(0.25 * 2 ** min(failed, 10), _TROUBLE_S)
-            _log.warning("%s failed, again in about %.1f s: %s", what, pause_s, error)
-        except Exception:  # a round that breaks must not take the worker along: others may depend on it alone
+            handle(error, where="worker.rounds", what=f"{what} failed, again in about {pause_s:.1f} s")
+        except Exception as error:  # a round that breaks must not take the worker along: others may depend on it alone
             failed, pause_s = failed + 1, _TROUBLE_S
-            _log.exception("%s broke", what)
+            handle(error, where="worker.rounds", what=f"{what} broke", broke=True)
         await asyncio.sleep(pause_s * (0.75 + 0.5 * chance()))

@@ -12,7 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -21,7 +21,9 @@ from perdure.agents.parts import Ending, Failed, Finished, Parked, RunParts
 from perdure.agents.perform import perform
 from perdure.clock import Clock, chance, iso
 from perdure.errors.base import AgentFailed, DeadlinePassed, LeaseError, PerdureError, RunCancelled, StoreError, WorkerFenced
+from perdure.errors.handler import handle
 from perdure.errors.report import facts_of
+from perdure.messages import ids
 from perdure.messages.message import Lease
 from perdure.messages.retry import Backoff, Bury, Park, Release, fate
 from perdure.worker.end import LastCall, WorkerEnd
@@ -146,7 +148,8 @@ class Executor:
             self._notice(ending)
             return self._decide(ending)
         except Exception as error:
-            _log.exception("what becomes of message %d cannot be decided; it is buried", self.lease.message.id)
+            what = f"what becomes of message {self.lease.message.id} cannot be decided; it is buried"
+            handle(error, where="worker", what=what, broke=True)
             return Bury(error=facts_of(error, kind=PerdureError))
 
     def _notice(self, ending: _Ended) -> None:
@@ -162,6 +165,8 @@ class Executor:
         if isinstance(ending, Finished):
             return Done(result=ending.result, usage=ending.usage, code_version=self._agent.version)
         if isinstance(ending, Parked):
+            if ending.wait.error is not None:
+                handle(ending.wait.error, where="run", message=ids.write(self.lease.message.id), agent=self.lease.message.agent)
             return Park(wait=ending.wait)
         if self._why in {CalledOff.STOPPING, CalledOff.CANCELLED} or isinstance(ending, RunCancelled):
             return Release()
@@ -177,9 +182,11 @@ class Executor:
                 error, step = AgentFailed("the agent cancelled itself").facts(), None
             case _:
                 if not isinstance(ending, StoreError | LeaseError):  # a lease may only seem lost, while beats are late: the store knows
-                    _log.error("the run of message %d broke", self.lease.message.id, exc_info=ending)
+                    handle(ending, where="worker", what=f"the run of message {self.lease.message.id} broke", broke=True)
                 error, step = facts_of(ending), None
-        place = self._place
+        place, message = self._place, self.lease.message
+        about: dict[str, Any] = {"message": ids.write(message.id), "agent": message.agent, "queue": message.queue}
+        handle(error, where="run", attempt=self.lease.attempt, step=step, **about)
         return fate(error, lease=self.lease, step=step, now=place.clock.now(), dice=chance(), backoff=place.backoff)
 
     def _late(self) -> DeadlinePassed:

@@ -8,18 +8,17 @@ declared dead, and starts no effect that it might no longer have the right to.
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Callable
 
 from perdure.clock import awake
 from perdure.errors.base import StoreError, WorkerFenced
+from perdure.errors.handler import handle
 from perdure.messages.registry import BEAT_S, STALE_AFTER_S, Heart
 
 __all__ = ["Heartbeat"]
 
 _RETRY_S = 0.25  # after a beat that was not committed
-_log = logging.getLogger("perdure.worker")
 
 
 class Heartbeat:
@@ -88,12 +87,12 @@ class Heartbeat:
         try:
             self._heart.beat()
         except StoreError as error:
-            _log.warning("a heartbeat was not committed: %s", error)
+            handle(error, where="worker.heartbeat", what="a heartbeat was not committed")
             return _RETRY_S
         except WorkerFenced:
             raise
-        except Exception:  # a thread that ended here would leave a worker that looks alive to itself
-            _log.exception("a heartbeat broke")
+        except Exception as error:  # a thread that ended here would leave a worker that looks alive to itself
+            handle(error, where="worker.heartbeat", what="a heartbeat broke", broke=True)
             return _RETRY_S
         self._beat_at = began  # not its end: how old the beat is for others counts from inside the commit
         return BEAT_S

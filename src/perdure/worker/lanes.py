@@ -14,7 +14,6 @@ of all its deployments are, until the first of them opens. While one is open its
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
@@ -22,6 +21,7 @@ import msgspec
 from perdure.agents.parts import Passage
 from perdure.clock import Clock, Moment, awake, iso
 from perdure.errors.base import Category, CircuitOpen, CircuitRefused, ErrorFacts, Scope, StoreError
+from perdure.errors.handler import handle
 from perdure.events import tell
 from perdure.messages.retry import closes_lane, counts_in_circuit, unsaid_until
 from perdure.messages.routes import Route
@@ -34,7 +34,6 @@ __all__ = ["Circuit", "Lanes"]
 _TOLERANCE_S = 0.5
 """A lane is not closed anew for so little: many runs meet the same limit within a moment."""
 _CIRCUIT_OPEN = "circuit-open"
-_log = logging.getLogger("perdure.worker")
 
 
 class Circuit(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,7 +190,7 @@ class Lanes:
         try:
             await self._messages.close_lane(lane, until=until, why=why)
         except StoreError as trouble:  # the run that met the limit waits all the same, and the next to meet it closes the lane
-            _log.warning("the lane %s could not be closed: %s", lane, trouble)
+            handle(trouble, where="worker.lanes", what=f"the lane {lane} could not be closed")
         else:
             tell("lane.closed", lane=lane, until=until, code=error.code)
 

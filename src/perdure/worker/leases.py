@@ -7,12 +7,12 @@ the doorbell of the store wakes it, and a look every second is the net below the
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Collection
 from typing import Any
 
 from perdure.clock import Clock, awake, chance
 from perdure.errors.base import StoreError, WorkerFenced
+from perdure.errors.handler import handle
 from perdure.messages.message import Lease, WorkerId
 from perdure.messages.routes import Route, servable
 from perdure.messages.store import MessageStore
@@ -29,7 +29,6 @@ MOST = 500
 FRESH_S = 0.05
 """How long a look at the routes serves while there is always more to take."""
 _FIRST_S, _LONGEST_S = 0.1, 5.0
-_log = logging.getLogger("perdure.worker")
 
 
 class Leases:
@@ -83,7 +82,7 @@ class Leases:
             except WorkerFenced:
                 self._last_call.call(WorkerEnd.FENCED)
             except StoreError as error:
-                _log.warning("no message could be taken, again in %.1f s: %s", pause_s, error)
+                handle(error, where="worker.leasing", what=f"no message could be taken, again in {pause_s:.1f} s")
                 await self._either(asyncio.sleep(pause_s * (0.5 + chance())))
                 pause_s = min(pause_s * 2, _LONGEST_S)
             else:

@@ -17,6 +17,7 @@ import msgspec
 
 from perdure.clock import awake, chance
 from perdure.errors.base import LeaseLost, PerdureError, StoreClosed, StoreError, WorkerFenced
+from perdure.errors.handler import handle
 from perdure.errors.report import facts_of
 from perdure.events import tell
 from perdure.messages import ids
@@ -116,10 +117,10 @@ class Settler:
         except (LeaseLost, WorkerFenced) as error:
             _tell_lost(lease, error)
         except StoreError as error:
-            _log.error("the end of %s could not be written: %s", ids.write(lease.message.id), error)
+            handle(error, where="worker.settling", what=f"the end of {ids.write(lease.message.id)} could not be written")
             self._last_call.call(WorkerEnd.RECYCLE)  # the lease ends with this worker
         except Exception as error:
-            _log.exception("the store does not take the end of %s", ids.write(lease.message.id))
+            handle(error, where="worker.settling", what=f"the store does not take the end of {ids.write(lease.message.id)}", broke=True)
             if isinstance(move, Bury):
                 self._last_call.call(WorkerEnd.RECYCLE)
             else:  # what it refuses once it refuses always: a message must end, if only as a dead letter that says so
@@ -164,7 +165,7 @@ class Settler:
             except StoreError as error:
                 if isinstance(error, StoreClosed) or awake() - began > self._limit_s:
                     raise
-                _log.warning("writing the end of %s again in %.1f s: %s", ids.write(lease.message.id), pause_s, error)
+                handle(error, where="worker.settling", what=f"writing the end of {ids.write(lease.message.id)} again in {pause_s:.1f} s")
             else:
                 return
             await self._sleep(pause_s * (0.5 + chance()))
@@ -193,4 +194,4 @@ def _tell_lost(lease: Lease, error: PerdureError) -> None:
 
 def _nothing(error: BaseException | None) -> None:
     if error is not None and not isinstance(error, asyncio.CancelledError):
-        _log.error("what is done could not be written", exc_info=error)
+        handle(error, where="worker.settling", what="what is done could not be written", broke=True)

@@ -22,6 +22,7 @@ from perdure.agents.parts import ModelTable, Pricing, RunParts
 from perdure.agents.registry import App
 from perdure.clock import Clock, SystemClock
 from perdure.errors.base import ConfigError, StoreError, UnknownModel, WorkerFenced
+from perdure.errors.handler import handle
 from perdure.events import tell
 from perdure.messages.message import WorkerId
 from perdure.messages.registry import DEAD_AFTER_S, WorkerCard
@@ -210,7 +211,7 @@ class Worker:
         try:
             await self._store.workers.bow_out(worker)
         except (StoreError, WorkerFenced) as error:
-            _log.warning("worker %d could not bow out and will be reaped: %s", worker, error)
+            handle(error, where="worker", what=f"worker {worker} could not bow out and will be reaped")
 
     def _end(self, worker: WorkerId) -> WorkerEnd:
         end = self._last_call.end or WorkerEnd.STOPPED

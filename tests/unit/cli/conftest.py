@@ -20,9 +20,11 @@ from perdure.agents.journal import Intent, StepKey, StepKind
 from perdure.cli.main import run
 from perdure.clock import now
 from perdure.errors.base import AgentFailed, Evidence
+from perdure.errors.patterns import Noted
 from perdure.errors.report import facts_of
 from perdure.messages.message import Wait
 from perdure.messages.registry import AgentCard, WorkerCard
+from perdure.monitor.gathering import line_of
 from perdure.providers.models import Models
 from perdure.resources.usage import Usage
 from perdure.security.keys import digest, make_key
@@ -101,6 +103,8 @@ class Served:
             body = msgspec.json.decode(lease.message.body)
             if lease.message.agent == "broken":
                 await messages.bury(lease, BROKE)
+                line, at = line_of(BROKE, where="run", agent="broken"), now()
+                await self.store.errors.note([Noted(line=line, count=1, first_at=at, last_at=at, sample=BROKE.message, hint=BROKE.hint)])
                 continue
             result = {"echo": body}
             if lease.message.agent == "chat":

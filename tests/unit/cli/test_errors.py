@@ -76,3 +76,21 @@ def test_headers_and_streams_are_read(perdure: Perdure) -> None:
 )
 def test_what_cannot_be_explained_is_said(perdure: Perdure, arguments: list[str], code: int) -> None:
     assert perdure("errors", "explain", *arguments).code == code
+
+
+def test_patterns_are_listed_shown_and_reported_on(perdure: Perdure, served: Any) -> None:
+    broken = served.put(agent="broken")
+    served.work()
+    [pattern] = perdure("errors", "list", "--code", "agent-failed", "--json").json
+    assert pattern["id"] in perdure("errors", "list").out
+    assert perdure("errors", "list", "--agent", "echo", "--json").json == []
+    shown = perdure("errors", "show", pattern["id"])
+    assert broken in shown.out
+    assert "agent broken, frame pages.py read" in shown.out
+    assert broken in {one["id"] for one in perdure("errors", "show", pattern["id"], "--json").json["dead_letters"]}
+    report = perdure("errors", "report", broken)
+    assert "mend it" in report.out
+    assert "LookupError: no such page" in report.out
+    assert pattern["id"] in report.out
+    assert perdure("errors", "report", broken, "--json").json["next"]["then"] == "retry"
+    assert perdure("errors", "show", "pat_0000000000000000").code == 3

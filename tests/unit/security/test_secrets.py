@@ -77,3 +77,12 @@ def test_no_text_makes_it_slow(text):
     began = time.process_time()
     redact(text)
     assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("text", ["From: anna@example.org", '"x-user-email": "anna@example.org"', "reply-to=anna@mail.example.org"])
+def test_an_address_of_mail_in_a_header_is_struck_out(text: str) -> None:
+    assert "anna" not in redact(text)
+
+
+def test_an_address_that_a_message_is_about_stays() -> None:
+    assert redact("anna@example.org is no customer") == "anna@example.org is no customer"

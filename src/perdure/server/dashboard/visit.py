@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,6 +12,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from perdure.errors.base import Forbidden, InvalidInput, Malformed, PerdureError, Unauthenticated, WrongMethod
+from perdure.errors.handler import handle
 from perdure.security.access import OPERATOR, allows, tenant_of
 from perdure.security.audit import Actor
 from perdure.security.keys import Key
@@ -24,8 +24,6 @@ from perdure.server.dashboard.render import Renderer
 from perdure.server.dashboard.session import COOKIE, Session, Sessions, cookie_in
 from perdure.server.frame import trace_of
 from perdure.server.refusals import headers_for, status_of
-
-_log = logging.getLogger("perdure.server")
 
 __all__ = ["Page", "Visit", "Visited", "check_origin", "read_form", "see_other"]
 
@@ -116,8 +114,8 @@ class Page:
         except PerdureError as error:
             trace.error = error.code
             answer = self._sorry(error, trace.request_id)
-        except Exception:
-            _log.exception("request %s failed on %s", trace.request_id, trace.route)
+        except Exception as error:
+            handle(error, where="server", what=f"request {trace.request_id} failed on {trace.route}", broke=True)
             trace.error = PerdureError.code
             answer = self._sorry(PerdureError("something went wrong inside", hint="The log has it under this number."), trace.request_id)
         await answer.send(receive, send)

@@ -8,7 +8,6 @@ never silently: a client that knows OpenAI's wire raises on it.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import Any, TypeAlias
@@ -17,6 +16,7 @@ import msgspec
 
 from perdure.clock import awake
 from perdure.errors.base import EmptyAnswer, NotYetBuilt, PerdureError
+from perdure.errors.handler import handle
 from perdure.events import tell
 from perdure.providers.target import Target
 from perdure.resources.usage import Usage
@@ -32,7 +32,6 @@ from perdure.wire.usage import usage_of
 
 Chunk: TypeAlias = dict[str, Any]
 _PING_S = 15.0
-_log = logging.getLogger("perdure.server")
 
 __all__ = ["DOORS"]
 
@@ -100,9 +99,10 @@ async def _events(
                     yield encode_event(chunk)
         yield DONE
     except PerdureError as error:
+        handle(error, where="server", request_id=call.request_id)
         yield encode_event(said(error))
-    except Exception:
-        _log.exception("stream of request %s broke", call.request_id)
+    except Exception as error:
+        handle(error, where="server", what=f"stream of request {call.request_id} broke", broke=True, request_id=call.request_id)
         yield encode_event(said(PerdureError("something went wrong inside", hint="The log has it under this request's id.")))
     finally:
         await _close(chunks)

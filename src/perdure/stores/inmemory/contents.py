@@ -19,6 +19,7 @@ import msgspec
 from perdure.agents.journal import Step, StepKind
 from perdure.clock import Clock, Moment
 from perdure.errors.base import LeaseLost, NotFound, StoreClosed
+from perdure.errors.patterns import KeptLine
 from perdure.events import tell
 from perdure.messages.dead_letters import Edited
 from perdure.messages.ids import write
@@ -76,6 +77,7 @@ class Contents:
         self.deeds: list[Deed] = []
         self.edits: dict[MessageId, list[Edited]] = {}
         self.schedules: dict[tuple[str, str], Schedule] = {}
+        self.errors: dict[int, KeptLine] = {}
         self.changes: list[Change] = []
         self.seq: int = 0
         self.totals: Counter[tuple[str, str]] = Counter()

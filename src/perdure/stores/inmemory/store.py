@@ -8,6 +8,7 @@ from typing import Self
 from perdure.clock import Clock, SystemClock
 from perdure.stores.inmemory.audit import InMemoryAudit
 from perdure.stores.inmemory.contents import Contents
+from perdure.stores.inmemory.errors import InMemoryErrors
 from perdure.stores.inmemory.journal import InMemoryJournal
 from perdure.stores.inmemory.keys import InMemoryKeys
 from perdure.stores.inmemory.letters import InMemoryDeadLetters
@@ -44,6 +45,7 @@ class InMemoryStore:
         self._audit = InMemoryAudit(self._contents)
         self._dead_letters = InMemoryDeadLetters(self._contents)
         self._schedules = InMemorySchedules(self._contents, self._messages)
+        self._errors = InMemoryErrors(self._contents)
         self._retention = InMemoryRetention(self._contents)
 
     @property
@@ -95,6 +97,11 @@ class InMemoryStore:
     def schedules(self) -> InMemorySchedules:
         """Messages that are put by a calendar."""
         return self._schedules
+
+    @property
+    def errors(self) -> InMemoryErrors:
+        """What went wrong, counted."""
+        return self._errors
 
     @property
     def retention(self) -> InMemoryRetention:

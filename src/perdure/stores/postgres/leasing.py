@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from secrets import randbits
@@ -24,6 +23,7 @@ from typing import Any
 
 from perdure.clock import awake
 from perdure.errors.base import PerdureError, StoreClosed, StoreError, WorkerFenced
+from perdure.errors.handler import handle
 from perdure.events import heard
 from perdure.messages.message import Lease, WorkerId
 from perdure.messages.routes import Route
@@ -51,7 +51,6 @@ _FEW = 16
 """So many routes are looked at without asking first which of them are empty."""
 _STRAY_S = (0.0, 1.0, 5.0, 20.0)
 """When to look for leases whose answer was lost: the server may still be about to give them."""
-_log = logging.getLogger("perdure.stores")
 
 
 class Leasing:
@@ -203,7 +202,7 @@ async def _quietly(work: Any) -> None:
     except StoreClosed:
         return
     except PerdureError as error:
-        _log.warning("leasing: %s", error)
+        handle(error, where="store.leasing", what="leasing")
 
 
 def _columns(rows: Sequence[Sequence[int]], width: int = 4) -> list[list[int]]:

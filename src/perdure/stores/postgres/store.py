@@ -18,6 +18,7 @@ from perdure.stores.postgres.received import ReceivedMessages
 from perdure.stores.postgres.takeover import PostgresWorkers
 from perdure.stores.sql.audit import SqlAudit
 from perdure.stores.sql.bites import SqlDeadLetters
+from perdure.stores.sql.errors import SqlErrors
 from perdure.stores.sql.journal import SqlJournal
 from perdure.stores.sql.keys import SqlKeys
 from perdure.stores.sql.memory import SqlMemory
@@ -70,6 +71,7 @@ class PostgresStore:
         self._audit = SqlAudit(self._engine)
         self._dead_letters = SqlDeadLetters(self._engine)
         self._schedules = SqlSchedules(self._engine)
+        self._errors = SqlErrors(self._engine)
         self._retention = SqlRetention(self._engine)
 
     @property
@@ -116,6 +118,11 @@ class PostgresStore:
     def schedules(self) -> SqlSchedules:
         """Messages that are put by a calendar."""
         return self._schedules
+
+    @property
+    def errors(self) -> SqlErrors:
+        """What went wrong, counted."""
+        return self._errors
 
     @property
     def retention(self) -> SqlRetention:

@@ -19,6 +19,7 @@ from typing import NamedTuple, TypeVar
 
 from perdure.clock import Moment
 from perdure.errors.base import StoreBusy, StoreError
+from perdure.errors.handler import handle
 from perdure.messages.message import State
 from perdure.messages.store import Tended
 from perdure.stores.postgres.dialect import own
@@ -130,18 +131,18 @@ class Tending:
         try:
             return await work
         except StoreBusy as error:
-            _log.warning("a part of tending is left for the next round: %s", error)
+            handle(error, where="store.tending", what="a part of tending is left for the next round")
         except StoreError:
             raise
         except Exception as error:
-            self._tell_once(repr(error), "a part of tending fails")
+            self._tell_once(error, repr(error), "a part of tending fails")
         self._failed = True
         return otherwise
 
-    def _tell_once(self, what: object, why: str) -> None:
+    def _tell_once(self, error: Exception, what: object, why: str) -> None:
         """Rounds come four times a second: what is wrong in each is said in the first."""
         if what not in self._passed_by:
-            _log.exception("%s: %s", why, what)
+            handle(error, where="store.tending", what=f"{why}: {what}", broke=True)
         if len(self._passed_by) >= _MOST:
             self._passed_by.clear()
         self._passed_by.add(what)
@@ -220,8 +221,8 @@ class Tending:
             return 0
         except StoreError:
             raise
-        except Exception:
-            self._tell_once(item, "this cannot be moved, and is passed by")
+        except Exception as error:
+            self._tell_once(error, item, "this cannot be moved, and is passed by")
             return 0
 
 

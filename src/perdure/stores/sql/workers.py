@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 import msgspec
 
 from perdure.clock import Moment, awake
 from perdure.errors.base import StoreError
+from perdure.errors.handler import handle
 from perdure.messages.message import WorkerId
 from perdure.messages.registry import DEAD_AFTER_S, AgentCard, Heart, Reaped, WorkerCard, WorkerRegistry, WorkerStatus
 from perdure.resources.single_flight import SingleFlight
@@ -25,7 +24,6 @@ _ADD_ABLE, _DROP_ABLE, _SET_AGENT = statement("worker_agent_add"), statement("wo
 _AGENT, _AGENTS = statement("agent_get"), statement("agent_list")
 _SHOWN_S = 3600.0
 _CACHED_S = 1.0
-_log = logging.getLogger("perdure.stores")
 _decode_worker = msgspec.json.Decoder(WorkerCard).decode
 _decode_agent = msgspec.json.Decoder(AgentCard).decode
 
@@ -104,8 +102,8 @@ class SqlWorkers(WorkerRegistry):
             one = await self._reap(suspect)
         except StoreError:
             raise
-        except Exception:
-            _log.exception("what worker %d held cannot be taken back", suspect.id)
+        except Exception as error:
+            handle(error, where="store.reaping", what=f"what worker {suspect.id} held cannot be taken back", broke=True)
             return []
         return [] if one is None else [one]
 

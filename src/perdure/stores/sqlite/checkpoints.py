@@ -17,6 +17,7 @@ from pathlib import Path
 
 import apsw
 
+from perdure.errors.handler import handle
 from perdure.stores.sqlite.border import border
 from perdure.stores.sqlite.connection import CHECKPOINT_NET_PAGES, open_checkpointer
 
@@ -62,8 +63,8 @@ class Checkpoints:
             self._look(connection, pages)
         except apsw.BusyError:
             _log.debug("somebody else is writing the log back")
-        except Exception:  # the next commit comes to it again
-            _log.exception("the log could not be written back")
+        except Exception as error:  # the next commit comes to it again
+            handle(error, where="store.checkpoints", what="the log could not be written back", broke=True)
         return apsw.SQLITE_OK
 
     def _look(self, connection: apsw.Connection, pages: int) -> None:
@@ -90,8 +91,8 @@ class Checkpoints:
                 with self._elected() as elected, border():
                     if elected and not self._closing:
                         _write_back(connection)
-            except Exception:  # the net in `_grown` remains
-                _log.exception("the log could not be written back")
+            except Exception as error:  # the net in `_grown` remains
+                handle(error, where="store.checkpoints", what="the log could not be written back", broke=True)
         connection.close()
 
     @contextmanager

@@ -8,7 +8,6 @@ the file has changed, a look that touches no table. Nobody looks while nobody wa
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 import select
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import apsw
 
+from perdure.errors.handler import handle
 from perdure.stores.sql.statements import statement
 from perdure.stores.sqlite.border import border
 from perdure.stores.sqlite.connection import open_reader
@@ -32,7 +32,6 @@ _LOOK_S = 0.025
 _IDLE_S = 60.0
 _TROUBLE_S = 0.25
 _LONGEST_ADDRESS = 100
-_log = logging.getLogger("perdure.stores")
 
 
 class News:
@@ -116,8 +115,8 @@ class News:
             try:
                 with border(), closing(open_reader(self._path)) as connection:
                     self._look_again_and_again(connection)
-            except Exception:  # a thread that ended here would leave this process deaf for the rest of its life
-                _log.exception("changes of other processes are not heard for %.2f s", _TROUBLE_S)
+            except Exception as error:  # a thread that ended here would leave this process deaf for the rest of its life
+                handle(error, where="store.news", what=f"changes of other processes are not heard for {_TROUBLE_S:.2f} s", broke=True)
                 time.sleep(_TROUBLE_S)
 
     def _look_again_and_again(self, connection: apsw.Connection) -> None:

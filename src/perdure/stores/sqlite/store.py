@@ -9,6 +9,7 @@ from typing import Self
 from perdure.clock import Clock, SystemClock
 from perdure.stores.sql.audit import SqlAudit
 from perdure.stores.sql.bites import SqlDeadLetters
+from perdure.stores.sql.errors import SqlErrors
 from perdure.stores.sql.journal import SqlJournal
 from perdure.stores.sql.keys import SqlKeys
 from perdure.stores.sql.memory import SqlMemory
@@ -67,6 +68,7 @@ class SqliteStore:
         self._audit = SqlAudit(self._engine)
         self._dead_letters = SqlDeadLetters(self._engine)
         self._schedules = SqlSchedules(self._engine)
+        self._errors = SqlErrors(self._engine)
         self._retention = SqliteRetention(self._engine)
 
     @property
@@ -118,6 +120,11 @@ class SqliteStore:
     def schedules(self) -> SqlSchedules:
         """Messages that are put by a calendar."""
         return self._schedules
+
+    @property
+    def errors(self) -> SqlErrors:
+        """What went wrong, counted."""
+        return self._errors
 
     @property
     def retention(self) -> SqliteRetention:

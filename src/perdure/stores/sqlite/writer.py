@@ -11,7 +11,6 @@ one that fails is taken back alone. Callers hear of their result after the commi
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -22,6 +21,7 @@ import apsw
 
 from perdure.clock import Clock
 from perdure.errors.base import PerdureError, StoreClosed
+from perdure.errors.handler import handle
 from perdure.events import tell
 from perdure.stores.sql.names import Names
 from perdure.stores.sql.transaction import Transaction
@@ -32,7 +32,6 @@ __all__ = ["Writer"]
 
 T = TypeVar("T")
 _MOST_CALLS, _MOST_BYTES = 512, 4 * 1024 * 1024
-_log = logging.getLogger("perdure.stores")
 
 
 class _Call:
@@ -171,8 +170,8 @@ class Writer:
         if self._connection.in_transaction:
             try:
                 self._connection.execute("ROLLBACK")
-            except apsw.Error:
-                _log.exception("the transaction could not be rolled back")
+            except apsw.Error as error:
+                handle(error, where="store.writer", what="the transaction could not be rolled back", broke=True)
 
     def _answer(self, calls: Sequence[_Call], transaction: Transaction | None) -> None:
         for call in calls:  # first: whatever happens below, nobody waits for ever. They go on when all is told

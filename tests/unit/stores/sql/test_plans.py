@@ -33,6 +33,8 @@ SMALL = {
     "occupied",
     "json_each",
     "schedule",
+    "error_line",
+    "error_hour",
     "pause",
     "tidying",
     "cap",
