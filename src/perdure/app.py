@@ -29,6 +29,7 @@ from perdure.providers.arranging import arranged, with_accounts
 from perdure.providers.generic import GenericProvider
 from perdure.providers.kinds import address_of, make_provider
 from perdure.providers.models import Models
+from perdure.providers.others import OtherProvider
 from perdure.providers.own_rules import own_rules
 from perdure.providers.prices import OwnPrice, Prices
 from perdure.providers.target import base_of
@@ -166,7 +167,7 @@ def build_models(settings: Settings) -> Models:
     rows = dict(with_accounts({"local": ProviderSettings(kind="local"), **settings.providers}))
     providers = {name: make_provider(name, row, data=settings.data) for name, row in rows.items()}
     for name, provider in providers.items():
-        if isinstance(provider, GenericProvider):
+        if isinstance(provider, GenericProvider | OtherProvider):
             provider.judge_by(own_rules(settings.errors.rules, provider=base_of(name), dialect=provider.dialect))
     aliases = {name: arranged(name, alias, providers) for name, alias in settings.models.items()}
     return Models(providers, aliases, settings.default_model)

@@ -13,6 +13,7 @@ from perdure.cli.options import AsJson, Data, Env, examples, new_app
 from perdure.cli.words import clean, print_json, table
 from perdure.config.settings import ProviderSettings, Settings
 from perdure.errors.base import NotFound
+from perdure.providers.arranging import with_accounts
 from perdure.providers.checkup import Checkup, checkup_of, examine
 from perdure.providers.kinds import known_kinds, make_provider
 from perdure.providers.protocol import ChatProvider
@@ -79,7 +80,7 @@ def kinds(*, as_json: AsJson = False) -> None:
 
 
 def _rows(settings: Settings) -> dict[str, ProviderSettings]:
-    return {"local": ProviderSettings(kind="local"), **settings.providers}
+    return dict(with_accounts({"local": ProviderSettings(kind="local"), **settings.providers}))
 
 
 async def _check(rows: dict[str, ProviderSettings], settings: Settings) -> list[Checkup]:

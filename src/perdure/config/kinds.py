@@ -11,7 +11,7 @@ __all__ = ["GROUP", "OWN_KINDS", "checked_kind", "foreign_kinds"]
 GROUP = "perdure.providers"
 """The group of entry points by which a package brings a kind."""
 
-OWN_KINDS = ("generic", "qwen", "local")
+OWN_KINDS = ("generic", "qwen", "local", "anthropic", "bedrock", "vertex")
 _PLACE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 

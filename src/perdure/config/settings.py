@@ -142,8 +142,9 @@ class ProviderSettings(Part):
 
     kind: str = Field(
         default="generic",
-        description="`generic`: whatever speaks OpenAI's chat completions; `qwen`; `local`: the embedded model; a kind that an installed"
-        " package brings (entry points of `perdure.providers`); or `module:Name` of your own.",
+        description="`generic`: whatever speaks OpenAI's chat completions; `qwen`; `local`: the embedded model; `anthropic`, `bedrock`,"
+        " `vertex`: their own wires (the extra `others`); a kind that an installed package brings (`perdure providers kinds`); or"
+        " `module:Name` of your own.",
     )
     base_url: str | None = Field(
         default=None,
@@ -173,7 +174,7 @@ class ProviderSettings(Part):
     context_tokens: int | None = Field(
         default=None, ge=1, description="How much fits into its models; longer conversations are refused before they are sent."
     )
-    options: dict[str, Any] = Field(default={}, description="For kinds of other packages: given to them as they stand here.")
+    options: dict[str, Any] = Field(default={}, description="For kinds of other packages and of the extra `others`: given to them.")
 
     _kind_exists = field_validator("kind")(checked_kind)
 

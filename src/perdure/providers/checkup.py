@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from perdure.clock import Moment, awake, now
-from perdure.errors.base import Category, ErrorFacts, PerdureError
+from perdure.errors.base import Category, ErrorFacts
+from perdure.errors.report import facts_of
 from perdure.providers.protocol import ChatProvider
 
 __all__ = ["Checkup", "checkup_of", "examine"]
@@ -60,13 +61,13 @@ async def examine(provider: str, declared: tuple[str, ...], check: Callable[[], 
         check (Callable[[], Awaitable[None]]): Raises what is wrong.
 
     Returns:
-        Checkup: Also where something is wrong; errors that are none of ours pass.
+        Checkup: Also where something is wrong, even in a stranger's own code.
     """
     began = awake()
     try:
         await check()
-    except PerdureError as error:
-        return _failed(provider, error.facts(), awake() - began)
+    except Exception as error:
+        return _failed(provider, facts_of(error), awake() - began)
     return Checkup(
         provider=provider,
         ok=True,

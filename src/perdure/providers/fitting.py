@@ -12,7 +12,7 @@ from typing import Any
 from perdure.errors.base import Evidence, InvalidRequest
 from perdure.providers.row import Row
 
-__all__ = ["fitted", "refused"]
+__all__ = ["check_shape", "fitted", "refused"]
 
 _REASONING = ("reasoning_content", "reasoning")
 
@@ -31,6 +31,7 @@ def fitted(body: dict[str, Any], row: Row, provider: str) -> dict[str, Any]:
     Raises:
         InvalidRequest: The endpoint cannot do what was asked.
     """
+    check_shape(body, provider)
     for what in _unfit(body, row):
         raise refused(provider, what)
     found = _renamed(body, row)
@@ -42,6 +43,24 @@ def fitted(body: dict[str, Any], row: Row, provider: str) -> dict[str, Any]:
     if messages and any(_needs_change(message, row) for message in messages):
         found["messages"] = [_message(message, row) for message in messages]
     return found
+
+
+def check_shape(body: Mapping[str, Any], provider: str) -> None:
+    """Refuse what nobody could read, so that the rules need not ask at every step what they have before them.
+
+    Args:
+        body (Mapping[str, Any]): A chat request.
+        provider (str): For messages.
+
+    Raises:
+        InvalidRequest: Its messages, tools or format are not of the shape that they have at OpenAI.
+    """
+    for name in ("messages", "tools"):
+        rows = body.get(name) or []
+        if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+            raise refused(provider, f"`{name}` that are no list of objects", hint="As at OpenAI.")
+    if not isinstance(body.get("response_format") or {}, Mapping):
+        raise refused(provider, "a `response_format` that is no object", hint="As at OpenAI.")
 
 
 def refused(provider: str, what: str, *, hint: str | None = None) -> InvalidRequest:
@@ -96,14 +115,17 @@ def _chosen(body: dict[str, Any], row: Row, provider: str) -> dict[str, Any]:
     kind = "function" if isinstance(choice, Mapping) else choice
     if kind in row.choices:
         return body
-    if kind == "required" and "function" in row.choices and len(tools) == 1:
-        return {**body, "tool_choice": {"type": "function", "function": {"name": tools[0]["function"]["name"]}}}
+    if kind == "required" and "function" in row.choices and len(tools) == 1 and _named(tools[0]):
+        return {**body, "tool_choice": {"type": "function", "function": {"name": _named(tools[0])}}}
     if kind == "function" and "required" in row.choices:
-        named = [tool for tool in tools if tool.get("function", {}).get("name") == choice.get("function", {}).get("name")]
-        return {**body, "tools": named, "tool_choice": "required"}
+        return {**body, "tools": [tool for tool in tools if _named(tool) == _named(choice)], "tool_choice": "required"}
     if kind == "none" and "required" not in row.choices:
         return {name: value for name, value in body.items() if name not in {"tools", "tool_choice", "parallel_tool_calls"}}
     raise refused(provider, f"`tool_choice` {kind!r}: it keeps {_listed(row.choices)}")
+
+
+def _named(tool: Mapping[str, Any]) -> Any:
+    return (tool.get("function") or {}).get("name")
 
 
 def _switched(body: dict[str, Any], row: Row, provider: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from perdure.providers.catalog import QWEN_REGIONS, ROWS, row_named, row_of
 from perdure.providers.foreign import ForeignProvider
 from perdure.providers.generic import GenericProvider
 from perdure.providers.local import LocalProvider
+from perdure.providers.others import OtherProvider
 from perdure.providers.protocol import ChatProvider, LLMProvider
 from perdure.providers.qwen import QwenProvider
 from perdure.providers.row import Row
@@ -141,7 +142,29 @@ def _local(name: str, row: ProviderSettings, data: Path) -> ChatProvider:
     return LocalProvider(name, data=data, timeout_s=row.timeout_s)
 
 
-_KINDS: dict[str, Maker] = {"generic": _generic, "qwen": _qwen, "local": _local}
+def _other(service: str) -> Maker:
+    def make(name: str, row: ProviderSettings, _: Path) -> ChatProvider:
+        return OtherProvider(
+            name,
+            service=service,
+            api_key=reveal(row.api_key),
+            base_url=row.base_url,
+            timeout_s=row.timeout_s,
+            models=row.models,
+            options=row.options,
+        )
+
+    return make
+
+
+_KINDS: dict[str, Maker] = {
+    "generic": _generic,
+    "qwen": _qwen,
+    "local": _local,
+    "anthropic": _other("anthropic"),
+    "bedrock": _other("bedrock"),
+    "vertex": _other("vertexai"),
+}
 
 
 def _found(name: str, kind: str) -> Callable[..., Any]:
@@ -168,6 +191,10 @@ def _foreign(name: str, row: ProviderSettings, make: Callable[..., Any]) -> Chat
     if isinstance(made, LLMProvider):
         return ForeignProvider(name, made, timeout_s=row.timeout_s, models=row.models or ("default",))
     raise ConfigError(f"{type(made).__name__} is no provider", hint="It needs `generate`, `get_metrics` and `validate`.")
+
+
+_SAID = ("base_url", "models", "timeout_s", "headers", "native_tools", "context_tokens")
+"""What a stranger's provider is told where the settings say it; limits, prices and accounts are kept above it."""
 
 
 def _said(row: ProviderSettings) -> Mapping[str, Any]:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from perdure.errors.base import AuthenticationFailed, ConfigError, ProviderError
 from perdure.providers.catalog import QWEN_REGIONS, region_of
 from perdure.providers.errors import Whence
-from perdure.providers.fitting import refused
+from perdure.providers.fitting import check_shape, refused
 from perdure.providers.generic import GenericProvider
 from perdure.providers.qwen_models import Mind, mind_of
 from perdure.providers.qwen_rules import DASHSCOPE, EVERYWHERE, Clash
@@ -94,6 +94,7 @@ class QwenProvider(GenericProvider):
         return {**super()._short(model), **({"enable_thinking": False} if mind_of(model) is Mind.AS_TOLD else {})}
 
     def _prepared(self, body: dict[str, Any]) -> dict[str, Any]:
+        check_shape(body, self.name)
         wished = self._with_wishes(body)
         for clash in self._clashes:
             if clash.found(wished):

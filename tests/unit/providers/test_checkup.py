@@ -87,4 +87,12 @@ async def test_a_stranger_is_asked_in_its_own_way() -> None:
         async def models(self) -> list[str]:
             return ["m"]
 
+        async def check(self) -> None:
+            raise ZeroDivisionError("in a stranger's code")
+
+    found = await checkup_of(Bare())  # type: ignore[arg-type]
+    assert (found.ok, found.reachable) == (False, None)
+    assert found.error is not None
+    assert "in a stranger's code" in found.error.message
+    del Bare.check
     assert (await checkup_of(Bare())).ok  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from perdure.errors.base import Billed, InvalidRequest
 from perdure.providers.catalog import ROWS, row_named, row_of
 from perdure.providers.fitting import fitted
 from perdure.providers.generic import GenericProvider
+from perdure.providers.qwen import QwenProvider
 from perdure.providers.row import Row
 from perdure.testing.upstream import Upstream
 
@@ -124,6 +125,27 @@ def test_the_only_tool_can_be_forced_in_either_spelling() -> None:
     there = sent("llamacpp", tools=TOOLS, tool_choice=NAMED)
     assert (there["tool_choice"], there["tools"]) == ("required", TOOLS[1:])
     assert sent("ollama", tools=TOOLS, tool_choice="none") == {}
+
+
+SHAPELESS: list[dict[str, Any]] = [
+    {"messages": "hi"}, {"messages": ["hi"]}, {"tools": {"name": "f"}}, {"tools": ["f"]}, {"response_format": "json"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", SHAPELESS)
+@pytest.mark.parametrize("name", ["openai", "qwen", "groq"])
+async def test_what_has_no_shape_is_refused_and_breaks_nothing(upstream: Upstream, name: str, asked: dict[str, Any]) -> None:
+    kind = QwenProvider if name == "qwen" else GenericProvider
+    provider = kind("mine", base_url=upstream.base_url, dialect=name)
+    with pytest.raises(InvalidRequest):
+        await provider.chat({**ASK, **asked})
+    assert upstream.count() == 0
+    await provider.aclose()
+
+
+def test_a_tool_of_another_kind_cannot_be_forced_by_name() -> None:
+    with pytest.raises(InvalidRequest):
+        sent("qwen", tools=[{"type": "custom", "custom": {"name": "f"}}], tool_choice="required")
 
 
 def test_a_developer_is_called_system_where_nobody_knows_one() -> None:

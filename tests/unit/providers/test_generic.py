@@ -316,3 +316,9 @@ async def test_an_upstream_that_does_not_count_leaves_usage_unknown(upstream: Up
     assert (await provider.chat(ASK)).usage == Usage(calls=1)
     assert provider.get_metrics()["unknown_usage"] == 1
     assert provider.get_metrics()["input_tokens"] is None
+
+
+async def test_a_large_request_arrives_whole(provider: GenericProvider, upstream: Upstream) -> None:
+    text = "äöü" * 400_000
+    await provider.chat({**ASK, "messages": [{"role": "user", "content": text}]})
+    assert upstream.requests[0].body["messages"][0]["content"] == text

@@ -79,6 +79,8 @@ def test_each_of_our_kinds_is_made(tmp_path: Path) -> None:
     assert type(made(tmp_path, base_url="http://127.0.0.1:9/v1")) is GenericProvider
     assert type(made(tmp_path, kind="qwen")) is QwenProvider
     assert type(made(tmp_path, kind="local")) is LocalProvider
+    services = {kind: made(tmp_path, kind=kind, options={"zone": 1}).service for kind in ("anthropic", "bedrock", "vertex")}
+    assert services == {"anthropic": "anthropic", "bedrock": "bedrock", "vertex": "vertexai"}
 
 
 def test_a_known_endpoint_needs_no_address(tmp_path: Path) -> None:
