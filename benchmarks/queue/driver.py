@@ -17,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from benchmarks.queue.loops import run
 from benchmarks.queue.marks import MOST
 from benchmarks.queue.peer import NotOffered, Peer
 from benchmarks.queue.work import body, marks
@@ -198,7 +199,7 @@ async def _serve(peer: Peer, out: int) -> None:
 def main() -> None:
     out = os.dup(1)
     os.dup2(2, 1)  # whatever a contender prints goes to the log, not between the answers
-    asyncio.run(_serve(load(sys.argv[1]), out))
+    run(_serve(load(sys.argv[1]), out))
     os._exit(0)  # some contenders leave threads behind
 
 

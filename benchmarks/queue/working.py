@@ -5,22 +5,17 @@ python -m benchmarks.queue.working ADAPTER SLOTS
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import sys
 
 from benchmarks.queue.driver import load
+from benchmarks.queue.loops import run
 
 
 def main() -> None:
     peer = load(sys.argv[1])
     if inspect.iscoroutinefunction(peer.work):
-        try:
-            import uvloop
-        except ImportError:
-            asyncio.run(peer.work(int(sys.argv[2])))
-        else:
-            uvloop.run(peer.work(int(sys.argv[2])))
+        run(peer.work(int(sys.argv[2])))
     else:
         peer.work(int(sys.argv[2]))
 

@@ -12,7 +12,7 @@ __all__ = ["BIG", "HOT", "filling"]
 
 _GROWING = """
 ready message outcome later waiting held lease step request said body body_use change progress attempt edit audit
-expiry dedup bound fair session signal mail child awaited awaits grp member run inbox memory
+expiry dedup bound fair kept session signal mail child awaited awaits grp member run inbox memory
 """
 BIG = frozenset(_GROWING.split())
 """They grow with the messages."""
@@ -42,7 +42,7 @@ INSERT INTO bound (id, on_dead, cost) SELECT id, 'continue', 2 FROM message WHER
 INSERT INTO session (id, tenant, name, head, urgency) SELECT g, 1, 's' || g, g, 0 FROM {100};
 INSERT INTO cap (id, scope, name, at_once, swept, settled_at) VALUES (1, 'queue', 'q1', 5, NULL, 0);
 INSERT INTO gate (id, cap, key, used, held, dirty) VALUES (1, 1, '', 5, {n} / 2, 0);
-INSERT INTO fair (route, tenant, priority, again, last{cost}) SELECT DISTINCT route, tenant, priority, 0, 9{none} FROM message;
+{fair}
 INSERT INTO step (id, message, number, scope, kind, name, fingerprint, n, tries, state, attempt, ambiguous, began_at, idempotent, diverged)
 SELECT id, id, 1, '', 'llm', 'ask', 'f', 1, 1, 'intent', 1, 0, 0, 0, 0 FROM message;
 INSERT INTO request (step, data) SELECT id, {data} FROM message;
@@ -57,6 +57,11 @@ INSERT INTO worker (id, epoch, quarantine, card, started_at, beat_at) SELECT g, 
 """
 _DATA = ("X'22'", "'data'")
 """A few bytes, as each engine says that."""
+_FAIR = (
+    "INSERT INTO kept (what, a, b, c, d, n) SELECT DISTINCT 'fair', route, tenant, priority, 0, 9 FROM message;",
+    "INSERT INTO fair (route, tenant, priority, again, last, cost) SELECT DISTINCT route, tenant, priority, 0, 9, 1 FROM message;",
+)
+"""The last tag of each tenant, where each engine keeps it."""
 HOT: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "later_next": lambda n: (),
     "waiting_next": lambda n: (),
@@ -112,8 +117,7 @@ def filling(n: int, series: Callable[[int], str], *, postgres: bool) -> str:
         "{all}": series(5 * n + 100),
         "{n}": str(n),
         "{data}": _DATA[postgres],
-        "{cost}": ", cost" if postgres else "",
-        "{none}": ", 1" if postgres else "",
+        "{fair}": _FAIR[postgres],
     }
     return _replaced(_FILL, {**counted, **{f"{{{few}}}": series(few) for few in (4, 10, 20, 100, 1000)}})
 

@@ -23,7 +23,7 @@ from perdure.stores.sql import put as shared
 
 __all__ = ["Putting"]
 
-_READY, _PLAIN, _KEYED, _BOUND = hot("put_ready"), hot("put_plain"), hot("put_keyed"), hot("put_bound")
+_ONE, _READY, _PLAIN, _KEYED, _BOUND = (hot(f"put_{name}") for name in ("one", "ready", "plain", "keyed", "bound"))
 _LINES, _DRAW, _KNOWN = hot("lines_there"), hot("groups_drawn"), hot("keys_known")
 _PUT = "message.put"
 _MOST_CALLS, _MOST_BYTES, _ROW_BYTES = 1000, 4 * 1024 * 1024, 256
@@ -107,6 +107,8 @@ class Putting:
         bound = any(wish.is_bound for wish in wishes)
         groups = await self._groups(wishes) if bound else [None] * len(wishes)
         tags = await self._tags(await self._have_a_turn(wishes, now, bound=bound), kinds)
+        if len(tags) == 1 and not bound and _says_no_more(wishes[0].messages[0], tags[0]):
+            return await self._put_one(wishes, kinds[0], tags[0], now)
         numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds), 1)}
         rows = _rows(calls, [numbers[kind] for kind in kinds], tags)
         statement, given = _KEYED, [*_common(numbers), *columns(rows, 10)]
@@ -118,6 +120,16 @@ class Putting:
         found = await write(self._ground, statement, now, *given)
         self._limits.heard(found[0][2])
         return self._answer(wishes, groups, found)
+
+    async def _put_one(
+        self, wishes: Sequence[Wish], kind: _Kind, tag: int | None, now: float
+    ) -> list[list[Receipt] | BaseException | None]:
+        [new] = wishes[0].messages
+        metadata = _encode(new.metadata) if new.metadata else None
+        said = (kind.tenant, kind.route, kind.priority, kind.attempts, new.timeout_s, kind.max_wait_s, metadata, new.body, tag)
+        found = await write(self._ground, _ONE, now, *said)
+        self._limits.heard(found[0][2])
+        return self._answer(wishes, [None], found)
 
     def _answer(
         self, wishes: Sequence[Wish], groups: Sequence[GroupId | None], found: Sequence[Any]
@@ -198,6 +210,11 @@ class Putting:
         wishes = [(kind.line, kind.cost) for kind, turn in zip(kinds, have_a_turn, strict=True) if turn]
         tags = iter(await self._ground.book.draw(wishes) if wishes else ())
         return [next(tags) if turn else None for turn in have_a_turn]
+
+
+def _says_no_more(new: NewMessage, tag: int | None) -> bool:
+    """Whether nothing but its turn is to be said of a message that lies ready at once."""
+    return tag is not None and new.deadline is None and new.due_at is None and new.key is None and new.dedup_key is None and new.cost == 1
 
 
 def _plainly(given: Sequence[Sequence[Any]]) -> tuple[str, list[Sequence[Any]]]:

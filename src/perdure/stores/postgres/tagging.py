@@ -217,8 +217,9 @@ class PostgresTags(Tags):
         self._here.clear()
         self._book.leased(priority, tag)
 
-    def flush(self) -> None:
+    def flush(self) -> list[tuple[Line, int]]:
         """Nothing is left to be written."""
+        return []
 
     def _draw(self, line: Line, cost: int) -> int:
         [tag] = wait_for(self._book.draw([(line, cost)]))

@@ -20,7 +20,7 @@ from perdure.stores.postgres.flags import Flags
 from perdure.stores.postgres.tagging import PostgresTags, TagBook
 from perdure.stores.sql.names import CapRow, Names, RouteRow
 from perdure.stores.sql.statements import Run, statement
-from perdure.stores.sql.tags import Tags
+from perdure.stores.sql.tags import TagMemory, Tags
 from perdure.stores.sql.transaction import Transaction
 
 __all__ = ["KeptNames", "Mark", "PostgresTransaction"]
@@ -29,7 +29,7 @@ _DRAW, _WORKER, _TAKEN, _TAKE = own("number_draw"), own("worker_number"), own("t
 _ADD, _LOCK, _IN_TURN, _COUNT = own("change_add_many"), own("change_lock"), own("change_add_in_turn"), own("counting_add")
 _PAUSE_ALL, _ALL_PAUSED, _MARK, _FORGET = own("pause_all"), statement("all_paused"), own("mark_set"), own("mark_forget")
 _ALONE, _ALONE_OR_WAIT, _REACH, _READ = own("folded_lock"), own("folded_wait"), own("fold_reach"), own("fold_read")
-_SET, _TALLY, _COUNTED, _COUNTER = own("folded_set"), statement("tally_add"), own("counting_take"), statement("counter_add")
+_SET, _TALLY, _COUNTED, _COUNTER = own("folded_set"), own("tally_add"), own("counting_take"), statement("counter_add")
 _CAPS, _SPENDING, _SPENT = own("caps_version"), own("spending_take"), own("spent_add")
 _MOST_AT_ONCE = 512
 _MARKS_KEPT_S = 600.0
@@ -237,10 +237,13 @@ class PostgresTransaction(Transaction):
         """Whether any message has moved."""
         return bool(self._changes)
 
+    def settle(self) -> None:
+        """Nothing to do: numbers are drawn from sequences."""
+
     def _begin(self) -> tuple[int, int, int, int, int]:
         return (0, 0, 0, 0, 0)
 
-    def _tags(self) -> Tags:
+    def _tags(self, _: TagMemory | None, /) -> Tags:
         return PostgresTags(self.run, self._book)
 
     def _limits(self) -> int:

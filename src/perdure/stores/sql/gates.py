@@ -83,6 +83,17 @@ class Gates:
         """
         self._version, self._rules = version, None
 
+    def version(self, begun: int) -> int:
+        """Tell which limits there are now.
+
+        Args:
+            begun (int): The version when the transaction began.
+
+        Returns:
+            int: The version now.
+        """
+        return begun if self._version is None else self._version
+
     def forget_blocks(self) -> None:
         """Note that this transaction has changed which routes are blocked."""
         self._blocked.clear()

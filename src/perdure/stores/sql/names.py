@@ -7,12 +7,12 @@ what a rolled-back transaction had written must be forgotten.
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.tags import TagMemory
 
-__all__ = ["CapRow", "Names", "RouteRow"]
+__all__ = ["CapRow", "Left", "Names", "Numbers", "RouteRow"]
 
 _FIND_ROUTE, _ADD_ROUTE, _ROUTE = statement("route_find"), statement("route_add"), statement("route_get")
 _FIND_TENANT, _ADD_TENANT, _TENANT = statement("tenant_find"), statement("tenant_add"), statement("tenant_get")
@@ -42,6 +42,20 @@ class CapRow(NamedTuple):
     settled_at: float
 
 
+Numbers: TypeAlias = tuple[int, int, int, int, int]
+"""The last number drawn, the last change, how many were ever leased, the last worker, and 1 while all is paused."""
+
+
+class Left(NamedTuple):
+    """What a transaction leaves to the next one, which may rely on it if nobody else has written in between."""
+
+    numbers: Numbers
+    written: Numbers
+    """What the store says they are; those who only put do not write them."""
+    caps: int
+    tags: TagMemory
+
+
 _Key = tuple[str, str, str | None, str | None, int]
 
 
@@ -63,8 +77,8 @@ class Names:
         self._patience: MutableMapping[int, float] = {}
         self._tenants: MutableMapping[str, int] = {}
         self._tenant_names: MutableMapping[int, str] = {}
-        self.tags: tuple[object, TagMemory] | None = None
-        """What the last transaction knew of tags, and what the numbers were that it left."""
+        self.left: Left | None = None
+        """What the last transaction knew, if it was committed."""
         self._caps_version = -1
         self._caps: dict[int, CapRow] = {}
         self._standing: dict[tuple[str, str], CapRow] = {}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from perdure.clock import Moment
 from perdure.errors.base import DedupConflict
+from perdure.events import heard
 from perdure.messages.groups import NewGroup, wait_for_group
 from perdure.messages.message import GroupId, MessageId, NewMessage, Receipt, State, Wait
 from perdure.messages.order import in_ancestors_session, join_in_session
@@ -127,13 +129,16 @@ def _lay_down(tx: Transaction, new: NewMessage, id: int, *, group: GroupId | Non
     if waits is None and new.due_at is None and new.session is None and new.deadline is None and not tx.gates.rule():
         tag = tx.tags.fresh(route.id, tenant, new.priority, new.cost)  # nothing but its turn decides: nearly all messages
         tx.run(_READY, (route.id, new.priority, tag, id, tenant, tx.now, None))
-        facts = {"message": id, "agent": new.agent, "queue": new.queue, "tenant": new.tenant, "attempt": 0, "code": None}
-        tx.born(id, route, State.READY, facts)
+        tx.born(id, route, State.READY, _facts(id, new) if heard("message.put") else None)
         return
     bounds = (new.deadline, new.max_wait_s, new.parent, group, new.session, new.on_dead, new.key, new.cost)
     place = Place(id, route, tenant, new.priority, *bounds)
     state = _wait(tx, place, waits) if waits is not None else _enter(tx, place, new.due_at)
     tx.born(id, route, state, facts_of(tx, place, 0))
+
+
+def _facts(id: int, new: NewMessage) -> dict[str, Any]:
+    return {"message": id, "agent": new.agent, "queue": new.queue, "tenant": new.tenant, "attempt": 0, "code": None}
 
 
 def _wait(tx: Transaction, place: Place, waits: Wait) -> State:

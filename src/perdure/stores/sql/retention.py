@@ -77,6 +77,7 @@ def _forget_changes(tx: Transaction, keep: Keep, limit: int) -> int:
     """Apart from all else: with many writers, another who does it at the same moment only waits for a moment."""
     newest, n = tx.run(_OLD_CHANGES, (_before(tx.now, keep.changes_s), limit)).fetchone()
     if n:
+        tx.settle()
         tx.run(_CHANGES, (newest,))
     return int(n)
 

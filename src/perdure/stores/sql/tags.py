@@ -13,7 +13,7 @@ from perdure.stores.sql.statements import Run, statement
 __all__ = ["TagMemory", "Tags"]
 
 _CLOCK, _HEAD, _LAST = statement("clock_get"), statement("ready_head_tag"), statement("fair_get")
-_SET_CLOCK, _SET_LAST = statement("clock_set"), statement("fair_set")
+_SET_CLOCK = statement("clock_set")
 _Line = tuple[int, int, int, int]
 """Route, tenant, priority, and 1 for those that come back."""
 _MOST_KNOWN = 10_000
@@ -122,13 +122,16 @@ class Tags:
             self._lasts.update(self._quick)
             self._quick.clear()
 
-    def flush(self) -> None:
-        """Write what was drawn."""
+    def flush(self) -> list[tuple[_Line, int]]:
+        """Write how far the clocks are.
+
+        Returns:
+            list[tuple[_Line, int]]: The last tags that were drawn, to be kept.
+        """
         self._lasts.update(self._quick)
         for priority in self._moved:
             self._run(_SET_CLOCK, (priority, self._clocks[priority]))
-        for line in self._drawn:
-            self._run(_SET_LAST, (*line, self._lasts[line]))
+        return [(line, self._lasts[line]) for line in self._drawn]
 
     def memory(self) -> TagMemory:
         """Hand on what is known now.

@@ -17,15 +17,17 @@ from perdure.clock import Moment
 from perdure.messages.message import Move, State, after
 from perdure.security.audit import Actor, details_text
 from perdure.stores.sql.gates import Gates
-from perdure.stores.sql.names import Names, RouteRow
+from perdure.stores.sql.names import Left, Names, Numbers, RouteRow
 from perdure.stores.sql.statements import Run, statement
-from perdure.stores.sql.tags import Tags
+from perdure.stores.sql.tags import TagMemory, Tags
 
 __all__ = ["Transaction", "sees_latest"]
 
 _encode = msgspec.json.Encoder().encode
-_SEQUENCE, _ADVANCE, _CHANGES = statement("sequence_get"), statement("sequence_set"), statement("changes_add")
-_TALLY, _COUNT, _AUDIT = statement("tally_add"), statement("counter_add"), statement("audit_add")
+_SEQUENCE, _ADVANCE = statement("sequence_get"), statement("sequence_set")
+_CHANGE, _CHANGES = statement("change_add"), statement("changes_add")
+_KEEP, _KEEP_THREE = statement("kept_set"), statement("kept_set_three")
+_COUNT, _AUDIT = statement("counter_add"), statement("audit_add")
 _TOTALS = {
     Move.FINISH: "done",
     Move.BURY: "dead",
@@ -50,6 +52,7 @@ _TOLD = {
     Move.RECALL: "message.revived",
 }
 _Marks = tuple[Any, ...]
+_LONE_PUT = 3
 _Kind = tuple[str, State | None, State | None, str | None]
 """A kind of move: in which queue, from where, to where, and which total it adds to."""
 
@@ -90,6 +93,7 @@ class Transaction:
         run_many (Run): The same for many rows of parameters.
         names (Names): Its routes and tenants.
         now (Moment): The store's time, the same for all that is committed together.
+        undisturbed (bool): Nobody else has written since the last transaction of these names was committed.
     """
 
     takes_rows_as_text = True
@@ -99,15 +103,21 @@ class Transaction:
     settling_s: float = 0.0
     """How long after a limit has been set somebody may still put who has not heard of it."""
 
-    def __init__(self, run: Run, run_many: Run, names: Names, now: Moment) -> None:
+    def __init__(self, run: Run, run_many: Run, names: Names, now: Moment, *, undisturbed: bool = False) -> None:
         self.run: Run = run
         self.run_many: Run = run_many
         self.names = names
         self.now = now
         self.events: list[tuple[str, dict[str, Any]]] = []
         self._caps = 0
-        self._begun = self._begin()
-        self.tags: Tags = self._tags()
+        self._settled = False
+        self._written: Numbers = (0, 0, 0, 0, 0)
+        left, names.left = names.left if undisturbed else None, None
+        if left is None:
+            self._begun = self._begin()
+        else:
+            self._begun, self._written, self._caps = left.numbers, left.written, left.caps
+        self.tags: Tags = self._tags(None if left is None else left.tags)
         self.gates: Gates = Gates(run, names, self._limits)
         self.last: int
         self.change: int
@@ -177,19 +187,20 @@ class Transaction:
     def fold(self) -> None:
         """Bring kept numbers up to date, in an engine that keeps them aside; here each commit does."""
 
-    def born(self, id: int, route: RouteRow, state: State, facts: dict[str, Any]) -> None:
+    def born(self, id: int, route: RouteRow, state: State, facts: dict[str, Any] | None) -> None:
         """Note that a message has come into being.
 
         Args:
             id (int): Which.
             route (RouteRow): Its route.
             state (State): Where it begins.
-            facts (dict[str, Any]): What to tell of it.
+            facts (dict[str, Any] | None): What to tell of it; None tells nothing.
         """
         self.change += 1
         self._changes.append(_Change(self.change, id, route, None, state, "put"))
         self._moved(route.queue, None, state, "put")
-        self.events.append(("message.put", facts))
+        if facts is not None:
+            self.events.append(("message.put", facts))
 
     def move(self, id: int, route: RouteRow, state: State, move: Move, facts: dict[str, Any] | None = None, *, held: bool = False) -> State:
         """Note that a message moves; where to, `MOVES` says.
@@ -293,21 +304,41 @@ class Transaction:
         """Write what was gathered."""
         if self._changes:
             self._write_changes()
-        for tally, n in self._tallies().items():
-            if n:
-                self.run(_TALLY, (*tally, n))
+        self._write_kept()
         for name, n in self._counts.items():
             self.run(_COUNT, (name, n))
-        self.tags.flush()
         self.gates.flush()
         now = (self.last, self.change, self.taken, self.worker, self.all_paused)
-        if now != self._begun:
+        if (now != self._begun and not self._only_put(now)) or (self._settled and now != self._written):
             self.run(_ADVANCE, now)
-        self.names.tags = (now, self.tags.memory())
+            self._written = now
+        self.names.left = Left(now, self._written, self.gates.version(self._caps), self.tags.memory())
 
     def _write_changes(self) -> None:
+        if len(self._changes) == 1:
+            [one] = self._changes
+            self.run(_CHANGE, (one.seq, one.id, one.state, self.now))
+            return
         rows = [(one.seq, one.id, one.state) for one in self._changes]
         self.run(_CHANGES, (_encode(rows).decode(), self.now))
+
+    def _write_kept(self) -> None:
+        rows: list[tuple[Any, ...]] = [("tally", *tally, 0, n) for tally, n in self._tallies().items() if n]
+        rows += [("fair", *line, last) for line, last in self.tags.flush()]
+        if len(rows) == _LONE_PUT:
+            self.run(_KEEP_THREE, rows[0] + rows[1] + rows[2])
+        else:
+            self.run_many(_KEEP, rows)
+
+    def _only_put(self, now: Numbers) -> bool:
+        """What was drawn can be read from the rows that came into being, the newest of which has the newest number."""
+        if now[2:] != self._begun[2:] or not self._changes:
+            return False
+        return self._changes[-1].id == self.last and all(one.was is None for one in self._changes)
+
+    def settle(self) -> None:
+        """Have all numbers written down: rows from which some of them could be read are about to go."""
+        self._settled = True
 
     def marks(self) -> _Marks:
         """Remember what is gathered so far, before a call that may have to be taken back alone.
@@ -331,14 +362,13 @@ class Transaction:
         self.last, self.change, self.taken, self.worker, self.all_paused = numbers
         del self.events[events:], self._changes[changes:]
 
-    def _begin(self) -> tuple[int, int, int, int, int]:
-        last, change, taken, worker, all_paused, self._caps = self.run(_SEQUENCE).get
-        return last, change, taken, worker, all_paused
+    def _begin(self) -> Numbers:
+        last, change, taken, worker, all_paused, self._caps, message, seq = self.run(_SEQUENCE).get
+        self._written = (last, change, taken, worker, all_paused)
+        return max(last, message or 0), max(change, seq or 0), taken, worker, all_paused
 
-    def _tags(self) -> Tags:
-        """Whoever moves a message changes the numbers: if they are as we left them, so is all we know of tags."""
-        kept, self.names.tags = self.names.tags, None
-        return Tags(self.run, kept[1] if kept is not None and kept[0] == self._begun else None)
+    def _tags(self, memory: TagMemory | None, /) -> Tags:
+        return Tags(self.run, memory)
 
     def _limits(self) -> int:
         """The version of the limits; those who put see them at once here."""
@@ -348,13 +378,11 @@ class Transaction:
         kind = (queue, state, new, total)
         self._moves[kind] = self._moves.get(kind, 0) + n
 
-    def _tallies(self) -> Counter[tuple[str, str, str]]:
-        tallies: Counter[tuple[str, str, str]] = Counter()
+    def _tallies(self) -> dict[tuple[str, str, str], int]:
+        tallies: dict[tuple[str, str, str], int] = {}
         for (queue, state, new, total), n in self._moves.items():
-            if state is not None:
-                tallies[queue, "now", state] -= n
-            if new is not None:
-                tallies[queue, "now", new] += n
-            if total is not None:
-                tallies[queue, "ever", total] += n
+            for kind, name, more in (("now", state, -n), ("now", new, n), ("ever", total, n)):
+                if name is not None:
+                    tally = (queue, kind, name)
+                    tallies[tally] = tallies.get(tally, 0) + more
         return tallies

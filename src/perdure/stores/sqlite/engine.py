@@ -60,7 +60,7 @@ class Engine:
             connection = open_writer(self.path, patience, self._synchronous)
             news = News(self.path, self.run_dir, connection.execute(_LAST_CHANGE).get)
             checkpoints = Checkpoints(self.path, self.run_dir, connection)
-            writer = Writer(connection, Turn(self.run_dir / "turn.lock", patience), self.clock, news.committed)
+            writer = Writer(connection, Turn(self.run_dir / "turn.lock"), self.clock, news.committed)
         self._open = (writer, Readers(self.path), news, checkpoints)
 
     async def close(self) -> None:

@@ -65,7 +65,7 @@ class SqliteHeart(Heart):
         if self._parts is None:
             patience = Patience(self._wait_s)
             connection = open_writer(self._path, patience, "normal")
-            self._parts = (connection, Turn(self._run_dir / "turn.lock", patience))
+            self._parts = (connection, Turn(self._run_dir / "turn.lock"))
         connection, turn = self._parts
         turn.begin(connection)
         try:

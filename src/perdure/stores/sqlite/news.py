@@ -159,9 +159,9 @@ class _Bells:
     def ring(self) -> None:
         """Ring the others'."""
         try:
-            made_at = os.stat(self._folder).st_mtime_ns
+            made_at = os.fstat(self._descriptor).st_mtime_ns
             if made_at != self._listed_at:
-                self._others = [name for name in os.listdir(self._folder) if name != self._name]
+                self._others = [name for name in os.listdir(self._descriptor) if name != self._name]
                 self._listed_at = made_at
         except OSError:  # somebody tidied the folder away: they look anyway
             return

@@ -34,22 +34,21 @@ class Patience:
 
     def __init__(self, wait_s: float) -> None:
         self._wait_s = wait_s
-        self.begin()
-
-    def begin(self) -> None:
-        """Start to wait anew."""
-        self._until = awake() + self._wait_s
+        self._until = 0.0
 
     def __call__(self, tries: int) -> bool:
         """Wait a little, if there is time.
 
         Args:
-            tries (int): How often SQLite has tried before.
+            tries (int): How often SQLite has tried before; with none it starts to wait anew.
 
         Returns:
             bool: Whether to try again.
         """
-        if awake() >= self._until:
+        now = awake()
+        if not tries:
+            self._until = now + self._wait_s
+        if now >= self._until:
             return False
         time.sleep(min(_NAP_S * (tries + 1), _LONGEST_NAP_S) * (0.5 + chance()))
         return True
@@ -60,20 +59,17 @@ class Turn:
 
     Args:
         path (Path): The lock file, the same for all processes of a store.
-        patience (Patience): Of the connection that begins.
     """
 
-    def __init__(self, path: Path, patience: Patience) -> None:
+    def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        self._patience = patience
 
     def begin(self, connection: apsw.Connection) -> None:
         """Begin a write transaction when it is this connection's turn.
 
         Args:
-            connection (apsw.Connection): Whose busy handler is the same `Patience`.
+            connection (apsw.Connection): Whose busy handler is a `Patience`.
         """
-        self._patience.begin()
         waits = self._take_place()
         try:
             connection.execute("BEGIN IMMEDIATE")

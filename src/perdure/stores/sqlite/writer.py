@@ -56,6 +56,8 @@ class Writer:
     def __init__(self, connection: apsw.Connection, turn: Turn, clock: Clock, heard: Callable[[int], None]) -> None:
         self._connection, self._turn, self._clock, self._heard = connection, turn, clock, heard
         self._names = Names(connection.execute)
+        self._left_at = -1
+        """The version of the file that the last transaction left; another one says that somebody else has written."""
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Call | None] = SimpleQueue()
         self._closing = False
@@ -129,11 +131,14 @@ class Writer:
             self._make_one_by_one(transaction, calls)
         transaction.flush()
         self._connection.execute("COMMIT")
+        self._left_at = self._connection.data_version()
         return transaction
 
     def _begin(self) -> Transaction:
-        self._turn.begin(self._connection)
-        return Transaction(self._connection.execute, self._connection.executemany, self._names, self._clock.now())
+        connection = self._connection
+        self._turn.begin(connection)
+        undisturbed = connection.data_version() == self._left_at
+        return Transaction(connection.execute, connection.executemany, self._names, self._clock.now(), undisturbed=undisturbed)
 
     def _make(self, transaction: Transaction, calls: Sequence[_Call]) -> bool:
         """Make all calls; False if one failed after it had written."""

@@ -11,6 +11,10 @@ from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.sql.statements import NAMES, Statement, statement
 
 SQLITES_OWN = {
+    "fair_drop",
+    "fair_get",
+    "kept_set",
+    "kept_set_three",
     "changes_add",
     "leases_add",
     "leases_drop",

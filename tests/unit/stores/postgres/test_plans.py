@@ -115,8 +115,20 @@ def every(value: str, kind: str, n: int = K) -> str:
     return f"array_fill({value}::{kind}, ARRAY[{n}])"
 
 
-MARKED = ("put_ready", "put_plain", "put_keyed", "put_bound", "done_bound", "done_many", "leave_many", "begin_steps", "end_steps")
+MARKED = (
+    "put_one",
+    "put_ready",
+    "put_plain",
+    "put_keyed",
+    "put_bound",
+    "done_bound",
+    "done_many",
+    "leave_many",
+    "begin_steps",
+    "end_steps",
+)
 NAMES = [
+    "put_one",
     "put_ready",
     "put_plain",
     "put_keyed",
@@ -172,6 +184,7 @@ def looks(hand: Hand) -> dict[str, tuple[str, ...]]:
     routes = array(range(1, 41))
     none, texts = every("0", "bigint", 40), every("NULL", "text")
     return {
+        "put_one": (now, "1", "1", "5", "5", "NULL", "1e6", "NULL", "'x'", "2"),
         "put_ready": (*puts[:6], *puts[7:10], "'{}'", "'{}'"),
         "put_plain": puts,
         "put_keyed": (*puts, keys, array(range(K), "int")),

@@ -25,7 +25,6 @@ SMALL = {
     "worker",
     "worker_agent",
     "agent",
-    "tally",
     "counter",
     "api_key",
     "lease",
@@ -66,7 +65,7 @@ def test_no_statement_walks_a_table_that_grows(file: apsw.Connection, name: str)
 
     for line in plan(file, statement(name)):
         scanned = re.match(r"SCAN (\w+)(.*)", line)
-        if scanned is None or "CONSTANT ROW" in line:
+        if scanned is None or "CONSTANT ROW" in line or "VALUES CLAUSE" in line:
             continue
         table = aliases.get(scanned[1], scanned[1])
         bounded = "LIMIT" in statement(name) or name in {"later_next", "waiting_next", "list_all", "tend_look"}
@@ -125,8 +124,8 @@ def test_nothing_is_sorted_that_is_read_only_in_part(file: apsw.Connection, name
         ("step_find", "step_of (message=? AND number=?)"),
         ("step_before", "step_of (message=? AND number=?)"),
         ("ready_head_tag", "PRIMARY KEY (route=? AND priority=?)"),
-        ("fair_get", "PRIMARY KEY (route=? AND tenant=? AND priority=? AND again=?)"),
-        ("fair_bite", "PRIMARY KEY ((route,tenant,priority,again)>(?,?,?,?))"),
+        ("fair_get", "PRIMARY KEY (what=? AND a=? AND b=? AND c=? AND d=?)"),
+        ("fair_bite", "PRIMARY KEY (what=? AND (a,b,c,d)>(?,?,?,?))"),
         ("session_find", "session_of (tenant=? AND name=?)"),
         ("session_next", "held_session (session=?)"),
         ("session_most_urgent", "held_urgency (session=?)"),

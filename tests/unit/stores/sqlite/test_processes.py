@@ -68,7 +68,6 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turn, "awake", lambda: seconds)
     monkeypatch.setattr(turn.time, "sleep", naps.append)
     patience = Patience(2.0)
-    patience.begin()
 
     assert patience(0)
     assert patience(100)
@@ -93,7 +92,7 @@ def grown(path: Path, run_dir: Path, pages: int) -> int:
     patience = Patience(1)
     connection = open_writer(path, patience, "normal")
     watched = Checkpoints(path, run_dir, connection)
-    line = Turn(run_dir / "turn.lock", patience)
+    line = Turn(run_dir / "turn.lock")
     for n in range(pages):
         line.begin(connection)
         connection.execute("INSERT INTO lane VALUES (?, 0, ?)", (f"{pages}-{n}", "x" * 4000))

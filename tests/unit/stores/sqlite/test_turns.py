@@ -133,4 +133,4 @@ async def test_tags_of_the_past_are_swept_away(store: SqliteStore, file: apsw.Co
     clock.pass_by(seconds=3700)
     await store.messages.tend()
 
-    assert file.execute("SELECT priority FROM fair").fetchall() == [(9,)]
+    assert file.execute("SELECT c FROM kept WHERE what = 'fair'").fetchall() == [(9,)]

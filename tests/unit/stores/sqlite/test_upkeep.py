@@ -226,8 +226,8 @@ BREAKING = {
     "requests": "INSERT INTO request (step, data) VALUES (777, x'')",
     "logs": "UPDATE attempt SET message = 7",
     "edits": "INSERT INTO edit (message, at, who, was) VALUES (7, 1, '', x'7b7d')",
-    "numbers": "UPDATE sequence SET last = 1",
-    "counts": "UPDATE tally SET n = n + 1 WHERE kind = 'now'",
+    "numbers": "UPDATE lease SET token = token + (1 << 50)",
+    "counts": "UPDATE kept SET n = n + 1 WHERE what = 'tally' AND b = 'now'",
 }
 
 

@@ -1,3 +1,17 @@
+-- name: put_one
+-- What a lone caller puts, as nearly all of it is: no arrays to be packed and taken apart, no row to be looked for.
+WITH born AS (
+    INSERT INTO message (id, tenant, route, priority, attempts, created_at, timeout_s, max_wait_s, metadata, body)
+    VALUES (nextval('number'), $2, $3, $4, $5, $1, $6, $7, $8, $9) RETURNING id
+), at_once AS (
+    INSERT INTO ready (route, priority, tag, id, tenant, since) SELECT $3, $4, $10, id, $2, $1 FROM born
+), told AS (
+    INSERT INTO change (seq, id, route, at, state, total) SELECT change_seq() + 1, id, $3, $1, 'ready', 'put' FROM born RETURNING seq
+), marked AS (
+    INSERT INTO mark (at, nonce, answer) SELECT $1, $11, ARRAY[id] FROM born
+)
+SELECT born.id, told.seq, (SELECT caps FROM origin) FROM born, told;
+
 -- name: put_ready
 -- What many callers put, as nearly all of it is: it lies ready at once, and nothing but its turn is to be said of it. One
 -- statement, which is one transaction; a short one, since each part of it costs a lone caller some microseconds.

@@ -121,6 +121,16 @@ SELECT g.id, 'dead', g.route, g.tenant, g.code, g.used, g.started_at, ?1, g.usag
 -- Only while the route is blocked as it was when it was looked through.
 UPDATE route SET swept = ?3, sweep_next = ?4, sweep_at = ?5 WHERE id = ?1 AND blocked_since = ?2;
 
+-- name: fair_bite
+-- In the order of the key, a bite at a time: who has nothing there and lies behind the clock begins anew anyway.
+SELECT f.route, f.tenant, f.priority, f.again,
+       f.last <= coalesce((SELECT tag FROM clock WHERE priority = f.priority), 0)
+       AND NOT EXISTS (SELECT 1 FROM ready WHERE route = f.route AND priority = f.priority)
+  FROM fair f
+ WHERE (f.route, f.tenant, f.priority, f.again) > (?, ?, ?, ?)
+ ORDER BY f.route, f.tenant, f.priority, f.again
+ LIMIT ?;
+
 -- name: fair_drop_many
 -- Not one that was drawn from meanwhile.
 DELETE FROM fair f

@@ -8,24 +8,20 @@ INSERT INTO clock (priority, tag) VALUES (?, ?) ON CONFLICT (priority) DO UPDATE
 SELECT tag FROM ready WHERE route = ? AND priority = ? ORDER BY tag LIMIT 1;
 
 -- name: fair_get
-SELECT last FROM fair WHERE route = ? AND tenant = ? AND priority = ? AND again = ?;
-
--- name: fair_set
-INSERT INTO fair (route, tenant, priority, again, last) VALUES (?, ?, ?, ?, ?)
-ON CONFLICT (route, tenant, priority, again) DO UPDATE SET last = excluded.last;
+SELECT n FROM kept WHERE what = 'fair' AND a = ? AND b = ? AND c = ? AND d = ?;
 
 -- name: fair_bite
 -- In the order of the key, a bite at a time: who has nothing there and lies behind the clock begins anew anyway.
-SELECT f.route, f.tenant, f.priority, f.again,
-       f.last <= ifnull((SELECT tag FROM clock WHERE priority = f.priority), 0)
-       AND NOT EXISTS (SELECT 1 FROM ready WHERE route = f.route AND priority = f.priority)
-  FROM fair f
- WHERE (f.route, f.tenant, f.priority, f.again) > (?, ?, ?, ?)
- ORDER BY f.route, f.tenant, f.priority, f.again
+SELECT k.a, k.b, k.c, k.d,
+       k.n <= ifnull((SELECT tag FROM clock WHERE priority = k.c), 0)
+       AND NOT EXISTS (SELECT 1 FROM ready WHERE route = k.a AND priority = k.c)
+  FROM kept k
+ WHERE k.what = 'fair' AND (k.a, k.b, k.c, k.d) > (?, ?, ?, ?)
+ ORDER BY k.a, k.b, k.c, k.d
  LIMIT ?;
 
 -- name: fair_drop
-DELETE FROM fair WHERE route = ? AND tenant = ? AND priority = ? AND again = ?;
+DELETE FROM kept WHERE what = 'fair' AND a = ? AND b = ? AND c = ? AND d = ?;
 
 -- name: session_find
 SELECT id, head, urgency FROM session WHERE tenant = ? AND name = ?;

@@ -14,6 +14,9 @@ SELECT l.id, 'done', l.route, l.tenant, l.attempt, l.started_at, ?2, value ->> 1
        CAST(value ->> 2 AS BLOB), CAST(value ->> 3 AS BLOB)
   FROM json_each(?1) JOIN lease l ON l.id = value ->> 0;
 
+-- name: change_add
+INSERT INTO change (seq, id, state, at) VALUES (?, ?, ?, ?);
+
 -- name: changes_add
 INSERT INTO change (seq, id, state, at) SELECT value ->> 0, value ->> 1, value ->> 2, ?2 FROM json_each(?1);
 

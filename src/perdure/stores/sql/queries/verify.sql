@@ -100,10 +100,8 @@ SELECT e.message FROM edit e WHERE NOT EXISTS (SELECT 1 FROM message m WHERE m.i
 
 -- name: verify_numbers
 -- Whatever is drawn next must be larger than all that was drawn before.
-SELECT n FROM (SELECT max(id) AS n FROM message UNION ALL SELECT max(tag) FROM ready UNION ALL SELECT max(token) FROM lease) drawn
- WHERE n > (SELECT last FROM sequence)
-UNION ALL
-SELECT seq FROM change WHERE seq > (SELECT change FROM sequence)
+SELECT n FROM (SELECT max(tag) AS n FROM ready UNION ALL SELECT max(token) FROM lease) drawn
+ WHERE n > (SELECT max(last, ifnull((SELECT max(id) FROM message), 0)) FROM sequence)
  LIMIT ?;
 
 -- name: verify_counted
