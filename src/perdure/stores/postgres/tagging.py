@@ -218,7 +218,11 @@ class PostgresTags(Tags):
         self._book.leased(priority, tag)
 
     def flush(self) -> list[tuple[Line, int]]:
-        """Nothing is left to be written."""
+        """Write nothing: tags are drawn from what is kept.
+
+        Returns:
+            list[tuple[Line, int]]: None.
+        """
         return []
 
     def _draw(self, line: Line, cost: int) -> int:
