@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import importlib
+import re
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from perdure.agents.agent import Agent
 from perdure.agents.chat import chat
+from perdure.agents.configured import ConfiguredAgent
 from perdure.agents.registry import App
 from perdure.clock import Clock, SystemClock
 from perdure.config.secrets import reveal
-from perdure.config.settings import ProviderSettings, RetentionSettings, Settings
+from perdure.config.settings import AgentSettings, ProviderSettings, RetentionSettings, Settings
 from perdure.errors.base import ConfigError
 from perdure.errors.handler import handler
 from perdure.messages.limits import Limit, Scope
@@ -38,6 +42,7 @@ from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.sqlite.upkeep import SqliteUpkeep
 from perdure.stores.store import Store
 from perdure.stores.upkeep import Upkeep
+from perdure.tools.tool import Tool
 from perdure.worker.duties import rounds
 from perdure.worker.lanes import Circuit
 from perdure.worker.worker import Worker
@@ -55,6 +60,7 @@ __all__ = [
     "open_upkeep",
 ]
 
+_AGENT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:\-]{0,127}")
 _SQLITE = "sqlite:///"
 _POSTGRES = ("postgresql", "postgres")
 
@@ -241,12 +247,13 @@ async def errors_kept(settings: Settings, store: Store, clock: Clock | None = No
         await asyncio.gather(*(asyncio.to_thread(sink.close) for sink in sinks))
 
 
-def load_app(spec: str | None) -> App:
-    """Find the user's agents, and add the built-in one, `chat`.
+def load_app(spec: str | None, configured: Mapping[str, AgentSettings] | None = None) -> App:
+    """Find the user's agents, and add those that the settings describe and the built-in one, `chat`.
 
     Args:
         spec (str | None): `my_module:app` or `path/to/agents.py:app`; the name after the colon is that
             of an `App`, or of a single agent, and `app` if there is none. None for no agents of the user's.
+        configured (Mapping[str, AgentSettings] | None): Agents without code, by name.
 
     Returns:
         App: A worker's agents.
@@ -256,6 +263,12 @@ def load_app(spec: str | None) -> App:
     """
     users = App(name="perdure") if spec is None else _imported(spec)
     app = App(users.agents.values(), name=users.name)
+    for name, wanted in (configured or {}).items():
+        if not _AGENT_NAME.fullmatch(name):
+            raise ConfigError(
+                f"an agent cannot be called {name!r}", hint="Use letters, digits and `_ . : -`; begin with a letter, digit or `_`."
+            )
+        app.add(ConfiguredAgent(name, wanted, [_tool(name, one) for one in wanted.tools]))
     if chat.name not in app.agents:
         app.add(chat)
     return app
@@ -356,11 +369,33 @@ def _keep(wanted: RetentionSettings) -> Keep:
     return Keep(**kept)
 
 
+def _tool(agent: str, spec: str) -> Tool:
+    place, _, attribute = spec.partition(":")
+    module = _module(place)
+    known = sorted(name for name, value in vars(module).items() if isinstance(value, Tool))
+    found = getattr(module, attribute, None)
+    if isinstance(found, Tool):
+        return found
+    near = difflib.get_close_matches(attribute, known, n=1)
+    hint = f"Did you mean '{place}:{near[0]}'?" if near else f"Tools there: {', '.join(known) or 'none; put `@tool` above a function'}."
+    raise ConfigError(f"`agents.{agent}.tools`: {spec!r} is no tool", hint=hint)
+
+
 def _imported(spec: str) -> App:
     place, _, attribute = spec.partition(":")
+    module = _module(place)
+    found = getattr(module, attribute or "app", None)
+    if isinstance(found, Agent):
+        return App([found], name=module.__name__)
+    if isinstance(found, App):
+        return found
+    raise ConfigError(f"{place!r} has no app called {attribute or 'app'!r}", hint="Write `app = App(agents=[...])` in it.")
+
+
+def _module(place: str) -> ModuleType:
     module = _module_name(place)
     try:
-        found = getattr(importlib.import_module(module), attribute or "app", None)
+        return importlib.import_module(module)
     except ModuleNotFoundError as error:
         if error.name is None or not (module == error.name or module.startswith(error.name + ".")):
             raise ConfigError(f"{place!r} imports {error.name!r}, which is not installed") from error
@@ -368,11 +403,6 @@ def _imported(spec: str) -> App:
     except Exception as error:
         what = f"{place!r} cannot be imported: {type(error).__name__}: {error}"
         raise ConfigError(what, hint="Import it in Python to see where.") from error
-    if isinstance(found, Agent):
-        return App([found], name=module)
-    if isinstance(found, App):
-        return found
-    raise ConfigError(f"{place!r} has no app called {attribute or 'app'!r}", hint="Write `app = App(agents=[...])` in it.")
 
 
 def _module_name(place: str) -> str:

@@ -22,6 +22,10 @@ from perdure.tools.tool import Tool
 __all__ = ["ChatResult", "Conversation", "ToolCall"]
 
 Check = Callable[[ChatAnswer], None] | None
+Asked = Mapping[str, Any]
+Used = tuple[dict[str, Any], "ToolCall | None"]
+Together = Callable[[int, Callable[[Asked], Awaitable[Used]], Sequence[Asked]], Awaitable[Sequence[Used]]]
+"""Makes the tool calls of one turn: given its number, what makes one, and the calls."""
 _KEPT = ("role", "content", "tool_calls", "refusal")
 
 
@@ -31,6 +35,8 @@ class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     arguments: dict[str, Any]
     result: Any
+    error: str | None = None
+    """What the model was told instead of a result, where its loop lets it go on."""
 
 
 class ChatResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +62,8 @@ class Conversation:
         body (Mapping[str, Any]): The chat request without tools and shape.
         tools (Sequence[Tool]): What the model may call.
         output (Output | None): What shape the last answer must have.
+        together (Together | None): Makes the tool calls of one turn; None makes one after the other.
+        forgives (Callable[[Exception], bool]): Whether an error of a tool is told to the model instead of raised.
     """
 
     def __init__(
@@ -66,8 +74,12 @@ class Conversation:
         *,
         tools: Sequence[Tool] = (),
         output: Output | None = None,
+        together: Together | None = None,
+        forgives: Callable[[Exception], bool] = lambda _: False,
     ) -> None:
         self._turn = turn
+        self._together = together or _one_by_one
+        self._forgives = forgives
         self._use = use
         self._tools = {tool.name: tool for tool in tools}
         self._output = output
@@ -114,8 +126,9 @@ class Conversation:
                     raise RunLimit(
                         "turns", f"the model still calls tools after {max_turns} turns", hint="Raise `max_turns`, or offer fewer tools."
                     )
-                for one in asked_for:
-                    self._messages.append(await self._used_tool(one))
+                for message, used in await self._together(turns, self._used_tool, asked_for):
+                    self._messages.append(message)
+                    self._used += [] if used is None else [used]
             elif (output := self._shaped(answer)) is not _AGAIN:
                 return ChatResult(text=answer.text, output=output, messages=self._messages, usage=self._usage, tool_calls=self._used)
 
@@ -143,24 +156,36 @@ class Conversation:
             self._messages.append({"role": "user", "content": f"{error.message}. Answer again, with JSON of that shape and nothing else."})
             return _AGAIN
 
-    async def _used_tool(self, asked_for: Mapping[str, Any]) -> dict[str, Any]:
+    async def _used_tool(self, asked_for: Asked) -> Used:
         said = asked_for.get("function") or {}
         name = str(said.get("name") or "")
+        used: ToolCall | None = None
         try:
             tool = self._tool(name)
             arguments = tool.arguments(said.get("arguments"))
         except InvalidInput as error:
             content = f"error: {error.message}"
         else:
-            result = await self._use(tool, arguments)
-            self._used.append(ToolCall(name=name, arguments=arguments, result=result))
-            content = result if isinstance(result, str) else canonical(result).decode()
-        return {"role": "tool", "tool_call_id": asked_for.get("id") or "", "content": content}
+            used = await self._outcome(tool, arguments)
+            content = used.error or (used.result if isinstance(used.result, str) else canonical(used.result).decode())
+        return {"role": "tool", "tool_call_id": asked_for.get("id") or "", "content": content}, used
+
+    async def _outcome(self, tool: Tool, arguments: dict[str, Any]) -> ToolCall:
+        try:
+            return ToolCall(name=tool.name, arguments=arguments, result=await self._use(tool, arguments))
+        except Exception as error:
+            if not self._forgives(error):
+                raise
+            return ToolCall(name=tool.name, arguments=arguments, result=None, error=f"error: {type(error).__name__}: {error}")
 
     def _tool(self, name: str) -> Tool:
         if name not in self._tools:
             raise InvalidInput(f"there is no tool {name!r}; there are: {', '.join(self._tools) or 'none'}")
         return self._tools[name]
+
+
+async def _one_by_one(_: int, use: Callable[[Asked], Awaitable[Used]], calls: Sequence[Asked]) -> Sequence[Used]:
+    return [await use(one) for one in calls]
 
 
 _AGAIN = object()

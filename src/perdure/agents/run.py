@@ -30,7 +30,7 @@ from perdure.agents.quiet import settled, slept
 from perdure.agents.steps import Steps
 from perdure.agents.threads import RUNNER, Threads
 from perdure.clock import chance
-from perdure.errors.base import ConfigError, InvalidInput
+from perdure.errors.base import ConfigError, InvalidInput, RunLimit
 from perdure.messages import ids
 from perdure.messages.terms import own
 from perdure.providers.protocol import ChatAnswer
@@ -82,6 +82,11 @@ class Run(Others):
     def tenant(self) -> str:
         """Whose message it is."""
         return self._steps.lease.message.tenant
+
+    @property
+    def session(self) -> str | None:
+        """The session of its message, if it is in one."""
+        return self._steps.lease.message.session
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -205,27 +210,82 @@ class Run(Others):
             RunLimit: The model still calls tools after `max_turns`.
         """
         body = {"messages": [dict(one) for one in messages], **params} | ({"model": model} if model else {})
+        return self._held(name, body, tools, output, timeout_s).held(max_turns=max_turns)
+
+    def loop(
+        self,
+        name: str,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Tool | Callable[..., Any]] | None = None,
+        output: Any = None,
+        model: str | None = None,
+        max_turns: int = 25,
+        at_once: int = 8,
+        timeout_s: float | None = None,
+        **params: Any,
+    ) -> Coroutine[Any, Any, ChatResult]:
+        """Let a model work with tools until it has an answer: `chat` for agents that find their own way.
+
+        Tool calls of one answer are made side by side, each in a scope of its own. A tool that fails is told to the model, which may
+        try something else; the failure is recorded all the same. One whose outcome nobody knows waits for a person, as everywhere.
+
+        Args:
+            name (str): What this loop is called in the journal.
+            messages (Sequence[Mapping[str, Any]]): What was said so far, as OpenAI writes it.
+            tools (Sequence[Tool | Callable[..., Any]] | None): What the model may call.
+            output (Any): A type or a JSON Schema that the last answer must fit.
+            model (str | None): `provider/model` or an alias; None is the agent's, else the default.
+            max_turns (int): At most this many answers with tool calls; steps, tokens, time and cost are bounded by the agent's limits.
+            at_once (int): At most this many tool calls at once.
+            timeout_s (float | None): For one answer; None is the provider's own.
+            **params (Any): More of the chat request: `temperature`, `max_tokens`.
+
+        Returns:
+            Coroutine[Any, Any, ChatResult]: The last answer and how it came about.
+
+        Raises:
+            ProviderError: There was no answer, and waiting does not help.
+            InvalidOutput: The answer has the wrong shape after the re-asks.
+            RunLimit: The model still calls tools after `max_turns`, or a limit of the agent is reached.
+        """
+        body = {"messages": [dict(one) for one in messages], **params} | ({"model": model} if model else {})
+
+        async def together(turn: int, use: Callable[[Any], Any], calls: Sequence[Any]) -> list[Any]:
+            return await mapped(self._steps, f"{name}.{turn}", use, calls, limit=at_once)
+
+        return self._held(name, body, tools, output, timeout_s, together=together, forgives=self._is_a_tools_own).held(max_turns=max_turns)
+
+    def _is_a_tools_own(self, error: Exception) -> bool:
+        """A failure that is recorded with its step; what halts the run, or is no failure of the tool, is not."""
+        return bool(self._steps.blame.steps(error)) and not isinstance(error, RunLimit)
+
+    def _held(
+        self,
+        name: str,
+        body: dict[str, Any],
+        tools: Sequence[Tool | Callable[..., Any]] | None,
+        output: Any,
+        timeout_s: float | None,
+        **more: Any,
+    ) -> Conversation:
         shape = None if output is None else Output(output)
         offered = [as_tool(one) for one in tools or ()]
+        model = body.get("model") or self._agent.model
         taken: list[Call] = []
 
         async def turn(request: dict[str, Any], check: Check) -> ChatAnswer:
             call = taken.pop() if taken else take(self._steps, name, request)
             return await Asking(
-                self._steps,
-                call,
-                request,
-                lambda: self._steps.parts.models.deployments(model or self._agent.model),
-                timeout_s=timeout_s,
-                check=check,
+                self._steps, call, request, lambda: self._steps.parts.models.deployments(model), timeout_s=timeout_s, check=check
             ).answer()
 
         async def use(tool: Tool, arguments: dict[str, Any]) -> Any:
             return await self.call(tool, **arguments)
 
-        conversation = Conversation(turn, use, body, tools=offered, output=shape)
+        conversation = Conversation(turn, use, body, tools=offered, output=shape, **more)
         taken.append(take(self._steps, _named(name), conversation.request()))
-        return conversation.held(max_turns=max_turns)
+        return conversation
 
     def complete(self, name: str, body: Mapping[str, Any]) -> Coroutine[Any, Any, dict[str, Any]]:
         """Send an OpenAI chat request as it is.

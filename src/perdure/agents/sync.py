@@ -72,6 +72,11 @@ class SyncRun(SyncOthers):
         return self._run.tenant
 
     @property
+    def session(self) -> str | None:
+        """The session of its message, if it is in one."""
+        return self._run.session
+
+    @property
     def metadata(self) -> Mapping[str, str]:
         """What its sender wrote on it."""
         return self._run.metadata
@@ -183,6 +188,38 @@ class SyncRun(SyncOthers):
                 name, messages, tools=tools, output=output, model=model, max_turns=max_turns, timeout_s=timeout_s, **params
             )
         )
+
+    def loop(
+        self,
+        name: str,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        tools: Sequence[Tool | Callable[..., Any]] | None = None,
+        output: Any = None,
+        model: str | None = None,
+        max_turns: int = 25,
+        at_once: int = 8,
+        timeout_s: float | None = None,
+        **params: Any,
+    ) -> ChatResult:
+        """Let a model work with tools until it has an answer: `Run.loop`.
+
+        Args:
+            name (str): What this loop is called in the journal.
+            messages (Sequence[Mapping[str, Any]]): What was said so far.
+            tools (Sequence[Tool | Callable[..., Any]] | None): What the model may call.
+            output (Any): A type or a JSON Schema that the last answer must fit.
+            model (str | None): `provider/model` or an alias.
+            max_turns (int): At most this many answers with tool calls.
+            at_once (int): At most this many tool calls at once.
+            timeout_s (float | None): For one answer.
+            **params (Any): More of the chat request.
+
+        Returns:
+            ChatResult: The last answer and how it came about.
+        """
+        how: dict[str, Any] = {"max_turns": max_turns, "at_once": at_once, "timeout_s": timeout_s}
+        return self._bridge.wait(lambda: self._run.loop(name, messages, tools=tools, output=output, model=model, **how, **params))
 
     def complete(self, name: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Send an OpenAI chat request as it is: `Run.complete`.

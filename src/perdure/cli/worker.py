@@ -69,7 +69,7 @@ async def _work(settings: Settings, *, quarantine: bool) -> int:
     ending = Ending(settings.worker.grace_s, quiet=supervised)
     ending.listen()
     watch_lifeline(ending.stop)
-    agents = load_app(settings.app.module)
+    agents = load_app(settings.app.module, settings.agents)
     data_folder_for(settings.data)
     models = build_models(settings)
     try:

@@ -117,6 +117,8 @@ def suggestion(tree: type[BaseModel], path: Sequence[str]) -> str | None:
 
 
 def _child(kind: Any, part: str) -> Any:
+    if kind is Any:  # whatever it holds is the business of who reads it, as a JSON Schema
+        return Any
     if _is_model(kind):
         field = kind.model_fields.get(part)
         return None if field is None else _without_none(field.annotation)

@@ -18,6 +18,7 @@ from perdure.config.kinds import checked_kind
 from perdure.config.part import Part
 
 __all__ = [
+    "AgentSettings",
     "AppSettings",
     "BudgetSettings",
     "DeploymentSettings",
@@ -214,6 +215,28 @@ class ModelAlias(Part):
         return self
 
 
+class AgentSettings(Part):
+    """An agent without code: a model with instructions, and tools if it has any."""
+
+    instructions: str = Field(min_length=1, description="What it is told before each message.")
+    description: str = Field(default="", description="What it is for; shown to people.")
+    model: str | None = Field(default=None, description="`provider/model`, a provider or an alias; none is the default model.")
+    tools: list[str] = Field(default=[], description="What it may call: `module:name` of a function made with `@tool`.")
+    output: dict[str, Any] | None = Field(default=None, description="JSON Schema of its result; without one the result is a text.")
+    input: dict[str, Any] | None = Field(default=None, description="JSON Schema of its messages; without one a text or `{prompt = …}`.")
+    memory: bool = Field(default=False, description="Whether it remembers what was said in a session.")
+    memory_messages: int = Field(default=40, ge=2, le=1000, description="At most so many messages of a session.")
+    params: dict[str, Any] = Field(default={}, description="More of the chat request, such as `temperature` or `max_tokens`.")
+    queue: str = Field(default="default", description="Where its messages wait.")
+    attempts: int | None = Field(default=None, ge=1, le=100, description="How often they are tried.")
+    timeout_s: float | None = Field(default=None, gt=0, description="How long one attempt may take.")
+    max_turns: int = Field(default=25, ge=1, le=1000, description="Answers with tool calls of one run.")
+    max_steps: int | None = Field(default=None, ge=1, description="Steps of one run.")
+    max_tokens: int | None = Field(default=None, ge=1, description="Tokens of one run.")
+    max_time_s: float | None = Field(default=None, gt=0, description="Working time of one run.")
+    max_cost_usd: float | None = Field(default=None, gt=0, description="What the calls of models of one run may cost.")
+
+
 Daily: TypeAlias = Literal["none"] | Annotated[float, Field(ge=0)]
 
 
@@ -255,6 +278,7 @@ class Settings(Part):
     queue: QueueSettings = QueueSettings()
     limits: LimitSettings = LimitSettings()
     budgets: BudgetSettings = BudgetSettings()
+    agents: dict[str, AgentSettings] = Field(default={})
     retention: RetentionSettings = RetentionSettings()
     errors: ErrorSettings = ErrorSettings()
     providers: dict[str, ProviderSettings] = Field(default={})

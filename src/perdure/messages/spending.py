@@ -151,6 +151,14 @@ class Spending(Protocol):
         """
         ...
 
+    async def lanes(self) -> Sequence[Entry]:
+        """Add up the whole ledger by lane, for metrics.
+
+        Returns:
+            Sequence[Entry]: One for each lane, by its name, of no day and nobody's account; the empty lane is what replay saved.
+        """
+        ...
+
     async def budgets(self) -> Sequence[BudgetStatus]:
         """List the budgets, with what is spent of them today.
 

@@ -33,6 +33,7 @@ class Metrics:
         self._unmapped = Counter("perdure_provider_unmapped", "Errors of providers that no rule knows", ("provider",), registry=make)
         self._thought = Histogram("perdure_provider_call_seconds", "How long providers took", ("provider",), buckets=_SLOW_S, registry=make)
         self._chats = Counter("perdure_chats", "Chats answered on /v1", ("lane",), registry=make)
+        self._answers = Histogram("perdure_chat_seconds", "How long chats on /v1 took", ("lane",), buckets=_SLOW_S, registry=make)
         self._tokens = Counter("perdure_chat_tokens", "Tokens of chats on /v1, as providers counted them", ("lane", "kind"), registry=make)
 
     def start(self) -> None:
@@ -63,7 +64,9 @@ class Metrics:
 
     def _on_chat(self, _: str, facts: Mapping[str, Any]) -> None:
         self._chats.labels(facts["lane"]).inc()
-        for kind in ("input_tokens", "output_tokens"):
+        if facts.get("seconds") is not None:
+            self._answers.labels(facts["lane"]).observe(facts["seconds"])
+        for kind in ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"):
             if facts.get(kind) is not None:
                 self._tokens.labels(facts["lane"], kind.removesuffix("_tokens")).inc(facts[kind])
 

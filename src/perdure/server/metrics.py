@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from perdure.clock import Moment
 from perdure.messages.registry import WorkerStatus
+from perdure.messages.spending import EACH, BudgetStatus, Entry
 from perdure.messages.store import QueueStatus
 from perdure.monitor.metrics import Metrics
 from perdure.server.answer import Answer
@@ -33,6 +34,7 @@ def metrics_door(metrics: Metrics) -> Door:
         store = call.core.store
         kept = _Kept(
             await store.messages.queues(), await store.messages.counters(), await store.workers.workers(),
+            await store.spending.lanes(), await store.spending.budgets(),
             paused=await store.messages.paused(), now=call.core.clock.now(),
         )  # fmt: skip
         registry = CollectorRegistry()
@@ -49,8 +51,18 @@ class _Kept(Collector):
     """What the store counts, read once."""
 
     def __init__(
-        self, queues: Sequence[QueueStatus], counters: Mapping[str, int], workers: Iterable[WorkerStatus], *, paused: bool, now: Moment
+        self,
+        queues: Sequence[QueueStatus],
+        counters: Mapping[str, int],
+        workers: Iterable[WorkerStatus],
+        lanes: Sequence[Entry],
+        budgets: Sequence[BudgetStatus],
+        *,
+        paused: bool,
+        now: Moment,
     ) -> None:
+        self._lanes = lanes
+        self._budgets = budgets
         self._queues = queues
         self._counters = counters
         self._workers = list(workers)
@@ -60,7 +72,11 @@ class _Kept(Collector):
     def collect(self) -> Iterator[Metric]:
         yield from self._of_queues()
         yield from self._of_workers()
+        yield from self._of_lanes()
+        yield from self._of_budgets()
         for name, count in sorted(self._counters.items()):
+            if name.endswith("_nanousd"):  # said by lane, in dollars
+                continue
             yield CounterMetricFamily(
                 f"perdure_{name}", f"Of the installation since its store began: {name.replace('_', ' ')}", value=count
             )
@@ -80,6 +96,36 @@ class _Kept(Collector):
             age.add_metric((queue.name,), 0.0 if oldest is None else max(0.0, self._now - oldest))
             paused.add_metric((queue.name,), float(queue.paused))
         yield from (messages, happened, age, paused)
+
+    def _of_lanes(self) -> Iterator[Metric]:
+        """Lanes are as many as models that were ever asked: few."""
+        calls = CounterMetricFamily("perdure_lane_calls", "Calls of models, booked", labels=("lane",))
+        tokens = CounterMetricFamily("perdure_lane_tokens", "Tokens of those, as providers counted them", labels=("lane", "kind"))
+        cost = CounterMetricFamily("perdure_lane_cost_usd", "What is known of what they cost, in US dollars", labels=("lane",))
+        unpriced = CounterMetricFamily("perdure_lane_unpriced_calls", "Calls whose cost is not known", labels=("lane",))
+        saved = 0.0
+        for entry in self._lanes:
+            lane, used = entry.account.lane, entry.usage
+            saved += entry.saved_usd
+            if not lane:
+                continue
+            calls.add_metric((lane,), used.calls)
+            cost.add_metric((lane,), used.cost_usd or 0.0)
+            unpriced.add_metric((lane,), used.unpriced)
+            for kind in ("input", "output", "cached", "reasoning"):
+                tokens.add_metric((lane, kind), getattr(used, f"{kind}_tokens") or 0)
+        yield from (calls, tokens, cost, unpriced)
+        yield CounterMetricFamily("perdure_replay_saved_usd", "What recorded answers that were replayed had cost", value=saved)
+
+    def _of_budgets(self) -> Iterator[Metric]:
+        """Only those of the installation and of each: names of tenants and keys are no labels."""
+        daily = GaugeMetricFamily("perdure_budget_daily_usd", "So much may be spent in a day", labels=("of",))
+        spent = GaugeMetricFamily("perdure_budget_spent_usd", "So much is spent today, by whoever has spent the most", labels=("of",))
+        for status in self._budgets:
+            if status.budget.name == EACH and status.budget.daily_usd is not None:
+                daily.add_metric((status.budget.scope.value,), status.budget.daily_usd)
+                spent.add_metric((status.budget.scope.value,), status.spent_usd)
+        yield from (daily, spent)
 
     def _of_workers(self) -> Iterator[Metric]:
         living = [worker for worker in self._workers if worker.alive]

@@ -185,3 +185,11 @@ class SpendingKit(Kit, standard=True):
         assert [one.usage.cost_usd for one in await store.spending.entries(first, last)] == [1.0, 2.0, 4.0]
         assert [one.day for one in await store.spending.entries(first, last, tenant="a")] == [first, last]
         assert [one.account.lane for one in await store.spending.entries(first, first, tenant="b")] == ["fake/n"]
+
+    async def test_the_ledger_is_added_up_by_lane(self, store: Store, clock: FakeClock) -> None:
+        for tenant, lane, usd in (("a", "fake/n", 1.0), ("b", "fake/m", 2.0), ("c", "fake/n", None)):
+            await store.spending.settle(_bill(clock, tenant=tenant, lane=lane), _used(usd, input_tokens=3))
+        clock.pass_by(seconds=86_400)
+        await store.spending.settle(_bill(clock, lane="fake/n"), _used(4.0))
+        sums = [(one.account.lane, one.usage.calls, one.usage.cost_usd, one.usage.unpriced) for one in await store.spending.lanes()]
+        assert sums == [("fake/m", 1, 2.0, 0), ("fake/n", 3, 5.0, 1)]

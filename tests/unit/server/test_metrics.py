@@ -59,3 +59,26 @@ async def test_calls_to_providers_and_their_tokens_are_counted(served):
     found = await numbers(served)
     assert found["perdure_chats_total", "fake/fake-1"] == 1
     assert found["perdure_chat_tokens_total", "fake/fake-1", "input"] > 0
+
+
+async def test_what_lanes_have_cost_and_how_much_of_the_budgets_is_gone(served):
+    from perdure.messages.spending import Account, Bill, Budget, BudgetScope, day_of
+    from perdure.resources.usage import Usage
+
+    bill = Bill(day=day_of(served.clock.now()), account=Account("acme", "key_1", "mail", "fake/m"))
+    await served.store.spending.settle(bill, Usage(calls=1, input_tokens=7, cached_tokens=3).priced(0.25))
+    await served.store.spending.settle(bill, Usage(calls=1).priced(None))
+    await served.store.spending.set_budget(Budget(scope=BudgetScope.TENANT, name="*", daily_usd=4.0))
+    await served.store.spending.set_budget(Budget(scope=BudgetScope.TENANT, name="acme", daily_usd=9.0))
+    page = (await served.get("/metrics")).text
+    for line in (
+        'perdure_lane_calls_total{lane="fake/m"} 2.0',
+        'perdure_lane_tokens_total{kind="cached",lane="fake/m"} 3.0',
+        'perdure_lane_cost_usd_total{lane="fake/m"} 0.25',
+        'perdure_lane_unpriced_calls_total{lane="fake/m"} 1.0',
+        'perdure_budget_daily_usd{of="tenant"} 4.0',
+        'perdure_budget_spent_usd{of="tenant"} 0.25',
+    ):
+        assert line in page
+    assert "acme" not in page
+    assert "nanousd" not in page

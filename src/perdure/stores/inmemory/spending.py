@@ -115,6 +115,16 @@ class InMemorySpending(Spending):
         with self._contents.open():
             return [one for one in _of_days(self._contents, since, until) if tenant in (None, one.account.tenant)]
 
+    async def lanes(self) -> Sequence[Entry]:
+        """Add up the whole ledger by lane, for metrics."""
+        with self._contents.open():
+            sums: dict[str, Entry] = {}
+            for one in self._contents.ledger.values():
+                lane = one.account.lane
+                before = sums.get(lane) or Entry(day="", account=Account("", "", "", lane), usage=_NOTHING)
+                sums[lane] = _plus(before, one.usage, one.held_usd, one.saved_calls, one.saved_usd)
+            return [sums[lane] for lane in sorted(sums)]
+
     async def budgets(self) -> Sequence[BudgetStatus]:
         """List the budgets, with what is spent of them today."""
         with self._contents.open() as now:
@@ -140,8 +150,12 @@ def _book(
     saved_usd: float = 0.0,
 ) -> None:
     before = contents.ledger.get((day, account)) or Entry(day=day, account=account, usage=_NOTHING)
+    contents.ledger[day, account] = _plus(before, usage, held_usd, saved_calls, saved_usd)
+
+
+def _plus(before: Entry, usage: Usage, held_usd: float, saved_calls: int, saved_usd: float) -> Entry:
     total = before.usage + usage
-    contents.ledger[day, account] = msgspec.structs.replace(
+    return msgspec.structs.replace(
         before,
         usage=msgspec.structs.replace(total, cost_usd=_exact(total.cost_usd or 0.0)),
         held_usd=_exact(before.held_usd + held_usd),

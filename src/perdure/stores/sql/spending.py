@@ -31,6 +31,7 @@ from perdure.stores.sql.transaction import Transaction
 __all__ = ["SqlSpending", "booked", "charge", "hold", "save"]
 
 _ADD, _LIST, _BUDGETS, _SET = statement("ledger_add"), statement("ledger_list"), statement("budget_list"), statement("budget_set")
+_LANES = statement("ledger_lanes")
 _OF_ALL, _OF_TENANT, _OF_KEY = statement("ledger_of_all"), statement("ledger_of_tenant"), statement("ledger_of_key")
 
 
@@ -112,6 +113,10 @@ class SqlSpending(Spending):
         """Read the ledger."""
         return await self._engine.read(_entries, since, until, tenant)
 
+    async def lanes(self) -> Sequence[Entry]:
+        """Add up the whole ledger by lane, for metrics."""
+        return await self._engine.read(_lanes)
+
     async def budgets(self) -> Sequence[BudgetStatus]:
         """List the budgets, with what is spent of them today."""
         return await self._engine.read(_statuses, day_of(self._engine.clock.now()))
@@ -141,6 +146,10 @@ def _spent(run: Run, day: str, scope: BudgetScope, name: str) -> int:
 
 def _entries(run: Run, since: str, until: str, tenant: str | None) -> builtins.list[Entry]:
     return [_entry(row) for row in run(_LIST, (since, until)).fetchall() if tenant in (None, row[1])]
+
+
+def _lanes(run: Run) -> builtins.list[Entry]:
+    return [_entry(row) for row in run(_LANES).fetchall()]
 
 
 def _entry(row: tuple[Any, ...]) -> Entry:

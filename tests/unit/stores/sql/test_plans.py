@@ -38,6 +38,7 @@ SMALL = {
     "tidying",
     "cap",
     "budget",
+    "spent",
     "chore",
     "waited_for",
     "waiting_on",

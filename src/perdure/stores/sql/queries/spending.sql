@@ -28,6 +28,13 @@ SELECT day, tenant, key, agent, lane, sum(calls), sum(unpriced), sum(input_token
  GROUP BY day, tenant, key, agent, lane
  ORDER BY day, tenant, key, agent, lane;
 
+-- name: ledger_lanes
+SELECT '', '', '', '', lane, sum(calls), sum(unpriced), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
+       sum(reasoning_tokens), sum(cost), sum(held), sum(saved_calls), sum(saved)
+  FROM ledger
+ GROUP BY lane
+ ORDER BY lane;
+
 -- name: ledger_forget
 DELETE FROM spent WHERE day < ?;
 
