@@ -39,7 +39,7 @@ else
 install = $(uv_install) || { echo "  uv could not; asking pip"; $(pip_install); }
 endif
 
-.PHONY: help run test check bench bench-queue docs lock clean format
+.PHONY: help run test check bench bench-queue bench-resilience docs lock clean format
 
 help:  ## say what can be typed
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -110,6 +110,9 @@ bench: $(TESTS)/.stamps/wheel  ## numbers, each beside the raw limit of this mac
 
 bench-queue: $(TESTS)/.stamps/wheel  ## beside other queues, in turns; hours (SHORT=1: a quick look)
 	@$(TESTS)/bin/python -m benchmarks.queue $(if $(SHORT),--short) $(ARGS)
+
+bench-resilience: $(TESTS)/.stamps/wheel  ## beside other clients on a bad day (SHORT=1: a quick look)
+	@$(TESTS)/bin/python -m benchmarks.resilience $(if $(SHORT),--short) $(ARGS)
 
 docs: $(DEV)/.stamps/docs  ## the pages as a site in build/docs
 	@$(BIN)/python scripts/diagrams.py && $(BIN)/python scripts/reference.py

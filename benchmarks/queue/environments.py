@@ -25,8 +25,23 @@ PACKAGES: dict[str, tuple[str, tuple[str, ...]]] = {
     "oban": ("3.12", ("oban", "psycopg[binary,pool]", "uvloop")),
     "redis": ("3.11", ("celery", "packaging", "redis", "dramatiq", "taskiq", "taskiq-redis", "hiredis", "uvloop")),
     "arq": ("3.11", ("arq", "hiredis", "uvloop")),
+    "litellm": ("3.11", ("litellm", "openai")),
 }
-SHOWN = ("huey", "dbos", "procrastinate", "pgqueuer", "awa_pg", "oban", "celery", "dramatiq", "taskiq_redis", "taskiq", "arq")
+SHOWN = (
+    "huey",
+    "dbos",
+    "procrastinate",
+    "pgqueuer",
+    "awa_pg",
+    "oban",
+    "celery",
+    "dramatiq",
+    "taskiq_redis",
+    "taskiq",
+    "arq",
+    "litellm",
+    "openai",
+)
 
 
 class CannotInstall(Exception):
