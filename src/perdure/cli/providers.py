@@ -47,7 +47,9 @@ def check(
     env: Env = "",
     as_json: AsJson = False,
 ) -> None:
-    """Find out whether providers can be used: reachable, key good, models there, and how fast they say so.
+    """Find out whether providers can be used.
+
+    Whether each is reachable, its key good and its models there, and how fast it says so.
 
     Ends with 1 if one cannot. Uses the settings and keys of this machine; a running server checks with
     its own at POST /api/v1/providers/NAME/check.
@@ -71,7 +73,7 @@ def check(
 
 @app.command(epilog=examples("perdure providers kinds"))
 def kinds(*, as_json: AsJson = False) -> None:
-    """List what can stand after `kind =`: our own, and what installed packages bring."""
+    """List what can stand after `kind =`, also from installed packages."""
     known = known_kinds()
     if as_json:
         print_json(known)

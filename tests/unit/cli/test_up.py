@@ -183,7 +183,8 @@ def test_a_worker_ends_to_be_started_afresh_although_an_agent_does_not_end(machi
     assert worker.returncode == 75
     view = machine.look(write(id_))
     assert (view.state, view.error.code if view.error else None) == ("dead", "run-timeout")
-    [told] = [line for line in map(json.loads, said.splitlines()) if line["event"] == "message.dead"]
+    events = [json.loads(line) for line in said.splitlines() if line.startswith("{")]  # what is said to a person is no JSON
+    [told] = [event for event in events if event["event"] == "message.dead"]
     assert (told["level"], told["message"], told["agent"], told["code"]) == ("warning", write(id_), "stubborn", "run-timeout")
 
 
