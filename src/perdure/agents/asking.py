@@ -157,9 +157,11 @@ class Asking:
     async def _intended(self, way: Way, *, diverged: bool) -> Wait | None:
         """Commit the intent, with what the call may cost; without money for it, say how long to wait until there is."""
         self._call.bill = self._costs.bill(way.target, self._steps.parts.clock.now())
+        again = self._call.again
         try:
             await self._steps.intend(self._call, lane=way.target.lane, diverged=diverged)
         except BudgetReached as error:
+            self._call.again = again
             self._steps.tell("deferred", self._call, code=error.code, lane=way.target.lane)
             wait = self._wait(facts_of(error))
             if wait is None:

@@ -14,6 +14,7 @@ from perdure.agents.run import Run
 from perdure.errors.base import (
     AuthenticationFailed,
     Billed,
+    BudgetReached,
     CircuitOpen,
     ContentFiltered,
     ContextTooLong,
@@ -389,6 +390,23 @@ async def test_under_a_limit_of_cost_no_deployment_without_a_price_is_asked(worl
 
     ending = await world.failed(asker, metadata=with_terms({}, max_cost_usd=1.0))
     assert (ending.error.code, one.count, two.count) == ("price-unknown", 0, 0)
+
+
+async def test_a_try_that_may_have_been_billed_is_not_forgotten_while_there_is_no_money_for_the_next(world: Any) -> None:
+    one, two = pair(ProviderTimeout("slow"), "because")
+    serve(world, one, two)
+
+    class Poor(CuttingJournal):
+        async def intend(self, *given: Any) -> None:
+            if self.intents == 1:
+                self.intents += 1
+                raise BudgetReached("no money left", retry_at=world.clock.now() + 1)
+            await super().intend(*given)
+
+    world.wrap_journal = lambda journal: Poor(journal, world.crash, after=None, during=None)
+    assert await world.result(asker) == "because"
+    [step] = await world.steps()
+    assert (step.tries, step.ambiguous) == (2, 1)
 
 
 # The order ----------------------------------------------------------------------------------------
