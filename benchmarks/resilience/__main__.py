@@ -2,7 +2,8 @@
 
     python -m benchmarks.resilience [--short] [--only perdure] [--seed 7] [--messages 2000] [--seconds 120]
 
-All run at the same time, each against an upstream of its own that deals by the same script. Writes build/bench-resilience/results.json and
+They run one after the other (--together: at once, which starves the heavier ones), each against an upstream of its own that deals by the
+same script. Writes build/bench-resilience/results.json and
 the page docs/benchmarks/resilience.md with its chart (a quick look writes them beside the results).
 """
 
@@ -64,12 +65,13 @@ def main() -> int:
         "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "machine": {"cores": os.cpu_count(), "system": platform.system(), "Python": platform.python_version()},
         "script": {"seed": script.seed, "messages": script.messages, "seconds": script.seconds, "timeout_s": TIMEOUT_S},
+        "together": given.together,
         "versions": {},
         "left_out": {},
         "contenders": [],
     }
     able = [one for one in _installed(found) if given.only is None or one.name in given.only.split(",")]
-    with tempfile.TemporaryDirectory(prefix="perdure-bench-") as scratch, ThreadPoolExecutor(len(able)) as pool:
+    with tempfile.TemporaryDirectory(prefix="perdure-bench-") as scratch, ThreadPoolExecutor(len(able) if given.together else 1) as pool:
         found["contenders"] = list(pool.map(lambda one: _measured(one, script, Path(scratch) / one.name), able))
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     RESULTS.write_text(json.dumps(found, indent=1))
@@ -120,6 +122,7 @@ def judged(ends: list[dict[str, Any]], books: dict[str, Any], script: Script) ->
             wrong[what] = wrong.get(what, 0) + 1
     late = sorted(one["ended"] - script.starts_at(one["message"]) for one in good)
     return {
+        "messages": script.messages,
         "done": len(good),
         "failed": script.messages - len(good),
         "lost": script.messages - len({one["message"] for one in ends}) + wrong.get("lost", 0),
@@ -152,6 +155,7 @@ def _installed(found: dict[str, Any]) -> list[Contender]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.resilience", description=__doc__.splitlines()[0])
     parser.add_argument("--short", action="store_true", help="a quick look: 200 messages in 20 seconds")
+    parser.add_argument("--together", action="store_true")
     parser.add_argument("--only", help="contenders, with commas; written beside the results")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--messages", type=int)

@@ -75,7 +75,9 @@ def test_the_page_is_written_from_the_results(tmp_path: Path) -> None:
     ]
     rows[1] |= {"failed": 20, "done": 1980}
     script = {"seed": 7, "messages": 2000, "seconds": 120.0, "timeout_s": 3.0}
-    write_page({"at": "now", "machine": {}, "versions": {}, "left_out": {}, "script": script, "contenders": rows}, tmp_path)
+    write_page(
+        {"at": "now", "machine": {}, "versions": {}, "left_out": {}, "together": False, "script": script, "contenders": rows}, tmp_path
+    )
     page = (tmp_path / "resilience.md").read_text()
     assert "99.0% fewer failures than: Plain_A" in page
     assert "| **Perdure** | 20 | 1.00% |" in page
