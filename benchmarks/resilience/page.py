@@ -29,8 +29,7 @@ _HOW = """
 - Requests are not streamed, so that the openai client may retry a cut answer too; every contender gives up on an answer after
   {timeout_s:g} s.
 - Nobody is told of the script. The openai client has one address, as it does; so it is measured at either deployment.
-- {turns}. What counts are failures and paid calls, not speed. The day begins when a contender has started; *all ended after* counts
-  from then.
+- {turns}. What counts are failures and paid calls, not speed. The day begins when a contender has started; *all ended after* is from then.
 - Perdure runs with its store on disk and its journal on. Each 429 closes its lane to all messages for the two seconds it names, or for
   five where it names none, and they wait: here, where a 429 says nothing of the next request, that costs most of Perdure's time for
   nothing, and it is by far the slowest. The others keep nothing: a restart would lose what is under way.
