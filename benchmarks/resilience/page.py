@@ -38,7 +38,7 @@ _HOW = """
 _IN_TURN = "One after the other on the same machine"
 _TOGETHER = (
     "All at the same time on two cores that others used as well. That starved the Router most: nearly half of its failures there are\n"
-    "  time-outs for want of processor time, and the openai client's time-outs may be in part. The Router was measured once more by itself;\n"
+    "  time-outs for want of processor time, and the openai client's time-outs may be in part. The Router was measured again by itself;\n"
     "  that row is the one to compare with"
 )
 
