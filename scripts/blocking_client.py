@@ -40,6 +40,7 @@ from perdure.client.answers import (
     EditedJson,
     GroupJson,
     KeyJson,
+    LaneJson,
     LimitJson,
     MembersPage,
     MessageJson,

@@ -32,6 +32,7 @@ from perdure.monitor.webhook import WebhookSink
 from perdure.providers.arranging import arranged, with_accounts
 from perdure.providers.generic import GenericProvider
 from perdure.providers.kinds import address_of, make_provider
+from perdure.providers.lane_limits import LaneLimits, LaneTable
 from perdure.providers.models import Models
 from perdure.providers.others import OtherProvider
 from perdure.providers.own_rules import own_rules
@@ -50,6 +51,7 @@ from perdure.worker.worker import Worker
 __all__ = [
     "apply_budgets",
     "apply_limits",
+    "build_lanes",
     "build_models",
     "build_prices",
     "build_sinks",
@@ -247,6 +249,22 @@ async def errors_kept(settings: Settings, store: Store, clock: Clock | None = No
         await asyncio.gather(*(asyncio.to_thread(sink.close) for sink in sinks))
 
 
+def build_lanes(settings: Settings) -> LaneTable:
+    """Gather the limits of providers' lanes.
+
+    Args:
+        settings (Settings): Its `providers`.
+
+    Returns:
+        LaneTable: Who has none is not in it.
+    """
+    rows = settings.providers
+    return LaneTable(
+        {name: LaneLimits(**row.limits.model_dump()) for name, row in rows.items() if row.limits is not None},
+        {f"{name}/{model}": LaneLimits(**own.model_dump()) for name, row in rows.items() for model, own in row.model_limits.items()},
+    )
+
+
 def load_app(spec: str | None, configured: Mapping[str, AgentSettings] | None = None) -> App:
     """Find the user's agents, and add those that the settings describe and the built-in one, `chat`.
 
@@ -317,6 +335,7 @@ def build_worker(
         keep=_keep(settings.retention),
         circuit=Circuit(failures=wanted.circuit_failures, rest_s=wanted.circuit_rest_s, longest_rest_s=wanted.circuit_longest_rest_s),
         prices=prices or build_prices(settings),
+        lanes=build_lanes(settings),
         clock=clock,
     )
 

@@ -10,7 +10,17 @@ import asyncpg
 import pytest
 
 from perdure import App, Run, agent, events, tool
-from perdure.app import apply_budgets, apply_limits, build_models, build_prices, build_worker, errors_kept, load_app, open_store
+from perdure.app import (
+    apply_budgets,
+    apply_limits,
+    build_lanes,
+    build_models,
+    build_prices,
+    build_worker,
+    errors_kept,
+    load_app,
+    open_store,
+)
 from perdure.config.settings import RetentionSettings, Settings
 from perdure.errors.base import ConfigError
 from perdure.messages.limits import Limit, Scope
@@ -18,6 +28,7 @@ from perdure.messages.message import NewMessage
 from perdure.messages.retention import Keep
 from perdure.messages.spending import Budget, BudgetScope
 from perdure.providers.generic import GenericProvider
+from perdure.providers.lane_limits import LaneLimits
 from perdure.providers.local import LocalProvider
 from perdure.providers.qwen import QwenProvider
 from perdure.resources.usage import Usage
@@ -232,6 +243,16 @@ async def test_a_worker_is_made_as_the_settings_say(tmp_path: Path) -> None:
         worker = build_worker(settings(data=tmp_path, worker={"slots": 3, "queues": ["mail"]}), store, models, load_app(None))
         assert (worker.card.slots, worker.card.queues) == (3, ["mail"])
         await models.aclose()
+
+
+def test_limits_of_lanes_are_those_of_the_provider_or_the_models_own(tmp_path: Path) -> None:
+    row = {"limits": {"rpm": 60, "at_once": 5}, "model_limits": {"large/one": {"tpm": 9000, "unsaid_tokens": 50}}}
+    lanes = build_lanes(settings(data=tmp_path, providers={"up": row, "other": {"base_url": "http://x/v1"}}))
+    assert lanes.of("up/small") == LaneLimits(rpm=60, at_once=5)
+    assert lanes.of("up/large/one") == LaneLimits(tpm=9000, unsaid_tokens=50)
+    assert lanes.of("other/small") is None
+    assert lanes
+    assert not build_lanes(settings(data=tmp_path))
 
 
 async def test_qwens_switches_reach_the_wire_from_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from perdure.errors.base import Billed, BudgetReached, ErrorFacts, InvalidOutput
 from perdure.errors.report import facts_of
 from perdure.messages.message import Wait
 from perdure.messages.retry import counts_in_circuit, wait_of
+from perdure.providers.asks import Ask
 from perdure.providers.deployments import Deployments
 from perdure.providers.protocol import ChatAnswer, ResumableProvider
 from perdure.providers.target import Target
@@ -111,7 +112,7 @@ class Asking:
             if recorded is not None:
                 usage = self._call.found.usage if self._call.found else None
                 return ChatAnswer(body=load(recorded), usage=usage or Usage())
-            choosing = Choosing(self._model(), self._steps.parts, self._wait)
+            choosing = Choosing(self._model(), self._steps.parts, self._wait, self._ask)
             self._costs.reckon(self._body, choosing.model.targets)
             return await self._asked_before(choosing, here) or await self._asked_now(choosing, here)
 
@@ -141,6 +142,7 @@ class Asking:
             following: Way | None = None
             with ExitStack() as leaving:
                 leaving.callback(way.passage.left)
+                await _until_its_start(way, here)
                 wait = await self._intended(way, diverged=diverged)
                 if wait is None:
                     diverged = False  # said once, however often it is tried
@@ -173,6 +175,7 @@ class Asking:
         target = way.target
         body = target.request({key: value for key, value in self._body.items() if key not in _NOT_SENT and value is not None})
         provider = target.provider
+        way.passage.sent()
         resumable = provider if isinstance(provider, ResumableProvider) and provider.resumes(body) else None
         began = awake()
         try:
@@ -254,8 +257,8 @@ class Asking:
         self._call.again = error.billed is not Billed.NO
 
     async def _accepted(self, answer: ChatAnswer, told: Raced) -> ChatAnswer:
-        told.way.passage.answered()
         usage = self._costs.priced(answer.usage if answer.usage.calls else answer.usage + Usage(calls=1), told.way.target)
+        told.way.passage.answered(usage, usage.cost_usd, answer.headroom)
         usage = usage + self._costs.of_the_slower() if told.hedged else usage
         try:
             if self._check is not None:
@@ -275,8 +278,16 @@ class Asking:
             await here.wait(found)
         return found
 
+    def _ask(self, target: Target) -> Ask:
+        return Ask(self._body, usd=self._costs.reckoned_usd(target) or 0.0)
+
     def _wait(self, error: ErrorFacts) -> Wait | None:
         return wait_of(error, lease=self._steps.lease, step=self._call.number or None, now=self._steps.parts.clock.now(), dice=chance())
+
+
+async def _until_its_start(way: Way, here: OpenCall) -> None:
+    if way.passage.starts_at is not None:
+        await here.wait(Wait(why="rate-limit", until=way.passage.starts_at))
 
 
 def _unmapped(error: Exception) -> ServerFailed:

@@ -16,9 +16,13 @@ import msgspec
 from perdure.agents.parts import Passage, RunParts
 from perdure.clock import Moment, chance
 from perdure.errors.base import Category, ErrorFacts
+from perdure.errors.report import error_from
 from perdure.messages.message import Wait
+from perdure.providers.asks import Ask
 from perdure.providers.deployments import Deployments
+from perdure.providers.headroom import Headroom
 from perdure.providers.target import Target
+from perdure.resources.usage import Usage
 
 __all__ = ["UNWATCHED", "Choosing", "Way"]
 
@@ -39,12 +43,15 @@ class Choosing:
         model (Deployments): Who can answer.
         parts (RunParts): Lanes, models and the clock.
         wait_of (Callable[[ErrorFacts], Wait | None]): How long something has this run wait; None for what is a failure.
+        ask_of (Callable[[Target], Ask]): What the call will use at a deployment.
     """
 
-    def __init__(self, model: Deployments, parts: RunParts, wait_of: Callable[[ErrorFacts], Wait | None]) -> None:
+    def __init__(
+        self, model: Deployments, parts: RunParts, wait_of: Callable[[ErrorFacts], Wait | None], ask_of: Callable[[Target], Ask]
+    ) -> None:
         self.model: Deployments = model
         self._parts = parts
-        self._wait_of = wait_of
+        self._wait_of, self._ask_of = wait_of, ask_of
         self._order = model.in_order(chance)
         self._left_out: set[str] = set()
         self._barred: dict[str, Wait] = {}
@@ -55,15 +62,18 @@ class Choosing:
 
         Returns:
             Way | Wait | None: The way there; where none is open, the wait for the one that opens first; None if all have failed.
+            Where there are several, one that can be asked at once is better than one whose turn comes later.
         """
         waits: list[Wait] = []
-        for target in self._order:
-            if target.lane in self._left_out:
-                continue
-            found = self._bar(target.lane) or await self._through(target)
-            if isinstance(found, Way):
-                return found
-            waits.append(found)
+        for patience_s in (0.0, None) if len(self._order) > 1 else (None,):
+            waits.clear()
+            for target in self._order:
+                if target.lane in self._left_out:
+                    continue
+                found = self._bar(target.lane) or await self._through(target, patience_s)
+                if isinstance(found, Way):
+                    return found
+                waits.append(found)
         return min(waits, key=_end_of, default=None)
 
     async def beside(self, lane: str) -> Way | None:
@@ -78,7 +88,7 @@ class Choosing:
         for target in self._order:
             if target.lane == lane or target.lane in self._left_out or self._bar(target.lane) is not None:
                 continue
-            found = await self._through(target)
+            found = await self._through(target, 0.0)
             if isinstance(found, Way):
                 return found
         return None
@@ -135,12 +145,19 @@ class Choosing:
         wait = self._barred.get(lane)
         return wait if wait is not None and _end_of(wait) > self._parts.clock.now() else None
 
-    async def _through(self, target: Target) -> Way | Wait:
+    async def _through(self, target: Target, patience_s: float | None) -> Way | Wait:
         lanes = self._parts.lanes
-        entered = UNWATCHED if lanes is None else await lanes.enter(target.lane)
+        if lanes is None:
+            return Way(target, UNWATCHED)
+        ask = self._ask_of(target)
+        ask.patience_s = patience_s
+        entered = await lanes.enter(target.lane, ask)
         if not isinstance(entered, ErrorFacts):
             return Way(target, entered)
-        return self._wait_of(entered) or Way(target, UNWATCHED)
+        wait = self._wait_of(entered)
+        if wait is None:
+            raise error_from(entered)
+        return wait
 
 
 def _end_of(wait: Wait) -> Moment:
@@ -150,7 +167,12 @@ def _end_of(wait: Wait) -> Moment:
 class _Unwatched:
     """The way of a call whose lane nobody watches."""
 
-    def answered(self) -> None:
+    starts_at: Moment | None = None
+
+    def sent(self) -> None:
+        """Nobody is told."""
+
+    def answered(self, usage: Usage | None = None, usd: float | None = None, headroom: Headroom | None = None) -> None:
         """Nobody is told."""
 
     async def met(self, error: ErrorFacts) -> None:

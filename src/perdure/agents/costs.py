@@ -44,6 +44,17 @@ class Costs:
         for one in targets:
             self._reckoned[one.lane] = None if self._prices is None else self._prices.at_most(body, one.provider.name, one.model)
 
+    def reckoned_usd(self, target: Target) -> float | None:
+        """Tell what was reckoned.
+
+        Args:
+            target (Target): Where the call may go.
+
+        Returns:
+            float | None: In US dollars; None if nobody knows.
+        """
+        return self._reckoned.get(target.lane)
+
     def refuse_unpriced(self, targets: Sequence[Target]) -> None:
         """Where the run may cost so much only, do not make a call whose price nobody knows.
 

@@ -10,13 +10,15 @@ from typing import Any, Protocol, TypeAlias
 import msgspec
 
 from perdure.agents.journal import Journal
-from perdure.clock import Clock
+from perdure.clock import Clock, Moment
 from perdure.errors.base import ErrorFacts
 from perdure.memory.manager import Memory
 from perdure.messages.message import Wait
 from perdure.messages.registry import WorkerRegistry
 from perdure.messages.store import MessageStore
+from perdure.providers.asks import Ask
 from perdure.providers.deployments import Deployments
+from perdure.providers.headroom import Headroom
 from perdure.resources.usage import Usage
 
 __all__ = ["Ending", "Failed", "Finished", "Lanes", "ModelTable", "Parked", "Passage", "Pricing", "RunParts"]
@@ -51,8 +53,23 @@ class ModelTable(Protocol):
 class Passage(Protocol):
     """The way of one call through its lane. Whoever was let in says what came of it, at least that it is over."""
 
-    def answered(self) -> None:
-        """Tell that the provider answered."""
+    @property
+    def starts_at(self) -> Moment | None:
+        """Not before this moment; None for at once. Whoever does not want to wait so long leaves."""
+        ...
+
+    def sent(self) -> None:
+        """Tell that the call is on its way to the provider from now on. One that was never sent has used nothing."""
+        ...
+
+    def answered(self, usage: Usage | None = None, usd: float | None = None, headroom: Headroom | None = None) -> None:
+        """Tell that the provider answered.
+
+        Args:
+            usage (Usage | None): What the call used; None, or a count that is None, if nobody knows.
+            usd (float | None): What it has cost; None if nobody knows.
+            headroom (Headroom | None): What the provider said is left.
+        """
         ...
 
     async def met(self, error: ErrorFacts) -> None:
@@ -69,13 +86,14 @@ class Passage(Protocol):
 
 
 class Lanes(Protocol):
-    """Knows which lanes are closed now."""
+    """Knows which lanes are closed now, and lends what the others allow."""
 
-    async def enter(self, lane: str) -> Passage | ErrorFacts:
+    async def enter(self, lane: str, ask: Ask | None = None) -> Passage | ErrorFacts:
         """Ask before a call.
 
         Args:
             lane (str): `provider/model`.
+            ask (Ask | None): What it will use, and how long it would wait for its start; None for one small request.
 
         Returns:
             Passage | ErrorFacts: The way through, or what stands against it, with the moment.

@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "usage": ("Look after it", "what was used, and what it cost"),
     "budgets": ("Look after it", "how much may be spent in a day: list, set"),
     "limits": ("Look after it", "how many may run at once: list, set, drop"),
+    "lanes": ("Look after it", "what providers' models may take in a minute, a day and a month, and what is taken"),
     "db": ("Set it up", "the database: upgrade, backup, restore, verify"),
     "keys": ("Set it up", "API keys: create, list, revoke"),
     "providers": ("Set it up", "who answers prompts: list, check, kinds"),

@@ -23,6 +23,8 @@ __all__ = [
     "FailedTryJson",
     "GroupJson",
     "KeyJson",
+    "LaneJson",
+    "LaneLimitsJson",
     "MemberJson",
     "MembersPage",
     "MessageJson",
@@ -204,6 +206,38 @@ class SpentJson(TypedDict):
     held_usd: float
     saved_calls: int
     saved_usd: float
+
+
+class LaneLimitsJson(TypedDict):
+    """What a lane may take; None is no limit."""
+
+    rpm: float | None
+    tpm: float | None
+    rps: float | None
+    at_once: int | None
+    usd_per_day: float | None
+    usd_per_month: float | None
+
+
+class LaneJson(TypedDict):
+    """A provider's lane that has limits, or was down, and what of it is taken."""
+
+    object: Literal["lane"]
+    name: str
+    limits: LaneLimitsJson
+    requests: int
+    """Of the last minute."""
+    tokens: int
+    """Of the last minute: used, or reserved where it is not known yet."""
+    usd_today: float
+    usd_this_month: float
+    at_once: int
+    waiting: int
+    workers: int
+    next_at: str | None
+    down: bool
+    closed_until: str | None
+    closed_why: str | None
 
 
 class MessagesPage(TypedDict):

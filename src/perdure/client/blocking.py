@@ -23,6 +23,7 @@ from perdure.client.answers import (
     EditedJson,
     GroupJson,
     KeyJson,
+    LaneJson,
     LimitJson,
     MembersPage,
     MessageJson,
@@ -373,6 +374,14 @@ class Client:
             list[LimitJson]: By scope and name.
         """
         return self._loop.wait(self._client.limits())
+
+    def lanes(self) -> list[LaneJson]:
+        """List the lanes of providers that have limits, or were down, with what of them is taken.
+
+        Returns:
+            list[LaneJson]: By name.
+        """
+        return self._loop.wait(self._client.lanes())
 
     def set_limit(self, scope: str, name: str, at_once: int) -> LimitJson:
         """Let only so many run at once.

@@ -12,6 +12,7 @@ from perdure.client.answers import (
     CheckupJson,
     DeadLetterJson,
     KeyJson,
+    LaneJson,
     LimitJson,
     MessageJson,
     MessagesPage,
@@ -98,6 +99,15 @@ class Operating:
         """
         limits: list[LimitJson] = (await self._wire.get("/api/v1/limits"))["data"]
         return limits
+
+    async def lanes(self) -> list[LaneJson]:
+        """List the lanes of providers that have limits, or were down, with what of them is taken.
+
+        Returns:
+            list[LaneJson]: By name.
+        """
+        lanes: list[LaneJson] = (await self._wire.get("/api/v1/lanes"))["data"]
+        return lanes
 
     async def set_limit(self, scope: str, name: str, at_once: int) -> LimitJson:
         """Let only so many run at once.

@@ -23,6 +23,7 @@ __all__ = [
     "BudgetSettings",
     "DeploymentSettings",
     "ErrorSettings",
+    "LaneSettings",
     "ModelAlias",
     "PriceSettings",
     "ProviderSettings",
@@ -138,6 +139,20 @@ class RetentionSettings(Part):
     workers_s: Kept = Field(default=_DAY_S, description="Workers that have ended.")
 
 
+class LaneSettings(Part):
+    """What a model of a provider may take, for all processes and machines together; none is no limit."""
+
+    rpm: float | None = Field(default=None, gt=0, description="Requests a minute.")
+    tpm: float | None = Field(default=None, gt=0, description="Tokens a minute, of prompts and answers.")
+    rps: float | None = Field(default=None, gt=0, description="Requests a second; else `rpm` is spread evenly.")
+    at_once: int | None = Field(default=None, ge=1, description="Calls under way at the same time.")
+    usd_per_day: float | None = Field(default=None, gt=0, description="Money from midnight to midnight, UTC.")
+    usd_per_month: float | None = Field(default=None, gt=0, description="Money from the first of a month to the next, UTC.")
+    unsaid_tokens: int = Field(default=1000, ge=1, description="Reserved for an answer whose request has no `max_tokens`.")
+    gentle_s: float = Field(default=10.0, ge=0, le=3600, description="Until full speed after a pause, a refusal or an outage; 0: at once.")
+    minute_s: float = Field(default=60.0, ge=2, le=86_400, description="What `rpm` and `tpm` are counted over.")
+
+
 class ProviderSettings(Part):
     """One endpoint that answers prompts."""
 
@@ -166,6 +181,8 @@ class ProviderSettings(Part):
     timeout_s: float = Field(default=600.0, gt=0, description="How long one call may take.")
     native_tools: bool = Field(default=True, description="False: tool calls are asked for as constrained JSON.")
     headers: dict[str, str] = Field(default={}, description="Sent with each request.")
+    limits: LaneSettings | None = Field(default=None, description="What each of its models may take.")
+    model_limits: dict[str, LaneSettings] = Field(default={}, description="A model's own limits, in place of `limits`.")
     background: bool = Field(
         default=False,
         description="For `generic`: calls go on at the provider (`/responses`); after a crash their answers are fetched, not paid again.",

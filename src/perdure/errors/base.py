@@ -24,6 +24,9 @@
     │   │   ├── PermissionRefused
     │   │   └── BillingRefused
     │   ├── RateLimited                   wait until `retry_at`; no attempt is used
+    │   │   ├── LaneFull                      a limit of our own on the lane
+    │   │   └── LaneBudgetSpent               the lane's money of this day or month
+    │   ├── CallTooDear                   one call above a lane's whole budget; permanent
     │   ├── CircuitOpen                   wait until `retry_at`; no attempt is used
     │   ├── Overloaded                    retried
     │   ├── ServerFailed                  retried
@@ -409,6 +412,26 @@ class RateLimited(ProviderError):
     code = "provider-rate-limited"
     category = Category.RATE_LIMIT
     default_scope = Scope.MODEL
+
+
+class LaneFull(RateLimited):
+    """A limit of our own on the lane lets no more calls start before `retry_at`."""
+
+    code = "lane-full"
+
+
+class LaneBudgetSpent(RateLimited):
+    """The lane's money is spent until `retry_at`, when the next day or month begins."""
+
+    code = "lane-budget-spent"
+
+
+class CallTooDear(ProviderError):
+    """One call could cost more than its lane may spend at all."""
+
+    code = "call-too-dear"
+    category = Category.LIMIT
+    default_retryable = False
 
 
 class CircuitOpen(ProviderError):

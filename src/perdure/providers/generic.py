@@ -249,7 +249,7 @@ class GenericProvider(SimpleDoor, ResumableProvider, EmbeddingProvider):
             return await self._whole(self._plain(body), timeout_s)
         offer = Offer(self.name, body, repeat=self._repeat_tools)
         answer = await self._whole(self._prepared(offer.request), timeout_s)
-        return ChatAnswer(body=offer.take(answer.body), usage=answer.usage, request_id=answer.request_id)
+        return ChatAnswer(body=offer.take(answer.body), usage=answer.usage, request_id=answer.request_id, headroom=answer.headroom)
 
     async def _whole(self, body: dict[str, Any], timeout_s: float) -> ChatAnswer:
         progress = Progress()

@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from perdure.errors.base import ProviderError
+from perdure.providers.headroom import Headroom
 from perdure.resources.usage import Usage
 
 __all__ = ["ChatAnswer", "ChatProvider", "EmbeddingProvider", "Embeddings", "LLMProvider", "ResumableProvider"]
@@ -64,6 +65,8 @@ class ChatAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """An OpenAI `chat.completion` object, reasoning under `reasoning_content`."""
     usage: Usage
     request_id: str | None = None
+    headroom: Headroom | None = None
+    """What the provider says is left of its limits."""
 
     @property
     def message(self) -> dict[str, Any]:

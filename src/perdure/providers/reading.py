@@ -14,6 +14,7 @@ import msgspec
 from perdure.clock import now
 from perdure.errors.base import Billed, ContentFiltered, ContextTooLong, EmptyAnswer, Evidence, Refused, ServerFailed
 from perdure.providers.errors import Whence, judge
+from perdure.providers.headroom import headroom_in
 from perdure.providers.protocol import ChatAnswer
 from perdure.wire.errors import error_in
 from perdure.wire.reasoning import with_reasoning_apart
@@ -67,7 +68,12 @@ def as_answer(body: dict[str, Any], whence: Whence) -> ChatAnswer:
         ContextTooLong: It broke off because the context was full.
     """
     choices = [{**choice, "message": with_reasoning_apart(choice.get("message") or {})} for choice in body["choices"]]
-    answer = ChatAnswer(body={**body, "choices": choices}, usage=usage_of(body.get("usage")), request_id=whence.request_id)
+    answer = ChatAnswer(
+        body={**body, "choices": choices},
+        usage=usage_of(body.get("usage")),
+        request_id=whence.request_id,
+        headroom=headroom_in(whence.headers, now()),
+    )
     message, reason = answer.message, answer.finish_reason
     _refuse_stopped(message, reason, whence)
     if _says(message) or reason == "length":

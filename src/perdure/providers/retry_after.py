@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 
 from perdure.clock import Moment
 
-__all__ = ["moment_in", "next_month", "retry_moment"]
+__all__ = ["moment_in", "next_month", "reset_s", "retry_moment"]
 
 _SENSE_S = 10 * 365 * 24 * 3600.0  # what lies later than ten years is a broken header, not a wish
 _EPOCH_S, _EPOCH_MS = 1e9, 1e12  # a number from here on is no span but a moment
@@ -108,15 +108,23 @@ def _date(text: str | None) -> Moment | None:
 def _used_up(headers: Mapping[str, str], now: Moment) -> float | None:
     """OpenAI's way: `x-ratelimit-remaining-tokens: 0` and `x-ratelimit-reset-tokens: 6m0s`; others name the moment."""
     for remaining, reset, kinds in _LIMITS:
-        waits = [_reset(headers.get(reset.format(kind)), now) for kind in kinds if headers.get(remaining.format(kind)) == "0"]
+        waits = [reset_s(headers.get(reset.format(kind)), now) for kind in kinds if headers.get(remaining.format(kind)) == "0"]
         longest = max((wait for wait in waits if wait is not None), default=None)
         if longest is not None:
             return longest
     return None
 
 
-def _reset(text: str | None, now: Moment) -> float | None:
-    """A span, seconds, or a moment: as RFC 3339, or in seconds or thousandths since 1970."""
+def reset_s(text: str | None, now: Moment) -> float | None:
+    """Read when a limit is as new: a span, seconds, or a moment, as RFC 3339, or in seconds or thousandths since 1970.
+
+    Args:
+        text (str | None): Of the header.
+        now (Moment): The time it came.
+
+    Returns:
+        float | None: How long that is; None if it says nothing one can use.
+    """
     wait = _span(text)
     if wait is None:
         until = _day(text)

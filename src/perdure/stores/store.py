@@ -15,6 +15,7 @@ from perdure.messages.retention import Retention
 from perdure.messages.schedules import ScheduleStore
 from perdure.messages.spending import Spending
 from perdure.messages.store import MessageStore
+from perdure.providers.lanes import LaneStore
 from perdure.security.audit import AuditLog
 from perdure.security.keys import KeyStore
 
@@ -82,6 +83,11 @@ class Store(Protocol):
     @property
     def retention(self) -> Retention:
         """Forgetting what was kept long enough."""
+        ...
+
+    @property
+    def lanes(self) -> LaneStore:
+        """What limited lanes have lent."""
         ...
 
     async def __aenter__(self) -> Self:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from perdure.testing.faults import Fault
     from perdure.testing.journal import JournalKit
     from perdure.testing.keys import KeyStoreKit
+    from perdure.testing.lending import LaneKit
     from perdure.testing.machine import StoreMachine
     from perdure.testing.memory import MemoryKit
     from perdure.testing.messages import MessageStoreKit
@@ -40,6 +41,7 @@ __all__ = [
     "InMemoryStore",
     "JournalKit",
     "KeyStoreKit",
+    "LaneKit",
     "MemoryKit",
     "MessageStoreKit",
     "OperatingKit",
@@ -65,6 +67,7 @@ _HOMES = {
     "InMemoryStore": "perdure.stores.inmemory",
     "JournalKit": "perdure.testing.journal",
     "KeyStoreKit": "perdure.testing.keys",
+    "LaneKit": "perdure.testing.lending",
     "MemoryKit": "perdure.testing.memory",
     "MessageStoreKit": "perdure.testing.messages",
     "OperatingKit": "perdure.testing.operating",
@@ -97,6 +100,7 @@ _KIT_PARTS = (
     "journal",
     "keys",
     "leasing",
+    "lending",
     "letters",
     "limiting",
     "looking",

@@ -1,12 +1,14 @@
-"""Closed lanes, as far as this process knows: what a run met, at once; what others met, from the routes.
+"""The lanes of one worker: what stands against a call, and how much may still begin.
 
 A rate limit or an account that needs a person stands against every message of its lane. Closing the lane
 in the store keeps those that have not begun from starting; runs under way ask before each call and wait
 instead of collecting the same refusal.
 
-A lane whose calls fail one after the other is as good as closed, though nobody says so: each lane has a circuit.
-When that opens, the lane is closed in the store for as long, so whoever meets it waits and uses no attempt. Once it
-is time, one call of each process goes through to see; the others wait until it is known how that went.
+A lane whose calls fail one after the other is as good as closed, though nobody says so: each lane has a circuit
+(`circuits.py`). When that opens, the lane is closed in the store for as long, so whoever meets it waits and uses no attempt.
+
+A lane with limits of its own lends permits (`portions.py`). When the next is further off than a run waits in its slot, the
+lane is closed until shortly before, and as long as it is open no more messages are leased for it than can start soon.
 
 A model with several deployments has a lane of its own name, by which its messages are kept: that is closed once the lanes
 of all its deployments are, until the first of them opens. While one is open its messages start, and go there.
@@ -14,37 +16,36 @@ of all its deployments are, until the first of them opens. While one is open its
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
 from perdure.agents.parts import Passage
-from perdure.clock import Clock, Moment, awake, iso
-from perdure.errors.base import Category, CircuitOpen, CircuitRefused, ErrorFacts, Scope, StoreError
+from perdure.clock import Clock, Moment, iso
+from perdure.errors.base import CallTooDear, Category, CircuitOpen, ErrorFacts, LaneBudgetSpent, LaneFull, Scope, StoreError
 from perdure.errors.handler import handle
 from perdure.events import tell
 from perdure.messages.retry import closes_lane, counts_in_circuit, unsaid_until
 from perdure.messages.routes import Route
 from perdure.messages.store import MessageStore
+from perdure.providers.asks import Ask
+from perdure.providers.lane_limits import LaneTable
+from perdure.providers.lanes import LaneStore, Need, NotYet, Reason
 from perdure.providers.target import base_of
-from perdure.resources.circuit_breaker import CircuitBreaker
+from perdure.worker.circuits import Circuit, Circuits, Refusal
+from perdure.worker.permits import Permit
+from perdure.worker.portions import Portion, Shared
+from perdure.worker.room import LEAD_S
+from perdure.worker.ways import Way
 
 __all__ = ["Circuit", "Lanes"]
 
 _TOLERANCE_S = 0.5
 """A lane is not closed anew for so little: many runs meet the same limit within a moment."""
 _CIRCUIT_OPEN = "circuit-open"
-
-
-class Circuit(msgspec.Struct, frozen=True, kw_only=True):
-    """When a lane counts as down."""
-
-    failures: int = 5
-    """So many calls in a row that got no answer open its circuit."""
-    rest_s: float = 5.0
-    """How long the lane is closed at first."""
-    longest_rest_s: float = 60.0
-    """How long at most, while the calls that go through to see fail as well."""
+_OURS = {Reason.RATE: LaneFull, Reason.AT_ONCE: LaneFull, Reason.BUDGET: LaneBudgetSpent}
 
 
 class Lanes:
@@ -54,6 +55,8 @@ class Lanes:
         messages (MessageStore): Where a closed lane is seen by everybody.
         clock (Clock): The store's time.
         circuit (Circuit | None): When a lane counts as down; None for the defaults.
+        table (LaneTable | None): The limits of lanes; None for none.
+        patience_s (float): Who would have to wait longer for a permit is told to come again.
         now (Callable[[], float] | None): The clock of the circuits, which only goes forward; None for the machine's.
         several (Mapping[str, Sequence[str]] | None): Models with several deployments: their lane to those of the deployments.
     """
@@ -64,17 +67,41 @@ class Lanes:
         clock: Clock,
         *,
         circuit: Circuit | None = None,
+        table: LaneTable | None = None,
+        patience_s: float = 5.0,
         now: Callable[[], float] | None = None,
         several: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._messages = messages
         self._clock = clock
-        self._circuit = circuit or Circuit()
-        self._now = now or awake
-        self._circuits: dict[str, CircuitBreaker] = {}
+        self._circuits = Circuits(circuit or Circuit(), now)
+        self._table = table or LaneTable()
+        self._patience_s = patience_s
+        self._shared: Shared | None = None
+        self._portions: dict[str, Portion] = {}
         self._closed: dict[str, ErrorFacts] = {}
         self._several = dict(several or {})
         self._known: set[str] = {lane for lanes in self._several.values() for lane in lanes}
+        self.moved: asyncio.Event = asyncio.Event()
+        """Set when there may be room in a limited lane again."""
+
+    def share(self, store: LaneStore, worker: int) -> None:
+        """Share lanes with all other processes from now on. Limits hold from here on, and not before.
+
+        Args:
+            store (LaneStore): Where the books are.
+            worker (int): Who we are.
+        """
+        self._shared = Shared(store, worker)
+        self._circuits.share(store, worker)
+
+    async def close_all(self) -> None:
+        """Settle what was lent, at the end of the worker."""
+        for portion in self._portions.values():
+            await portion.close()
+        await self._circuits.close()
+
+    # Calls --------------------------------------------------------------------------------------------
 
     def closed(self, lane: str) -> ErrorFacts | None:
         """Tell what stands against a lane.
@@ -88,11 +115,12 @@ class Lanes:
         error = self._closed.get(lane)
         return error if error is not None and _until(error) > self._clock.now() else None
 
-    async def enter(self, lane: str) -> Passage | ErrorFacts:
+    async def enter(self, lane: str, ask: Ask | None = None) -> Passage | ErrorFacts:
         """Ask before a call.
 
         Args:
             lane (str): `provider/model`.
+            ask (Ask | None): What it will use; None for one small request.
 
         Returns:
             Passage | ErrorFacts: The way through, or what stands against it, with the moment.
@@ -100,14 +128,102 @@ class Lanes:
         standing = self.closed(lane)
         if standing is not None:
             return standing
-        circuit = self._circuit_of(lane)
-        try:
-            circuit.allow()
-        except CircuitRefused as refused:
-            error = self._open(f"{lane!r} failed too often just now; one call has gone through to see", refused.wait_s)
+        probe = await self._circuits.let_in(lane)
+        if isinstance(probe, Refusal):
+            error = self._open(f"{lane!r} failed too often just now; one call has gone through to see", probe.wait_s)
             await self.close(lane, error)  # or else the whole backlog would come, one after the other, to be refused
             return error
-        return _Passage(self, lane, circuit)
+        portion = self._portion(lane)
+        if portion is None:
+            return Way(self, lane, probe=probe)
+        try:
+            permit = await self._permit(lane, portion, ask or Ask())
+        except BaseException:
+            self._circuits.gave_up(lane, probe=probe)
+            raise
+        if isinstance(permit, ErrorFacts):
+            self._circuits.gave_up(lane, probe=probe)
+            return permit
+        learn = partial(portion.demand.learn, ask.prompt_tokens) if ask is not None and portion.limits.weighs else None
+        return Way(self, lane, permit, probe=probe, learn=learn, believe=portion.believe)
+
+    async def met(self, lane: str, error: ErrorFacts, *, probe: bool = False) -> None:
+        """Draw the conclusions from what a call met.
+
+        Args:
+            lane (str): `provider/model`.
+            error (ErrorFacts): What the call met.
+            probe (bool): Whether it was the one that went through to see.
+        """
+        if not counts_in_circuit(error):
+            self._circuits.gave_up(lane, probe=probe)
+            await self.close(lane, error)
+            await self._slow(lane, error)
+            return
+        wait_s = await self._circuits.failed(lane, probe=probe)
+        if wait_s is not None:
+            await self.close(lane, self._open(f"{lane!r} fails again and again, now with {error.code}", wait_s))
+
+    def answered(self, lane: str, *, probe: bool = False) -> None:
+        """Note that a call was answered.
+
+        Args:
+            lane (str): `provider/model`.
+            probe (bool): Whether it was the one that went through to see.
+        """
+        self._circuits.answered(lane, probe=probe)
+
+    def gave_up(self, lane: str, *, probe: bool = False) -> None:
+        """Note that a call ended without saying anything of its lane.
+
+        Args:
+            lane (str): `provider/model`.
+            probe (bool): Whether it was the one that went through to see.
+        """
+        self._circuits.gave_up(lane, probe=probe)
+
+    @property
+    def limited(self) -> bool:
+        """Whether any lane has limits."""
+        return self._shared is not None and bool(self._table)
+
+    # Messages -----------------------------------------------------------------------------------------
+
+    async def rooms(self, routes: Iterable[Route]) -> dict[str, int]:
+        """Say how many messages may be leased now for lanes that have limits.
+
+        Args:
+            routes (Iterable[Route]): Those that could be served.
+
+        Returns:
+            dict[str, int]: By lane; a lane without limits is not in it.
+        """
+        lanes = {route.lane for route in routes if route.lane is not None}
+        portions = {lane: found for lane in lanes if (found := self._portions_of(lane))}
+        for portion in {id(one): one for found in portions.values() for one in found}.values():
+            await portion.look()
+        return {lane: sum(portion.room.messages for portion in found) for lane, found in portions.items()}
+
+    def leased(self, lane: str) -> None:
+        """Note that a message was leased that is going to ask its lane.
+
+        Args:
+            lane (str): `provider/model`.
+        """
+        portions = self._portions_of(lane)
+        if portions:
+            max(portions, key=lambda portion: portion.room.messages).room.leased()
+
+    def room_in_s(self, lanes: Iterable[str]) -> float | None:
+        """Say when one of some lanes may have room again.
+
+        Args:
+            lanes (Iterable[str]): Those that have none.
+
+        Returns:
+            float | None: Seconds; None if there is no such lane.
+        """
+        return min((portion.room.opens_in_s for lane in lanes for portion in self._portions_of(lane)), default=None)
 
     def seen(self, routes: Iterable[Route]) -> None:
         """Take over what the store's routes say.
@@ -121,21 +237,7 @@ class Lanes:
             self._known.add(route.lane)
             until = route.lane_closed_until
             if until is not None and self._note(route.lane, _elsewhere(route.lane, until)) and route.lane_closed_why == _CIRCUIT_OPEN:
-                self._circuit_of(route.lane).trip(until - self._clock.now())
-
-    async def met(self, lane: str, circuit: CircuitBreaker, error: ErrorFacts) -> None:
-        """Draw the conclusions from what a call met.
-
-        Args:
-            lane (str): `provider/model`.
-            circuit (CircuitBreaker): The lane's.
-            error (ErrorFacts): What the call met.
-        """
-        if not counts_in_circuit(error):
-            circuit.gave_up()
-            await self.close(lane, error)
-        elif circuit.failed():
-            await self.close(lane, self._open(f"{lane!r} fails again and again, now with {error.code}", circuit.wait_s))
+                self._circuits.trip(route.lane, until - self._clock.now())
 
     async def close(self, lane: str, error: ErrorFacts) -> None:
         """Close a lane, and those that share what stands against it.
@@ -152,13 +254,50 @@ class Lanes:
                 await self._write(shut, error, until)
                 await self._close_several(shut)
 
-    def _circuit_of(self, lane: str) -> CircuitBreaker:
-        if lane not in self._circuits:
-            rule = self._circuit
-            self._circuits[lane] = CircuitBreaker(
-                failures=rule.failures, rest_s=rule.rest_s, longest_rest_s=rule.longest_rest_s, now=self._now
-            )
-        return self._circuits[lane]
+    # How ----------------------------------------------------------------------------------------------
+
+    def _portion(self, lane: str) -> Portion | None:
+        portion = self._portions.get(lane)
+        if portion is None and self._shared is not None and (limits := self._table.of(lane)) is not None:
+            portion = self._portions[lane] = Portion(lane, limits, self._shared, self._clock.now, self.moved.set)
+        return portion
+
+    def _portions_of(self, lane: str) -> list[Portion]:
+        """Of a lane, or of all deployments of a model; none if anything of it has no limits."""
+        portions = [self._portion(one) for one in self._several.get(lane, (lane,))]
+        found = [portion for portion in portions if portion is not None]
+        return found if len(found) == len(portions) else []
+
+    async def _permit(self, lane: str, portion: Portion, ask: Ask) -> Permit | ErrorFacts:
+        limits = portion.limits
+        patience_s = self._patience_s if ask.patience_s is None else ask.patience_s
+        tokens = portion.demand.prompt_tokens(ask.prompt_tokens) + ask.answer_tokens(limits.unsaid_tokens) if limits.weighs else 0
+        need = Need(tokens=tokens, usd=ask.usd, patience_s=patience_s)
+        permit = await portion.take(need)
+        return permit if isinstance(permit, Permit) else await self._refused(lane, permit, need)
+
+    async def _refused(self, lane: str, answer: NotYet, need: Need) -> ErrorFacts:
+        """A lane that has nothing for a while is closed until shortly before it has: nobody needs to wait for it in a slot."""
+        if answer.why is Reason.TOO_DEAR:
+            what = f"one call of {lane!r} could cost {need.usd:.4f} USD, more than the lane may spend"
+            return CallTooDear(what, hint="Raise the budget of the lane, or let the request limit its answer (`max_tokens`).").facts()
+        at = self._clock.now() + answer.wait_s
+        what = f"{lane!r} is at its limit ({answer.why.value}) until {iso(at)}"
+        error = _OURS[answer.why](what, retry_at=at, hint=f"`perdure lanes` shows the limits of {lane!r} and what uses them.").facts()
+        tell("lane.limited", lane=lane, why=answer.why.value, wait_s=answer.wait_s)
+        if answer.wait_s > self._patience_s:
+            await self.close(lane, msgspec.structs.replace(error, retry_at=at - LEAD_S))
+        return error
+
+    async def _slow(self, lane: str, error: ErrorFacts) -> None:
+        portion = self._portion(lane)
+        if portion is None or error.category is not Category.RATE_LIMIT or error.scope is Scope.REQUEST:
+            return
+        until = error.retry_at or unsaid_until(error, now=self._clock.now())
+        try:
+            await portion.slow(max(0.0, until - self._clock.now()))
+        except StoreError as trouble:  # the lane is closed here all the same, or was closed by whoever met it first
+            handle(trouble, where="worker.lanes", what=f"that the lane {lane} has to be slow could not be told")
 
     def _open(self, what: str, wait_s: float) -> ErrorFacts:
         return CircuitOpen(what, retry_at=self._clock.now() + wait_s).facts()
@@ -193,27 +332,6 @@ class Lanes:
             handle(trouble, where="worker.lanes", what=f"the lane {lane} could not be closed")
         else:
             tell("lane.closed", lane=lane, until=until, code=error.code)
-
-
-class _Passage:
-    """Keeps the contract in `agents/parts.py`."""
-
-    def __init__(self, lanes: Lanes, lane: str, circuit: CircuitBreaker) -> None:
-        self._lanes, self._lane, self._circuit = lanes, lane, circuit
-        self._told = False
-
-    def answered(self) -> None:
-        self._told = True
-        self._circuit.succeeded()
-
-    async def met(self, error: ErrorFacts) -> None:
-        self._told = True
-        await self._lanes.met(self._lane, self._circuit, error)
-
-    def left(self) -> None:
-        if not self._told:
-            self._told = True
-            self._circuit.gave_up()
 
 
 def _until(error: ErrorFacts) -> Moment:

@@ -29,6 +29,7 @@ MOST = 500
 FRESH_S = 0.05
 """How long a look at the routes serves while there is always more to take."""
 _FIRST_S, _LONGEST_S = 0.1, 5.0
+_SOONEST_S = 0.02
 
 
 class Leases:
@@ -72,6 +73,8 @@ class Leases:
         self._open: list[Route] = []
         self._agents: dict[str, str] | None = None
         self._looked_at = 0.0
+        self._full: list[str] = []
+        """Lanes whose messages were left where they are, since they could not start soon."""
 
     async def run(self) -> None:
         """Take messages until the last call."""
@@ -94,15 +97,36 @@ class Leases:
             await self._either(self._slots.freed.wait())
             return
         known = self._messages.heard()  # before looking, so that nothing put meanwhile is slept over
-        taken = await self._take(min(limit, MOST), agents)
-        self._flowing = taken > 0 and taken == min(limit, MOST)
-        if taken < min(limit, MOST):
+        self._lanes.moved.clear()
+        self._flowing = await self._take(min(limit, MOST), agents)
+        if not self._flowing:
             await self._rest(known, agents)
 
-    async def _take(self, limit: int, agents: dict[str, str]) -> int:
+    async def _take(self, limit: int, agents: dict[str, str]) -> bool:
+        """Take messages; tell whether there may be more to be taken at once."""
         open_now = await self._routes_for(agents)
-        leases = await self._messages.lease(open_now, limit=limit, worker=self._worker) if open_now else []
+        rooms = await self._lanes.rooms(open_now) if self._lanes.limited else {}
+        self._full = [lane for lane, room in rooms.items() if room <= 0]
+        if not rooms:
+            return await self._lease(open_now, limit) == limit
+        return await self._take_beside_limits(open_now, rooms, limit)
+
+    async def _take_beside_limits(self, open_now: list[Route], rooms: dict[str, int], limit: int) -> bool:
+        """No lease is larger than the smallest room, so none brings more of a lane than can start; what has no limit fills the rest."""
+        roomy = [route for route in open_now if route.lane is None or rooms.get(route.lane, 1) > 0]
+        most = min(limit, *(room for room in rooms.values() if room > 0), MOST)
+        taken = await self._lease(roomy, most)
+        if taken < most or taken == limit:
+            return taken == limit
+        free = [route for route in roomy if route.lane not in rooms]
+        await self._lease(free, limit - taken)
+        return True
+
+    async def _lease(self, routes: list[Route], limit: int) -> int:
+        leases = await self._messages.lease(routes, limit=limit, worker=self._worker) if routes else []
         for lease in leases:
+            if lease.message.lane is not None:
+                self._lanes.leased(lease.message.lane)
             self._begin(lease)
         return len(leases)
 
@@ -118,7 +142,12 @@ class Leases:
         return servable(routes, agents=agents, queues=self._queues, quarantine=self._quarantine, now=self._clock.now())
 
     async def _rest(self, known: int, agents: dict[str, str]) -> None:
-        await self._either(self._messages.changed(known, timeout_s=LOOK_S), self._slots.freed.wait())
+        look_s = LOOK_S
+        wakes = [self._slots.freed.wait()]
+        if self._full:
+            look_s = min(LOOK_S, max(_SOONEST_S, self._lanes.room_in_s(self._full) or 0.0))
+            wakes.append(self._lanes.moved.wait())
+        await self._either(self._messages.changed(known, timeout_s=look_s), *wakes)
         if self._quarantine and not self._slots.working and not any(route.occupied for route in await self._open_now(agents)):
             self._last_call.call(WorkerEnd.IDLE)
 

@@ -10,6 +10,7 @@ from perdure.messages.registry import WorkerRegistry
 from perdure.messages.retention import Retention
 from perdure.messages.schedules import ScheduleStore
 from perdure.messages.store import MessageStore
+from perdure.providers.lanes import LaneStore
 
 __all__ = ["WorkerStore"]
 
@@ -45,4 +46,9 @@ class WorkerStore(Protocol):
     @property
     def memory(self) -> Memory:
         """What its agents keep."""
+        ...
+
+    @property
+    def lanes(self) -> LaneStore:
+        """What limited lanes have lent."""
         ...

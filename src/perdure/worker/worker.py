@@ -28,6 +28,7 @@ from perdure.messages.message import WorkerId
 from perdure.messages.registry import DEAD_AFTER_S, WorkerCard
 from perdure.messages.retention import Keep
 from perdure.messages.retry import Backoff
+from perdure.providers.lane_limits import LaneTable
 from perdure.worker.calendar import Firing
 from perdure.worker.crew import Crew
 from perdure.worker.duties import Duties, rounds
@@ -68,6 +69,7 @@ class Worker:
         keep (Keep | None): How long what has ended is kept; None for the defaults.
         circuit (Circuit | None): When a provider's lane counts as down; None for the defaults.
         prices (Pricing | None): Knows what calls cost; None leaves that unsaid.
+        lanes (LaneTable | None): The limits of providers' lanes; None for none.
         clock (Clock | None): The store's time; None for the machine's.
     """
 
@@ -89,6 +91,7 @@ class Worker:
         keep: Keep | None = None,
         circuit: Circuit | None = None,
         prices: Pricing | None = None,
+        lanes: LaneTable | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._store = store
@@ -108,7 +111,7 @@ class Worker:
         self._duties = Duties(store.messages, store.workers, self._clock, dead_after_s=dead_after_s)
         self._firing = Firing(store.schedules, self._clock)
         self._tidying = Tidying(store.retention, keep or Keep())
-        self._lanes = Lanes(store.messages, self._clock, circuit=circuit, several=models.several())
+        self._lanes = Lanes(store.messages, self._clock, circuit=circuit, table=lanes, patience_s=park_after_s, several=models.several())
         self._last_call = LastCall()
         self.ready: asyncio.Event = asyncio.Event()
         """Set once it is registered and takes messages."""
@@ -159,9 +162,11 @@ class Worker:
     @asynccontextmanager
     async def _registered(self) -> AsyncIterator[WorkerId]:
         worker = await self._store.workers.register(self.card)
+        self._lanes.share(self._store.lanes, worker)
         try:
             yield worker
         finally:
+            await self._settle_lanes()
             await self._bow_out(worker)
 
     @asynccontextmanager
@@ -203,6 +208,11 @@ class Worker:
         _log.info("worker %d takes messages for %s", worker, ", ".join(sorted(self._app.agents)))
         tell("worker.started", worker=int(worker), slots=self._slot_count, quarantine=self._quarantine)
         self.ready.set()
+
+    async def _settle_lanes(self) -> None:
+        if not self._last_call.fenced:
+            with suppress(StoreError, WorkerFenced):
+                await self._lanes.close_all()
 
     async def _bow_out(self, worker: WorkerId) -> None:
         self._threads.shutdown(cancel_futures=True)

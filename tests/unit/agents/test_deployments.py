@@ -166,7 +166,7 @@ class Lanes:
         self.closed, self.inside, self.met_by = closed, [], []
         self.most = 0
 
-    async def enter(self, lane: str) -> Any:
+    async def enter(self, lane: str, ask: Any = None) -> Any:
         if lane in self.closed:
             return self.closed[lane]
         self.inside.append(lane)
@@ -178,7 +178,12 @@ class Passing:
     def __init__(self, lanes: Lanes, lane: str) -> None:
         self.lanes, self.lane = lanes, lane
 
-    def answered(self) -> None:
+    starts_at: float | None = None
+
+    def sent(self) -> None:
+        assert self.lane in self.lanes.inside
+
+    def answered(self, usage: Any = None, usd: float | None = None, headroom: Any = None) -> None:
         self.lanes.met_by.append((self.lane, "answered"))
 
     async def met(self, error: ErrorFacts) -> None:

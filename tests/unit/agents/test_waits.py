@@ -13,7 +13,7 @@ from perdure.agents.agent import agent
 from perdure.agents.journal import Decision, StepState
 from perdure.agents.run import Run
 from perdure.agents.sync import SyncRun
-from perdure.errors.base import AuthenticationFailed, CircuitOpen, ErrorFacts, InvalidInput, RateLimited, ServerFailed
+from perdure.errors.base import AuthenticationFailed, CallTooDear, CircuitOpen, ErrorFacts, InvalidInput, RateLimited, ServerFailed
 from perdure.tools.tool import tool
 
 HOUR_S = 3600.0
@@ -260,21 +260,30 @@ async def test_the_agent_never_sees_a_limit(world: Any) -> None:
 class Lanes:
     """Remembers who asked, and what came of it: an error, `answered`, or `left`."""
 
-    def __init__(self, closed: ErrorFacts | None = None) -> None:
-        self.now_closed = closed
+    def __init__(self, closed: ErrorFacts | None = None, starts_at: float | None = None) -> None:
+        self.now_closed, self.starts_at = closed, starts_at
+        self.asks: list[Any] = []
         self.asked: list[str] = []
         self.told: list[tuple[str, Any]] = []
 
-    async def enter(self, lane: str) -> Any:
+    async def enter(self, lane: str, ask: Any = None) -> Any:
         self.asked.append(lane)
-        return self.now_closed or Passage(lane, self.told)
+        self.asks.append(ask)
+        return self.now_closed or Passage(lane, self.told, self.starts_at)
 
 
 class Passage:
-    def __init__(self, lane: str, told: list[tuple[str, Any]]) -> None:
-        self.lane, self.told = lane, told
+    def __init__(self, lane: str, told: list[tuple[str, Any]], starts_at: float | None = None) -> None:
+        self.lane, self.told, self.starts_at = lane, told, starts_at
+        self.usage: Any = None
+        self.is_sent = False
 
-    def answered(self) -> None:
+    def sent(self) -> None:
+        self.is_sent = True
+
+    def answered(self, usage: Any = None, usd: float | None = None, headroom: Any = None) -> None:
+        assert self.is_sent
+        self.usage = usage
         self.told.append((self.lane, "answered"))
 
     async def met(self, error: ErrorFacts) -> None:
@@ -339,6 +348,44 @@ async def test_a_call_that_is_cut_off_leaves_its_lane(world: Any) -> None:
 
     assert (await world.failed(asking)).error.code == "run-timeout"
     assert lanes.told == [("fake/fake-1", "left")]
+
+
+async def test_a_call_waits_for_its_start_in_its_slot(world: Any) -> None:
+    began = world.clock.now()
+    lanes = world.more["lanes"] = Lanes(starts_at=began + 3)
+
+    @agent
+    async def asking(run: Run) -> str:
+        return await run.ask("one", "x" * 400)
+
+    assert await world.result(asking) == "answer to: " + "x" * 400
+    assert world.clock.now() == began + 3
+    assert lanes.asks[0].prompt_tokens >= 100
+
+
+async def test_a_call_that_is_cut_off_before_its_start_leaves_and_was_never_meant(world: Any) -> None:
+    lanes = world.more["lanes"] = Lanes(starts_at=world.clock.now() + 1e6)
+    world.more["park_after_s"] = 1e9
+
+    @agent(timeout_s=0.05)
+    async def asking(run: Run) -> str:
+        return await run.ask("one", "x")
+
+    assert (await world.failed(asking)).error.code == "run-timeout"
+    assert lanes.told == [("fake/fake-1", "left")]
+    assert await world.steps() == []
+
+
+async def test_what_no_waiting_mends_ends_the_attempt(world: Any) -> None:
+    world.more["lanes"] = Lanes(CallTooDear("it could cost 9 USD").facts())
+
+    @agent
+    async def asking(run: Run) -> str:
+        return await run.ask("one", "x")
+
+    failed = await world.failed(asking)
+    assert (failed.error.code, failed.error.retryable) == ("call-too-dear", False)
+    assert world.provider.calls == []
 
 
 # Sync agents --------------------------------------------------------------------------------------

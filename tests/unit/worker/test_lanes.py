@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -8,9 +10,13 @@ from perdure.agents.parts import Passage
 from perdure.errors import base
 from perdure.errors.base import Category, ErrorFacts, StoreBusy
 from perdure.messages.routes import Route
+from perdure.providers.asks import Ask
+from perdure.providers.headroom import Headroom
+from perdure.providers.lane_limits import LaneLimits, LaneTable
+from perdure.resources.usage import Usage
 from perdure.stores.inmemory import InMemoryStore
 from perdure.testing import FakeClock
-from perdure.testing.given import message
+from perdure.testing.given import alive, message
 from perdure.worker.lanes import Circuit, Lanes
 
 
@@ -250,3 +256,154 @@ async def test_a_limit_met_elsewhere_lets_all_through_afterwards(store: InMemory
     clock.pass_by(seconds=31)
     for _ in range(3):
         await let_in(there)
+
+
+# Limits -------------------------------------------------------------------------------------------
+
+
+async def limited(store: InMemoryStore, clock: FakeClock, *, patience_s: float = 5.0, **limits: Any) -> Lanes:
+    table = LaneTable({"qwen": LaneLimits(**{"gentle_s": 0, **limits})})
+    lanes = Lanes(store.messages, clock, circuit=Circuit(failures=3), table=table, patience_s=patience_s, now=clock.now)
+    lanes.share(store.lanes, await alive(store))
+    return lanes
+
+
+async def test_a_lane_without_limits_asks_nobody(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = await limited(store, clock, rpm=60)
+    passage = await let_in(lanes, "local/small")
+    assert passage.starts_at is None
+    assert list(await store.lanes.lanes()) == []
+    assert await lanes.rooms(await store.messages.routes()) == {"qwen/max": 1, "qwen/plus": 1}
+
+
+async def test_calls_of_a_lane_with_limits_start_one_after_the_other(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = await limited(store, clock, rpm=60)
+    starts = [(await let_in(lanes)).starts_at for _ in range(3)]
+    assert [round((start or 0.0) - clock.now()) for start in starts] == [0, 1, 2]
+
+
+async def test_each_model_has_the_limits_of_its_provider_for_itself_or_its_own(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = Lanes(store.messages, clock, table=LaneTable({"qwen": LaneLimits(rpm=1)}, {"qwen/plus": LaneLimits(rpm=60)}), now=clock.now)
+    lanes.share(store.lanes, await alive(store))
+    for lane in ("qwen/max", "qwen/plus"):
+        await let_in(lanes, lane)
+    await refused(lanes, "qwen/max")
+    await let_in(lanes, "qwen/plus")
+
+
+async def test_where_the_next_call_is_far_off_the_lane_is_closed_until_shortly_before(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = await limited(store, clock, rpm=6)
+    await let_in(lanes)
+    error = await refused(lanes)
+    assert (error.code, error.category) == ("lane-full", Category.RATE_LIMIT)
+    assert error.retry_at == pytest.approx(clock.now() + 10, abs=0.2)
+    [route] = [route for route in await store.messages.routes() if route.lane == "qwen/max"]
+    assert route.lane_closed_why == "lane-full"
+    assert route.lane_closed_until == pytest.approx(error.retry_at - 1, abs=0.1)
+    assert await closed_in(store, clock) == {"qwen/max"}
+    clock.pass_by(seconds=10)
+    await let_in(lanes)
+
+
+async def test_who_has_no_patience_is_refused_and_the_lane_stays_open(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = await limited(store, clock, rpm=60)
+    await let_in(lanes)
+    error = await lanes.enter("qwen/max", Ask(patience_s=0.0))
+    assert isinstance(error, ErrorFacts)
+    assert await closed_in(store, clock) == set()
+    await let_in(lanes)
+
+
+async def test_a_spent_budget_closes_the_lane_until_the_next_day(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = await limited(store, clock, usd_per_day=1.0)
+    passage = await lanes.enter("qwen/max", Ask(usd=0.9))
+    assert not isinstance(passage, ErrorFacts)
+    error = await lanes.enter("qwen/max", Ask(usd=0.9))
+    assert isinstance(error, ErrorFacts)
+    assert (error.code, (error.retry_at or 0) % 86400) == ("lane-budget-spent", 0)
+    assert await closed_in(store, clock) == {"qwen/max"}
+
+
+async def test_a_call_that_no_budget_allows_is_refused_for_good(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = await limited(store, clock, usd_per_day=1.0)
+    error = await lanes.enter("qwen/max", Ask(usd=1.5))
+    assert isinstance(error, ErrorFacts)
+    assert (error.code, error.retryable) == ("call-too-dear", False)
+    assert await closed_in(store, clock) == set()
+
+
+async def test_what_an_answer_says_takes_the_place_of_the_estimate_and_teaches_the_next(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = await limited(store, clock, tpm=60_000)
+    ask = Ask({"messages": [{"role": "user", "content": "x" * 384}], "max_tokens": 100})
+    for _ in range(30):
+        passage = await lanes.enter("qwen/max", ask)
+        assert not isinstance(passage, ErrorFacts)
+        passage.sent()
+        passage.answered(Usage(input_tokens=200, output_tokens=10))
+        passage.left()
+        clock.pass_by(seconds=1)
+    clock.pass_by(seconds=62)
+    await lanes.enter("qwen/max", ask)
+    [lane] = await store.lanes.lanes()
+    assert 290 <= lane.tokens <= 301  # 100 of its answer, and now near 200 of its prompt
+    await lanes.close_all()
+
+
+@pytest.mark.parametrize(("billed", "tokens"), [(base.Billed.NO, 0), (base.Billed.MAYBE, 100)])
+async def test_a_call_that_failed_keeps_what_may_be_billed(
+    store: InMemoryStore, clock: FakeClock, billed: base.Billed, tokens: int
+) -> None:
+    lanes = await limited(store, clock, tpm=6000)
+    passage = await lanes.enter("qwen/max", Ask({"max_tokens": 100}))
+    assert not isinstance(passage, ErrorFacts)
+    passage.sent()
+    await passage.met(base.ServerFailed("502", billed=billed).facts())
+    passage.left()
+    await lanes.close_all()
+    [lane] = await store.lanes.lanes()
+    assert (lane.requests, lane.tokens) == (1, tokens)
+
+
+async def test_a_refusal_of_the_provider_slows_every_worker_down(store: InMemoryStore, clock: FakeClock) -> None:
+    here, there = await limited(store, clock, rpm=600, gentle_s=10), await limited(store, clock, rpm=600, gentle_s=10)
+    await (await let_in(here)).met(base.RateLimited("slow", retry_at=clock.now() + 30).facts())
+    assert (await refused(there)).retry_at == pytest.approx(clock.now() + 30, abs=0.1)
+    clock.pass_by(seconds=31)
+    starts = [(await let_in(there)).starts_at or 0.0 for _ in range(2)]
+    assert starts[1] - starts[0] > 0.2  # a tenth of a second at full speed
+
+
+async def test_of_two_workers_one_alone_lets_a_call_through_to_see(store: InMemoryStore, clock: FakeClock) -> None:
+    here, there = await limited(store, clock, rpm=6000), await limited(store, clock, rpm=6000)
+    await fails(here, 3)
+    there.seen(await store.messages.routes())
+    clock.pass_by(seconds=5.1)
+    probe = await let_in(here)
+    await refused(there)
+    probe.answered()
+    for _ in range(3):
+        await asyncio.sleep(0)  # it is told in the background
+    clock.pass_by(seconds=5.1)
+    for lanes in (there, here, there):
+        await let_in(lanes)
+
+
+async def test_a_probe_that_fails_is_known_to_the_other_worker(store: InMemoryStore, clock: FakeClock) -> None:
+    here, there = await limited(store, clock), await limited(store, clock)
+    await fails(here, 3)
+    there.seen(await store.messages.routes())
+    clock.pass_by(seconds=5.1)
+    await fails(here, 1)
+    assert (await refused(there)).retry_at == pytest.approx(clock.now() + 10, abs=0.1)
+    clock.pass_by(seconds=10.1)
+    await let_in(there)
+    await refused(here)
+
+
+async def test_what_the_provider_says_is_left_holds_from_the_next_call_on(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = await limited(store, clock, rpm=6000)
+    passage = await let_in(lanes)
+    passage.sent()
+    passage.answered(None, None, Headroom(requests=0, requests_for_s=20.0))
+    passage.left()
+    assert (await refused(lanes)).retry_at == pytest.approx(clock.now() + 20, abs=0.1)

@@ -7,8 +7,10 @@ import pytest
 
 from perdure import Run, agent
 from perdure.clock import SystemClock
-from perdure.errors.base import StoreBusy, WorkerFenced
+from perdure.errors.base import ErrorFacts, StoreBusy, WorkerFenced
 from perdure.messages.message import Lease
+from perdure.providers.asks import Ask
+from perdure.providers.lane_limits import LaneLimits, LaneTable
 from perdure.testing.given import alive, message
 from perdure.worker.end import LastCall, WorkerEnd
 from perdure.worker.lanes import Lanes
@@ -26,11 +28,12 @@ async def mail(run: Run) -> None:
 class Taking:
     """A lease loop whose messages are not worked, only noted."""
 
-    def __init__(self, house: Any, worker: Any, *, limit: int, quarantine: bool = False) -> None:
+    def __init__(self, house: Any, worker: Any, *, limit: int, quarantine: bool = False, table: LaneTable | None = None) -> None:
         self.taken: list[Lease] = []
         self.last_call = LastCall()
         self.slots = Slots({"mail": mail}, limit=limit, threads=1)
-        self.lanes = Lanes(house.store.messages, SystemClock())
+        self.lanes = Lanes(house.store.messages, SystemClock(), table=table)
+        self.lanes.share(house.store.lanes, worker)
         self.leases = Leases(
             house.store.messages,
             worker,
@@ -100,6 +103,30 @@ async def test_a_closed_lane_is_left_alone_and_made_known(house: Any) -> None:
     assert loop.taken[0].message.lane is None
     assert loop.lanes.closed("up/m") is not None
     await end(loop, running)
+
+
+async def test_no_more_of_a_lane_with_limits_is_leased_than_can_start_soon(house: Any) -> None:
+    await house.store.messages.put([message(lane="up/m") for _ in range(5)])
+    table = LaneTable({"up": LaneLimits(rpm=60)})
+    loop, running = await taking(house, table=table)
+    await loop.until(1)
+    others = [message() for _ in range(8)]
+    await house.store.messages.put(others)
+    await loop.until(9)
+    assert [lease.message.lane for lease in loop.taken].count("up/m") == 1
+    await end(loop, running)
+
+
+async def test_of_two_lanes_the_full_one_does_not_hold_up_the_other(house: Any) -> None:
+    await house.store.messages.put([message(lane="up/m"), message(lane="up/m"), message(lane="fast/m"), message(lane="fast/m")])
+    table = LaneTable({"up": LaneLimits(rpm=60), "fast": LaneLimits(rpm=60_000)})
+    loop, running = await taking(house, table=table)
+    portion_asks = loop.lanes.enter("fast/m", Ask())
+    assert not isinstance(await portion_asks, ErrorFacts)  # from now on it is known how fast it is
+    await loop.until(3)
+    assert sorted(str(lease.message.lane) for lease in loop.taken) == ["fast/m", "fast/m", "up/m"]
+    await end(loop, running)
+    await loop.lanes.close_all()
 
 
 async def test_the_last_call_ends_it_although_it_sleeps(house: Any) -> None:

@@ -71,6 +71,7 @@ class Contents:
         self.routes: dict[RouteKey, RouteRow] = {}
         self.flow: Flow = Flow(self.rows, self.routes)
         self.lanes: dict[str, tuple[Moment, str]] = {}
+        self.books: dict[str, bytes] = {}
         self.paused_queues: set[str] = set()
         self.all_paused = False
         self.pauses: dict[str, Pause] = {}

@@ -11,6 +11,7 @@ from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.errors import InMemoryErrors
 from perdure.stores.inmemory.journal import InMemoryJournal
 from perdure.stores.inmemory.keys import InMemoryKeys
+from perdure.stores.inmemory.lanes import InMemoryLanes
 from perdure.stores.inmemory.letters import InMemoryDeadLetters
 from perdure.stores.inmemory.memory import InMemoryMemory
 from perdure.stores.inmemory.messages import InMemoryMessages
@@ -47,6 +48,7 @@ class InMemoryStore:
         self._schedules = InMemorySchedules(self._contents, self._messages)
         self._errors = InMemoryErrors(self._contents)
         self._retention = InMemoryRetention(self._contents)
+        self._lanes = InMemoryLanes(self._contents)
 
     @property
     def messages(self) -> InMemoryMessages:
@@ -107,6 +109,11 @@ class InMemoryStore:
     def retention(self) -> InMemoryRetention:
         """Forgetting what was kept long enough."""
         return self._retention
+
+    @property
+    def lanes(self) -> InMemoryLanes:
+        """What limited lanes have lent."""
+        return self._lanes
 
     async def __aenter__(self) -> Self:
         """Open it.

@@ -21,6 +21,7 @@ from perdure.stores.sql.bites import SqlDeadLetters
 from perdure.stores.sql.errors import SqlErrors
 from perdure.stores.sql.journal import SqlJournal
 from perdure.stores.sql.keys import SqlKeys
+from perdure.stores.sql.lanes import SqlLanes
 from perdure.stores.sql.memory import SqlMemory
 from perdure.stores.sql.retention import SqlRetention
 from perdure.stores.sql.runs import SqlRuns
@@ -73,6 +74,7 @@ class PostgresStore:
         self._schedules = SqlSchedules(self._engine)
         self._errors = SqlErrors(self._engine)
         self._retention = SqlRetention(self._engine)
+        self._lanes = SqlLanes(self._engine)
 
     @property
     def messages(self) -> ReceivedMessages:
@@ -133,6 +135,11 @@ class PostgresStore:
     def runs(self) -> SqlRuns:
         """Runs made of other runs."""
         return self._runs
+
+    @property
+    def lanes(self) -> SqlLanes:
+        """What limited lanes have lent."""
+        return self._lanes
 
     async def __aenter__(self) -> Self:
         """Open it, creating or upgrading what is there.

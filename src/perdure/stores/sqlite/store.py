@@ -12,6 +12,7 @@ from perdure.stores.sql.bites import SqlDeadLetters
 from perdure.stores.sql.errors import SqlErrors
 from perdure.stores.sql.journal import SqlJournal
 from perdure.stores.sql.keys import SqlKeys
+from perdure.stores.sql.lanes import SqlLanes
 from perdure.stores.sql.memory import SqlMemory
 from perdure.stores.sql.messages import SqlMessages
 from perdure.stores.sql.runs import SqlRuns
@@ -70,6 +71,7 @@ class SqliteStore:
         self._schedules = SqlSchedules(self._engine)
         self._errors = SqlErrors(self._engine)
         self._retention = SqliteRetention(self._engine)
+        self._lanes = SqlLanes(self._engine)
 
     @property
     def messages(self) -> SqlMessages:
@@ -130,6 +132,11 @@ class SqliteStore:
     def retention(self) -> SqliteRetention:
         """Forgetting what was kept long enough."""
         return self._retention
+
+    @property
+    def lanes(self) -> SqlLanes:
+        """What limited lanes have lent."""
+        return self._lanes
 
     async def __aenter__(self) -> Self:
         """Open it, creating or upgrading what is there.

@@ -35,6 +35,7 @@ SMALL = {
     "error_line",
     "error_hour",
     "pause",
+    "lane_book",
     "tidying",
     "cap",
     "budget",
@@ -167,6 +168,7 @@ def test_every_statement_is_used_and_stands_once() -> None:
         "memory": ("read", "write", "drop", "clear", "stats"),
         "key": ("add", "find", "by_id", "set", "list"),
         "lease": ("check", "claim"),
+        "book": ("get", "add", "set", "list"),
     }
     made = {f"{noun}_{verb}" for noun, verbs in fstrings.items() for verb in verbs} | {
         f"{n}_add" for n in ("ready", "later", "waiting", "outcome")

@@ -76,3 +76,7 @@ INSERT INTO tenant (name) VALUES (?) ON CONFLICT DO NOTHING RETURNING id;
 UPDATE route SET blocked_since = ?2, sweep_at = ?2 + patience_s, swept = 0, sweep_next = NULL,
        room_from = CASE WHEN quarantine = 0 AND ?2::double precision IS NOT NULL THEN 0 END
  WHERE id = ?1 AND (blocked_since IS NULL) <> (?2::double precision IS NULL);
+
+-- name: book_get
+-- Locked: one turn follows the other.
+SELECT book FROM lane_book WHERE name = ? FOR UPDATE;

@@ -1,0 +1,93 @@
+"""The books of lanes, in memory."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Sequence
+
+from perdure.messages.message import WorkerId
+from perdure.providers.book import Book, decode, encode, status
+from perdure.providers.headroom import Headroom
+from perdure.providers.lane_limits import LaneLimits
+from perdure.providers.lanes import Correction, Heard, LaneStatus, LaneStore, Need, Standing, Turn
+from perdure.providers.probes import next_standing
+from perdure.providers.turns import Visit, take_turn
+from perdure.stores.inmemory.contents import Contents
+from perdure.stores.inmemory.workers import living
+
+__all__ = ["InMemoryLanes"]
+
+
+class InMemoryLanes(LaneStore):
+    """Keeps the books of lanes.
+
+    Args:
+        contents (Contents): What the store keeps.
+    """
+
+    def __init__(self, contents: Contents) -> None:
+        self._contents = contents
+
+    async def turn(
+        self,
+        lane: str,
+        limits: LaneLimits,
+        *,
+        worker: int,
+        needs: Sequence[Need] = (),
+        corrections: Sequence[Correction] = (),
+        holds: int = 0,
+        waiting: int = 0,
+        headroom: Headroom | None = None,
+        slow_for_s: float | None = None,
+    ) -> Turn:
+        """Take one turn at a lane's book."""
+        visit = Visit(
+            limits=limits,
+            worker=worker,
+            needs=needs,
+            corrections=corrections,
+            holds=holds,
+            waiting=waiting,
+            headroom=headroom,
+            slow_for_s=slow_for_s,
+        )
+        with self._contents.open() as now:
+            living(self._contents, WorkerId(worker))
+            book = self._book(lane)
+            turn = take_turn(book, visit, now, self._living())
+            self._contents.books[lane] = encode(book)
+            return turn
+
+    async def health(self, lane: str, heard: Heard, *, worker: int, rest_s: float, longest_rest_s: float) -> Standing:
+        """Tell or ask how a lane stands."""
+        with self._contents.open() as now:
+            living(self._contents, WorkerId(worker))
+            book = self._book(lane)
+            book.tidy(now, self._living())
+            standing = next_standing(book, heard, worker, now, rest_s=rest_s, longest_rest_s=longest_rest_s)
+            self._contents.books[lane] = encode(book)
+            return standing
+
+    async def lanes(self) -> builtins.list[LaneStatus]:
+        """List the lanes that have a book."""
+        with self._contents.open() as now:
+            alive, closed = self._living(), self._contents.lanes
+            return [
+                status(
+                    name,
+                    decode(book),
+                    now,
+                    alive,
+                    closed_until=closed[name][0] if name in closed else None,
+                    closed_why=closed[name][1] if name in closed else None,
+                )
+                for name, book in sorted(self._contents.books.items())
+            ]
+
+    def _book(self, lane: str) -> Book:
+        kept = self._contents.books.get(lane)
+        return Book() if kept is None else decode(kept)
+
+    def _living(self) -> set[int]:
+        return {worker for worker, row in self._contents.workers.items() if row.ended_at is None}
