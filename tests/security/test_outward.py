@@ -40,6 +40,13 @@ def answering(*addresses: str) -> Any:
         "2002:7f00:1::",
         "2001:0:7f00:1::",
         "ff02::1",
+        "::127.0.0.1",
+        "::ffff:0:127.0.0.1",
+        "64:ff9b:1::7f00:1",
+        "fec0::1",
+        "3fff::1",
+        "2001:4860::5efe:7f00:1",
+        "168.63.129.16",
     ],
 )
 def test_an_address_inside_is_refused_unless_that_is_meant(address: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -175,7 +175,8 @@ def _step_row(step: StepBrief) -> tuple[Any, ...]:
 
 def _said(source: str) -> tuple[ErrorSaid, bool]:
     path = Path(source)
-    is_file = len(source) < 1000 and not source.startswith(("{", "[", "<", "@", "-")) and path.is_file()
+    is_named = len(source) < 1000 and not source.startswith(("{", "[", "<", "@", "-"))
+    is_file = is_named and (path.is_file() or path.suffix in {".json", ".txt"})  # one that is not there is no answer
     raw = read_bytes(f"@{source}" if is_file else source, "the answer")
     if raw.lstrip().startswith(_STREAM):
         framed = said_in_stream(raw)

@@ -251,10 +251,10 @@ class AgentSettings(Part):
     max_steps: int | None = Field(default=None, ge=1, description="Steps of one run.")
     max_tokens: int | None = Field(default=None, ge=1, description="Tokens of one run.")
     max_time_s: float | None = Field(default=None, gt=0, description="Working time of one run.")
-    max_cost_usd: float | None = Field(default=None, gt=0, description="What the calls of models of one run may cost.")
+    max_cost_usd: float | None = Field(default=None, gt=0, le=1_000_000, description="What the calls of models of one run may cost.")
 
 
-Daily: TypeAlias = Literal["none"] | Annotated[float, Field(ge=0)]
+Daily: TypeAlias = Literal["none"] | Annotated[float, Field(ge=0, le=1_000_000_000, allow_inf_nan=False)]
 
 
 class BudgetSettings(Part):
@@ -270,15 +270,16 @@ class BudgetSettings(Part):
     key: dict[str, Daily] = Field(default={}, description="Id of a key (`key_…`) to sum.")
 
 
+PerMillion: TypeAlias = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+
+
 class PriceSettings(Part):
     """What a model costs, in US dollars for a million tokens; goes before what is known of it."""
 
-    input_usd: float = Field(
-        ge=0, description='Of input. The section is `[prices."provider/model"]`, or `provider/*` for all others of it.'
-    )
-    output_usd: float = Field(ge=0, description="Of output.")
-    cached_usd: float | None = Field(default=None, ge=0, description="Of input that was cached; None is as other input.")
-    reasoning_usd: float | None = Field(default=None, ge=0, description="Of output that was thought; None is as other output.")
+    input_usd: PerMillion = Field(description='Of input. The section is `[prices."provider/model"]`, or `provider/*` for all others of it.')
+    output_usd: PerMillion = Field(description="Of output.")
+    cached_usd: PerMillion | None = Field(default=None, description="Of input that was cached; None is as other input.")
+    reasoning_usd: PerMillion | None = Field(default=None, description="Of output that was thought; None is as other output.")
 
 
 class Settings(Part):

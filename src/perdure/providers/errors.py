@@ -31,6 +31,7 @@ from perdure.wire.errors import ErrorSaid
 __all__ = ["UNMAPPED", "Whence", "judge", "kind_by_status", "rule_for", "status_in"]
 
 _DEFAULT_WAIT_S = 20.0
+_LONGEST_SIGN = 200
 _HTTP_STATUS = re.compile(r"HTTP_STATUS/(\d{3})")
 _SECRETS = re.compile(r"\b(sk-|pdr_|Bearer )[\w*\-]{6,}")
 
@@ -50,6 +51,30 @@ class Whence(msgspec.Struct, frozen=True, kw_only=True):
     """A part of the answer had come already."""
     rules: tuple[Rule, ...] = ()
     """The user's own rules, tried first."""
+
+    def clean(self, text: str) -> str:
+        """Take our key, and what looks like one, out of what is repeated.
+
+        Args:
+            text (str): As the provider said it.
+
+        Returns:
+            str: The same without keys.
+        """
+        if self.secret:
+            text = text.replace(self.secret, "***")
+        return _SECRETS.sub(r"\1***", text)
+
+    def sign(self, text: str | None) -> str | None:
+        """Keep a code or an id, which anybody in between may have written.
+
+        Args:
+            text (str | None): As it was said.
+
+        Returns:
+            str | None: Without keys, and short.
+        """
+        return None if text is None else self.clean(text)[:_LONGEST_SIGN]
 
 
 def judge(said: ErrorSaid, whence: Whence, now: Moment, *, dice: Callable[[], float] = chance) -> ProviderError:
@@ -78,8 +103,8 @@ def judge(said: ErrorSaid, whence: Whence, now: Moment, *, dice: Callable[[], fl
             status=status,
             provider=whence.provider,
             model=whence.model,
-            provider_code=said.code or said.type,
-            request_id=said.request_id or whence.request_id,
+            provider_code=whence.sign(said.code or said.type),
+            request_id=whence.sign(said.request_id or whence.request_id),
             rule=UNMAPPED if rule is None else rule.id,
         ),
     )
@@ -130,11 +155,8 @@ def kind_by_status(status: int | None) -> type[ProviderError]:
 
 
 def _sentence(said: ErrorSaid, whence: Whence, status: int | None) -> str:
-    text = said.message or "no reason given"
-    if whence.secret:
-        text = text.replace(whence.secret, "***")
-    text = _SECRETS.sub(r"\1***", text)
-    signs = ", ".join(str(sign) for sign in (status and f"HTTP {status}", said.code or said.type) if sign)
+    text = whence.clean(said.message or "no reason given")
+    signs = ", ".join(str(sign) for sign in (status and f"HTTP {status}", whence.sign(said.code or said.type)) if sign)
     return f"{whence.provider!r} answered {signs or 'an error'}: {text}"
 
 

@@ -130,7 +130,7 @@ class Prices:
 
         Args:
             body (Mapping[str, Any]): A chat request. What it says counts a token for three characters, and its answer
-                as long as it allows, or 2,000 tokens where it sets no bound.
+                as long as it allows, or 2,000 tokens where it sets no bound, as often as it asks for (`n`).
             provider (str): The provider's name here.
             model (str): As the provider spells it.
 
@@ -142,7 +142,10 @@ class Prices:
             return None
         bound = body.get("max_completion_tokens") or body.get("max_tokens")
         said = bound if isinstance(bound, int) and not isinstance(bound, bool) else _OUTPUT_UNSAID
-        asked = -(-len(msgspec.json.encode(body.get("messages"))) // _CHARS_PER_TOKEN)
+        many = body.get("n")
+        said *= many if isinstance(many, int) and many > 1 else 1
+        told = len(msgspec.json.encode(body.get("messages"))) + (len(msgspec.json.encode(body["tools"])) if body.get("tools") else 0)
+        asked = -(-told // _CHARS_PER_TOKEN)
         return price.cost(Usage(calls=1, input_tokens=asked, output_tokens=max(0, said)))
 
     def _look_up(self, provider: str, model: str) -> Price | None:

@@ -41,7 +41,7 @@ def read_whole(raw: bytes, whence: Whence) -> dict[str, Any]:
     try:
         body = msgspec.json.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        text = " ".join(raw[:200].decode("utf-8", "replace").split())
+        text = whence.clean(" ".join(raw[:2000].decode("utf-8", "replace").split()))[:200]  # a key is not to be cut before it is found
         raise ServerFailed(
             f"{whence.provider!r} answered 200 without JSON: {text!r}",
             hint="Is there a proxy between? Is `base_url` right?",
@@ -156,4 +156,6 @@ def evidence(whence: Whence, rule: str) -> Evidence:
     Returns:
         Evidence: For the error.
     """
-    return Evidence(status=whence.status, provider=whence.provider, model=whence.model, request_id=whence.request_id, rule=rule)
+    return Evidence(
+        status=whence.status, provider=whence.provider, model=whence.model, request_id=whence.sign(whence.request_id), rule=rule
+    )

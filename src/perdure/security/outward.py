@@ -16,7 +16,10 @@ from perdure.errors.base import Forbidden, InvalidInput, NetworkFailed
 __all__ = ["Outward", "outward"]
 
 _PORTS = {"https": 443, "http": 80}
-_NAT64 = IPv6Network("64:ff9b::/96")
+_WORLD = IPv6Network("2000::/3")
+_TESTS = IPv6Network("3fff::/20")
+_OF_A_CLOUD = frozenset({IPv4Address("168.63.129.16")})
+"""Azure's machines meet their own host there, under an address like any other."""
 
 
 class Outward(NamedTuple):
@@ -72,11 +75,13 @@ def _looked_up(host: str, port: int) -> list[IPv4Address | IPv6Address]:
 
 
 def _is_outside(address: IPv4Address | IPv6Address) -> bool:
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    here = mapped or address
-    return here.is_global and not here.is_multicast and not _is_translated(address)
+    here = (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+    if not here.is_global or here.is_multicast or here in _OF_A_CLOUD:
+        return False
+    return isinstance(here, IPv4Address) or (here in _WORLD and here not in _TESTS and not _is_translated(here))
 
 
-def _is_translated(address: IPv4Address | IPv6Address) -> bool:
-    """6to4, Teredo and NAT64 carry another address inside, which may lie anywhere."""
-    return isinstance(address, IPv6Address) and (address.sixtofour is not None or address.teredo is not None or address in _NAT64)
+def _is_translated(address: IPv6Address) -> bool:
+    """6to4, Teredo and ISATAP carry another address inside, which may lie anywhere; NAT64 and its like lie outside the world's block."""
+    isatap = (int(address) >> 32) & 0xFCFFFFFF == 0x5EFE
+    return isatap or address.sixtofour is not None or address.teredo is not None

@@ -18,17 +18,22 @@ _KEYS = re.compile(
     r"""
       pdr_[A-Za-z0-9]{12,}                                                             # ours, even in the middle of a word
     | \b(?:sk|rk|pk|ghp|gho|github_pat|xox[abprs]|hf|whsec)[_-][A-Za-z0-9_\-]{12,}  # well-known prefixes
-    | \bAKIA[A-Z0-9]{12,}
+    | \b(?:AKIA|ASIA)[A-Z0-9]{12,}
+    | \bAIza[A-Za-z0-9_\-]{30,}                                                        # Google's
+    | \bgsk_[A-Za-z0-9]{12,} | \bxai-[A-Za-z0-9]{12,} | \bnvapi-[A-Za-z0-9_\-]{12,}
     | \beyJ[A-Za-z0-9_\-]{8,1000}\.[A-Za-z0-9_\-]{8,4000}\.[A-Za-z0-9_\-]*            # JSON web tokens
     """,
     re.VERBOSE,
 )
 _BEARER = re.compile(r"\b(Bearer|Basic)\s{1,20}[^\s,;\"']{6,}", re.IGNORECASE)
 _NAMED = re.compile(
-    rf"""(?P<name>(?:{_NAMES})["']?)(?P<is>\s{{0,20}}[:=]\s{{0,20}})(?P<quote>["']?)
+    rf"""(?!(?<=invalid_)api_key:\ [A-Z][a-z]{{1,14}}[\s.,])                                     # what a provider calls the error
+         (?P<name>(?:{_NAMES})["']?)(?P<is>\s{{0,20}}[:=]\s{{0,20}})(?P<quote>["']?)
          (?P<value>(?:(?:Bearer|Basic)\s{{1,20}})?[^\s"'&,;}}\]]+)""",
     re.IGNORECASE | re.VERBOSE,
 )
+_ASKED = re.compile(r"(?P<name>[?&](?:key|token|sig|signature|auth)=)[^\s&#\"'<>]{1,2000}", re.IGNORECASE)
+"""In an address, after its question mark."""
 _USERINFO = re.compile(r"(?P<user>://[^\s:/@]{0,200}):[^\s/]{1,500}@")
 
 _MAILED = re.compile(
@@ -50,6 +55,7 @@ def redact(text: str) -> str:
         str: The same without keys, bearer tokens, passwords in addresses, named secrets and addresses of mail in headers.
     """
     text = _NAMED.sub(rf"\g<name>\g<is>\g<quote>{STRUCK_OUT}", text)
+    text = _ASKED.sub(rf"\g<name>{STRUCK_OUT}", text)
     text = _BEARER.sub(rf"\1 {STRUCK_OUT}", text)
     text = _MAILED.sub(rf"\g<name>{STRUCK_OUT}", text)
     text = _USERINFO.sub(rf"\g<user>:{STRUCK_OUT}@", text)

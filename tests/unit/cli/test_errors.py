@@ -71,6 +71,7 @@ def test_headers_and_streams_are_read(perdure: Perdure) -> None:
         (["{}", "-H", "nonsense"], 2),
         (["data: [DONE]"], 3),
         (["@nowhere.json"], 2),
+        (["nowhere.json"], 2),
         (["{}", "--status", "42"], 2),
     ],
 )

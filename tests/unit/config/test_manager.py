@@ -246,3 +246,12 @@ def test_validate_says_which_secret_cannot_be_found(tmp_path: Path) -> None:
 
 def test_validate_before_loading_checks_the_defaults(tmp_path: Path) -> None:
     assert ConfigManager(tmp_path, environ={}).validate()
+
+
+@pytest.mark.parametrize("sum", ["-1.0", "nan", "inf", "1e300"])
+@pytest.mark.parametrize(
+    "place", ['[prices."a/b"]\noutput_usd = 1.0\ninput_usd', "[budgets]\ndaily_usd", "[budgets.tenant]\nacme", "[agents.a]\nmax_cost_usd"]
+)
+def test_a_sum_that_is_none_is_refused(place: str, sum: str, tmp_path: Path) -> None:
+    write(tmp_path, f"{place} = {sum}\n")
+    assert place.rpartition("\n")[2] in refusal(tmp_path)

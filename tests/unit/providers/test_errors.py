@@ -22,6 +22,7 @@ from perdure.errors.base import (
     ServerFailed,
 )
 from perdure.providers.errors import UNMAPPED, Whence, judge
+from perdure.providers.reading import read_whole
 from perdure.providers.rule import Rule
 from perdure.providers.rules import TABLES
 from perdure.wire.errors import read_error
@@ -129,10 +130,29 @@ def test_a_status_hidden_in_the_text_counts_where_the_http_one_says_nothing() ->
 
 def test_our_key_and_what_looks_like_one_is_not_repeated() -> None:
     message = "Incorrect API key provided: topsecret; also sk-abcdefgh12345678."
-    error = judged("openai", 401, openai("invalid_api_key", message), secret="topsecret")
+    error = judged("openai", 401, openai("invalid_api_key", message), secret="topsecret", request_id="by topsecret " + "a" * 3000)
     assert "topsecret" not in str(error)
     assert "abcdefgh" not in str(error)
     assert "Incorrect API key provided: ***; also sk-***." in str(error)
+    assert error.evidence.request_id is not None
+    assert "topsecret" not in error.evidence.request_id
+    assert len(error.evidence.request_id) == 200
+
+
+@pytest.mark.parametrize("field", ["code", "type"])
+def test_our_key_is_not_repeated_where_a_code_belongs(field: str) -> None:
+    error = judged(None, 400, {"error": {"message": "m", field: "topsecret"}}, secret="topsecret")
+    assert error.evidence.provider_code == "***"
+    assert "topsecret" not in str(error)
+
+
+def test_our_key_is_not_repeated_from_a_page_in_place_of_an_answer() -> None:
+    page = b"<html>" + b"x" * 185 + b"topsecret</html>"  # where the text is cut
+    whence = Whence(provider="p", status=200, secret="topsecret", request_id="topsecret")
+    with pytest.raises(ServerFailed) as caught:
+        read_whole(page, whence)
+    assert "tops" not in str(caught.value)
+    assert caught.value.evidence.request_id == "***"
 
 
 def test_the_evidence_says_what_the_judgement_rests_on() -> None:

@@ -87,6 +87,13 @@ def test_a_call_is_reckoned_before_it_is_made() -> None:
     assert prices.at_most(body, "nobody", "m") is None
 
 
+def test_many_answers_and_long_tools_are_reckoned_too() -> None:
+    prices = Prices({"mine/m": OwnPrice(input_usd=1_000_000, output_usd=10)})
+    body = {"messages": [{"role": "user", "content": "x" * 269}], "max_tokens": 1_000}
+    assert prices.at_most(body | {"n": 50}, "mine", "m") == pytest.approx(100 + 50 * 0.01)
+    assert prices.at_most(body | {"tools": ["y" * 296]}, "mine", "m") == pytest.approx(200 + 0.01)
+
+
 def test_the_package_is_not_read_where_nothing_is_somewhere_else(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "genai_prices", None)  # importing it would fail
     prices = Prices(addresses={"mine": "http://127.0.0.1:8000/v1"} | INTL)

@@ -30,6 +30,11 @@ from perdure.security.secrets import redact, redact_facts
         "Set-Cookie: perdure_session=SECRETSECRET; Path=/",
         "jwt eyJhbGciOiJIUzI1NiJ9.eyJTRUNSRVQiOiJTRUNSRVQifQ.SECRETSECRET",
         "access_token=SECRETSECRET",
+        "https://generativelanguage.example/v1beta/models?key=SECRETSECRET",
+        "https://host/hook?a=1&sig=SECRETSECRET",
+        "AIzaSySECRETSECRET0123456789abcdefghijklm",
+        "gsk_SECRETSECRET12",
+        "invalid_api_key: SECRETSECRET12",
     ],
 )
 def test_what_looks_like_a_secret_is_struck_out(text):
@@ -41,6 +46,7 @@ def test_what_looks_like_a_secret_is_struck_out(text):
     "text",
     [
         "max_tokens=5 and input_tokens=700",
+        "HTTP 401, invalid_api_key: Incorrect API key provided",
         "the secret of a good password is its length",
         "sketching-something-long-here",
         "http://localhost:8321/messages/msg_01k7s8x4zv000",
