@@ -140,13 +140,8 @@ class Prices:
         price = self.price_of(provider, model)
         if price is None:
             return None
-        bound = body.get("max_completion_tokens") or body.get("max_tokens")
-        said = bound if isinstance(bound, int) and not isinstance(bound, bool) else _OUTPUT_UNSAID
-        many = body.get("n")
-        said *= many if isinstance(many, int) and many > 1 else 1
         told = len(msgspec.json.encode(body.get("messages"))) + (len(msgspec.json.encode(body["tools"])) if body.get("tools") else 0)
-        asked = -(-told // _CHARS_PER_TOKEN)
-        return price.cost(Usage(calls=1, input_tokens=asked, output_tokens=max(0, said)))
+        return price.cost(Usage(calls=1, input_tokens=-(-told // _CHARS_PER_TOKEN), output_tokens=_said_at_most(body)))
 
     def _look_up(self, provider: str, model: str) -> Price | None:
         own = self._own.get(f"{provider}/{model}") or self._own.get(f"{provider}/*")
@@ -161,6 +156,15 @@ class Prices:
             tiers = DASHSCOPE.get((region_of(address) or "", model))
             return None if tiers is None else _Tiered(tiers)
         return _packaged(address, model) if _is_somewhere(host) else None
+
+
+def _said_at_most(body: Mapping[str, Any]) -> int:
+    bounds = [_number(body.get(name)) for name in ("max_completion_tokens", "max_tokens")]  # which of the two counts, the endpoint decides
+    return (max(bounds) or _OUTPUT_UNSAID) * (_number(body.get("n")) or 1)
+
+
+def _number(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
 
 
 class _Tiered(msgspec.Struct, frozen=True):

@@ -91,6 +91,8 @@ def test_many_answers_and_long_tools_are_reckoned_too() -> None:
     prices = Prices({"mine/m": OwnPrice(input_usd=1_000_000, output_usd=10)})
     body = {"messages": [{"role": "user", "content": "x" * 269}], "max_tokens": 1_000}
     assert prices.at_most(body | {"n": 50}, "mine", "m") == pytest.approx(100 + 50 * 0.01)
+    assert prices.at_most(body | {"max_completion_tokens": 1}, "mine", "m") == pytest.approx(100 + 0.01)
+    assert prices.at_most(body | {"max_tokens": -1}, "mine", "m") == pytest.approx(100 + 0.02)
     assert prices.at_most(body | {"tools": ["y" * 296]}, "mine", "m") == pytest.approx(200 + 0.01)
 
 
