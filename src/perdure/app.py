@@ -210,7 +210,8 @@ def build_sinks(settings: Settings) -> list[WebhookSink | SentrySink | Telemetry
     """
     wanted, sinks = settings.errors, list[WebhookSink | SentrySink | TelemetrySink]()
     if wanted.webhook is not None:
-        sinks.append(WebhookSink(wanted.webhook.url, reveal(wanted.webhook.secret) or "", inside=wanted.webhook.inside))
+        url = reveal(wanted.webhook.url) or ""
+        sinks.append(WebhookSink(url, reveal(wanted.webhook.secret) or "", inside=wanted.webhook.inside))
     if wanted.sentry is not None:
         sinks.append(SentrySink(reveal(wanted.sentry.dsn) or "", environment=wanted.sentry.environment))
     if wanted.otel:

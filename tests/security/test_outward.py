@@ -70,11 +70,22 @@ def test_what_was_judged_is_what_is_connected_to(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    "url", ["http://example.org", "ftp://example.org", "https://", "https://user:word@example.org", "https://x:99999", "file:///etc/passwd"]
+    "url",
+    [
+        "http://example.org",
+        "ftp://example.org",
+        "https://",
+        "https://user:word@example.org",
+        "https://x:99999",
+        "file:///etc/passwd",
+        "https://[/x",
+        "https://x/a path",
+    ],
 )
 def test_what_is_no_address_of_a_webhook_is_refused(url: str) -> None:
-    with pytest.raises(InputError):
+    with pytest.raises(InputError) as caught:
         outward(url)
+    assert "path" not in str(caught.value)
 
 
 def test_a_name_that_nobody_knows_may_be_known_later(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -71,7 +71,7 @@ class ErrorRuleSettings(Part):
 class WebhookSettings(Part):
     """Who is told of each error, by a signed request (Standard Webhooks)."""
 
-    url: str = Field(description="`https://…`; an address inside one's own network only with `inside`.")
+    url: str = Field(description="`https://…`, or a reference such as `env:NAME`; inside one's own network only with `inside`.")
     secret: SecretStr = Field(description="A reference such as `env:NAME`; `whsec_…`, or any text of 16 characters or more.")
     inside: bool = Field(default=False, description="Allow an address of one's own network, and one without TLS.")
 

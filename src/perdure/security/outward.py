@@ -9,7 +9,7 @@ from __future__ import annotations
 import socket
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import NamedTuple
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from perdure.errors.base import Forbidden, InvalidInput, NetworkFailed
 
@@ -49,14 +49,7 @@ def outward(url: str, *, inside: bool = False) -> Outward:
         Forbidden: It lies inside.
         NetworkFailed: Nobody knows its name.
     """
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    try:
-        port = parts.port or _PORTS.get(parts.scheme, 0)
-    except ValueError:
-        port = 0
-    if parts.scheme not in _PORTS or not host or not port or parts.username is not None:
-        raise InvalidInput("this is no address that a webhook could have", hint="Write `https://host/path`; secrets go into `secret`.")
+    parts, host, port = _read(url)
     if parts.scheme == "http" and not inside:
         raise Forbidden(f"{host!r} is to be called without TLS", hint="Use https, or set `inside` for an address of your own network.")
     found = _looked_up(host, port)
@@ -64,6 +57,18 @@ def outward(url: str, *, inside: bool = False) -> Outward:
         raise Forbidden(f"{host!r} leads inside, to {within}", hint="Set `inside` if that is meant.")
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Outward(parts.scheme, host, port, path, str(found[0]))
+
+
+def _read(url: str) -> tuple[SplitResult, str, int]:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+    except ValueError:
+        parts, host, port = SplitResult("", "", "", "", ""), "", 0
+    sendable = all("!" <= letter <= "~" for letter in parts.path + parts.query)  # who posts would repeat the whole of it in its complaint
+    if parts.scheme not in _PORTS or not host or not port or parts.username is not None or not sendable:
+        raise InvalidInput("this is no address that a webhook could have", hint="Write `https://host/path`; secrets go into `secret`.")
+    return parts, host, port
 
 
 def _looked_up(host: str, port: int) -> list[IPv4Address | IPv6Address]:

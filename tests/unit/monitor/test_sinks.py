@@ -229,3 +229,15 @@ def test_the_settings_say_who_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     for sink in sinks:
         sink.close(0.1)
     assert build_sinks(Settings()) == []
+
+
+def test_the_address_of_a_webhook_may_be_a_reference(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    webhook = {"url": "env:HOOK_URL", "secret": SECRET, "inside": True}
+    settings = Settings.model_validate({"errors": {"webhook": webhook}})
+    with pytest.raises(ConfigError, match="HOOK_URL"):
+        build_sinks(settings)
+    monkeypatch.setenv("HOOK_URL", receiver.url)
+    [sink] = build_sinks(settings)
+    told(ErrorHandler(), sink)
+    assert receiver.enough.acquire(timeout=10)
+    sink.close()
