@@ -244,13 +244,17 @@ def brake(bill: Bill, budgets: Mapping[tuple[str, str], int | None], spent: Call
     for scope, whose, daily in _over(bill.account, budgets):
         gone = spent(scope, whose)
         if gone >= daily or (gone and gone + bill.held_nanousd > daily):
-            named = scope.value if scope is BudgetScope.INSTALLATION else f"{scope.value} {whose!r}"
             raise BudgetReached(
-                f"of the {from_nano(daily):g} US dollars a day of {named}, {from_nano(gone):.4f} are spent on {bill.day},"
-                f" and the call may cost {from_nano(bill.held_nanousd):.4f}",
+                f"{_gone(scope, whose, daily, gone)} on {bill.day}, and the call may cost {from_nano(bill.held_nanousd):.4f} US dollars",
                 retry_at=_day_after(bill.day),
-                hint="It waits for the next day (UTC). To go on now, raise it: `perdure budgets set`.",
+                hint="It waits for the next day (UTC). To go on now, raise it: `perdure budgets list` and `perdure budgets set`.",
             )
+
+
+def _gone(scope: BudgetScope, whose: str, daily: int, gone: int) -> str:
+    if scope is BudgetScope.INSTALLATION:  # any tenant may read this: what all together spend is not for them
+        return "the budget of the installation is spent"
+    return f"of the {from_nano(daily):g} US dollars a day of {scope.value} {whose!r}, {from_nano(gone):.4f} are spent"
 
 
 def most_spent(entries: Iterable[Entry], scope: BudgetScope, name: str) -> float:

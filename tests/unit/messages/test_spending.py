@@ -29,6 +29,14 @@ def test_the_next_window_begins_with_the_next_day_in_utc() -> None:
     assert (day_of(stopped.value.retry_at), stopped.value.retry_at % 86_400) == ("2027-01-01", 0)
 
 
+def test_a_tenant_is_told_its_own_sums_and_not_those_of_all() -> None:
+    with pytest.raises(BudgetReached, match=r"of the 5 US dollars a day of tenant 'acme', 5\.0000 are spent on"):
+        brake(BILL, {("tenant", "acme"): to_nano(5)}, lambda scope, name: to_nano(5) - 5)
+    with pytest.raises(BudgetReached, match="the budget of the installation is spent on 2026-12-31") as stopped:
+        brake(BILL, {("installation", EACH): to_nano(77)}, lambda scope, name: to_nano(77))
+    assert "77" not in str(stopped.value)
+
+
 def test_an_own_budget_goes_before_that_of_each_and_none_lifts_it() -> None:
     def spent(scope: BudgetScope, name: str) -> int:
         return 95
