@@ -15,6 +15,7 @@ from perdure.agents.journal import Decision, StepKind
 from perdure.errors.base import Conflict, StoreBusy, StoreError, StoreFull, WorkerFenced
 from perdure.messages.message import ENDS, MessageId, NewMessage, State
 from perdure.messages.registry import BEAT_S, STALE_AFTER_S, Heart
+from perdure.messages.retention import Keep
 from perdure.messages.retry import Backoff
 from perdure.messages.store import Filter
 from perdure.providers.models import Models
@@ -183,6 +184,7 @@ class World:
             slots=4,
             clock=self.loop,
             backoff=Backoff(base_s=1.0, cap_s=4.0),
+            keep=Keep(changes_s=None),  # they are the history that is checked in the end, and simulated time passes quickly
         )
         self.processes.append(process)
         self.lives.append(asyncio.ensure_future(worker.run(asyncio.Event())))
