@@ -180,8 +180,13 @@ def _connection(place: Outward) -> http.client.HTTPConnection:
         connection = http.client.HTTPConnection(place.host, place.port, timeout=_TIMEOUT_S)
     else:
         connection = http.client.HTTPSConnection(place.host, place.port, timeout=_TIMEOUT_S, context=_TLS)
-    plain = socket.create_connection((place.address, place.port), timeout=_TIMEOUT_S)
-    connection.sock = plain if place.scheme == "http" else _TLS.wrap_socket(plain, server_hostname=place.host)
+    connection.sock = socket.create_connection((place.address, place.port), timeout=_TIMEOUT_S)
+    if place.scheme == "https":
+        try:
+            connection.sock = _TLS.wrap_socket(connection.sock, server_hostname=place.host)
+        except BaseException:
+            connection.close()
+            raise
     return connection
 
 

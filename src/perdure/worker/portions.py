@@ -123,8 +123,7 @@ class Portion:
         self._holds -= over
         freed = 0 if self.limits.at_once is None else over
         if correction.requests or correction.tokens or correction.usd or correction.reserved or correction.used:
-            known = self._corrections.get(correction.slot)
-            self._corrections[correction.slot] = correction if known is None else _sum(known, correction)
+            self._corrections[correction.slot] = _sum(correction, self._corrections.get(correction.slot))
         elif not freed:
             return
         self.room.freed(freed)
@@ -298,4 +297,4 @@ def _sum(one: Correction, other: Correction | None) -> Correction:
 
 def _not_settled(done: asyncio.Future[Permit | NotYet | None]) -> None:
     if not done.cancelled() and (error := done.exception()) is not None:
-        _log.debug("what calls have used is told the next time: %s", error)
+        _log.debug("what calls have left over could not be told, and stays reserved until its minute is over: %s", error)
