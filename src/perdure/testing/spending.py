@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -113,6 +114,16 @@ class SpendingKit(Kit, standard=True):
             await store.spending.reserve(_bill(clock, 1.0, tenant="rich"))
         clock.pass_by(seconds=(stopped.value.retry_at or 0.0) - clock.now())
         await store.spending.reserve(_bill(clock, 0.1, tenant="acme"))
+
+    async def test_of_many_at_once_none_begins_once_those_before_are_counted(self, store: Store, clock: FakeClock) -> None:
+        await _caps(store, _ALL, EACH, 1.0)
+        first, second = [
+            await asyncio.gather(*(store.spending.reserve(_bill(clock, 0.25)) for _ in range(10)), return_exceptions=True) for _ in range(2)
+        ]
+        begun = first.count(None)
+        assert 4 <= begun <= 10, "those at the same moment may not see each other; where there is one writer, they do"
+        assert [type(one) for one in second] == [BudgetReached] * 10
+        assert await _gone(store, clock) == (0.0, begun * 0.25)
 
     async def test_a_call_larger_than_the_whole_budget_is_made_while_nothing_is_spent(self, store: Store, clock: FakeClock) -> None:
         await _caps(store, _ALL, EACH, 1.0)
