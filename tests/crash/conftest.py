@@ -40,6 +40,7 @@ class Ground:
             "PERDURE_PROVIDERS__UP__BASE_URL": upstream_url,
             "PERDURE_DEFAULT_MODEL": "up/fake-1",
             "PERDURE_DATA": str(folder / "data"),
+            "PERDURE_RETENTION__CHANGES_S": "forever",  # all that was told is checked in the end
             "CRASH_TRACES": str(folder),
         } | ({"PERDURE_DATABASE_URL": database_url} if database_url else {})
         self._children: list[subprocess.Popen[bytes]] = []

@@ -19,6 +19,7 @@ import perdure.clock
 import perdure.worker.duties
 from perdure.app import build_models, open_store
 from perdure.cli.given import load_settings
+from perdure.messages.retention import Keep
 from perdure.worker.worker import Worker
 
 
@@ -40,7 +41,7 @@ async def main(data: str, file: str) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with open_store(settings, clock=clock) as store:
-        await Worker(store, app, models, slots=20, clock=clock).run(stop)
+        await Worker(store, app, models, slots=20, clock=clock, keep=Keep(changes_s=None)).run(stop)  # the history is read in the end
     await models.aclose()
 
 
