@@ -148,6 +148,8 @@ async def _running(
     agents: bool = True,
     provider: Any = None,
     prices: Any = None,
+    models: Any = None,
+    clock: Any = None,
     **settings: Any,
 ) -> AsyncIterator[Served]:
     import aiohttp
@@ -162,7 +164,7 @@ async def _running(
     from perdure.server.listen import listener
     from perdure.testing import FakeClock, FakeProvider, InMemoryStore
 
-    clock = FakeClock()
+    clock = clock or FakeClock()
     schema = {
         "type": "object",
         "properties": {"ticket": {"type": "string"}, "urgency": {"type": "integer", "minimum": 0}},
@@ -181,7 +183,7 @@ async def _running(
             ]
             worker = await opened.workers.register(WorkerCard(host="here", pid=1, slots=4, agents=cards))
         provider = provider or FakeProvider(replies=replies)
-        models = Models({"fake": provider}, {"small": ("fake", "fake-1")}, "fake/fake-1")
+        models = models or Models({"fake": provider}, {"small": ("fake", "fake-1")}, "fake/fake-1")
         parts = ServerParts(
             opened,
             models,

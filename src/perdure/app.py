@@ -51,6 +51,7 @@ from perdure.worker.worker import Worker
 __all__ = [
     "apply_budgets",
     "apply_limits",
+    "build_circuit",
     "build_lanes",
     "build_models",
     "build_prices",
@@ -250,6 +251,19 @@ async def errors_kept(settings: Settings, store: Store, clock: Clock | None = No
         await asyncio.gather(*(asyncio.to_thread(sink.close) for sink in sinks))
 
 
+def build_circuit(settings: Settings) -> Circuit:
+    """Say when a lane counts as down.
+
+    Args:
+        settings (Settings): Its `worker`.
+
+    Returns:
+        Circuit: The same for workers and for the server's own calls.
+    """
+    wanted = settings.worker
+    return Circuit(failures=wanted.circuit_failures, rest_s=wanted.circuit_rest_s, longest_rest_s=wanted.circuit_longest_rest_s)
+
+
 def build_lanes(settings: Settings) -> LaneTable:
     """Gather the limits of providers' lanes.
 
@@ -334,7 +348,7 @@ def build_worker(
         isolate=isolate,
         backoff=Backoff(base_s=settings.queue.backoff_base_s, cap_s=settings.queue.backoff_cap_s),
         keep=_keep(settings.retention),
-        circuit=Circuit(failures=wanted.circuit_failures, rest_s=wanted.circuit_rest_s, longest_rest_s=wanted.circuit_longest_rest_s),
+        circuit=build_circuit(settings),
         prices=prices or build_prices(settings),
         lanes=build_lanes(settings),
         clock=clock,

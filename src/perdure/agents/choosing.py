@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
-from perdure.agents.parts import Passage, RunParts
-from perdure.clock import Moment, chance
+from perdure.agents.parts import Lanes, ModelTable, Passage
+from perdure.clock import Clock, Moment, chance
 from perdure.errors.base import Category, ErrorFacts
 from perdure.errors.report import error_from
 from perdure.messages.message import Wait
@@ -24,7 +25,7 @@ from perdure.providers.headroom import Headroom
 from perdure.providers.target import Target
 from perdure.resources.usage import Usage
 
-__all__ = ["UNWATCHED", "Choosing", "Way"]
+__all__ = ["UNWATCHED", "Choosing", "Surroundings", "Way"]
 
 _DECLINED = frozenset({Category.CONTENT_FILTER, Category.REFUSAL})
 
@@ -36,18 +37,37 @@ class Way(msgspec.Struct, frozen=True):
     passage: Passage
 
 
+class Surroundings(Protocol):
+    """What a call meets on its way."""
+
+    @property
+    def models(self) -> ModelTable:
+        """Who can answer for another model."""
+        ...
+
+    @property
+    def lanes(self) -> Lanes | None:
+        """Which lanes are closed; None lets every call through."""
+        ...
+
+    @property
+    def clock(self) -> Clock:
+        """The store's time."""
+        ...
+
+
 class Choosing:
     """The deployments of one call.
 
     Args:
         model (Deployments): Who can answer.
-        parts (RunParts): Lanes, models and the clock.
+        parts (Surroundings): Lanes, models and the clock.
         wait_of (Callable[[ErrorFacts], Wait | None]): How long something has this run wait; None for what is a failure.
         ask_of (Callable[[Target], Ask]): What the call will use at a deployment.
     """
 
     def __init__(
-        self, model: Deployments, parts: RunParts, wait_of: Callable[[ErrorFacts], Wait | None], ask_of: Callable[[Target], Ask]
+        self, model: Deployments, parts: Surroundings, wait_of: Callable[[ErrorFacts], Wait | None], ask_of: Callable[[Target], Ask]
     ) -> None:
         self.model: Deployments = model
         self._parts = parts

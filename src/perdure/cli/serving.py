@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 
 import uvicorn
 
-from perdure.app import apply_budgets, apply_limits, build_models, build_prices, errors_kept, open_store
+from perdure.app import apply_budgets, apply_limits, build_circuit, build_models, build_prices, errors_kept, open_store
 from perdure.cli.first_key import FirstKey, ensure_first_key
 from perdure.cli.listening import address_written, another_server, url_of
 from perdure.cli.private_files import data_folder_for, read_or_make
@@ -63,6 +63,7 @@ async def serve_until(
             prices=build_prices(settings),
             settings=settings.server,
             queue=settings.queue,
+            circuit=build_circuit(settings),
             cookie_secret=read_or_make(data / "run" / "cookie", lambda: secrets.token_bytes(32)),
             needs_worker=beside is not None,
         )

@@ -374,6 +374,8 @@ class ProviderError(PerdureError):
     code = "provider-failed"
     category = Category.SERVER
     default_retryable = True
+    answer: dict[str, Any] | None = None
+    """The completion that came all the same: filtered, declined, broken off for want of room, or with nothing in it."""
 
 
 class AccountError(ProviderError):

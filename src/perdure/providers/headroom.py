@@ -23,15 +23,19 @@ class Headroom(msgspec.Struct, frozen=True, kw_only=True):
     requests: int | None = None
     requests_for_s: float = 0.0
     requests_a_second: float = 0.0
+    requests_limit: int | None = None
+    """The whole, where it is said."""
     tokens: int | None = None
     tokens_for_s: float = 0.0
     tokens_a_second: float = 0.0
+    tokens_limit: int | None = None
 
 
 class _Left(NamedTuple):
     left: int
     for_s: float
     a_second: float
+    limit: int | None = None
 
 
 _NONE = _Left(0, 0.0, 0.0)
@@ -60,9 +64,11 @@ def headroom_in(headers: Mapping[str, str], now: Moment) -> Headroom | None:
         requests=None if requests is None else by_requests.left,
         requests_for_s=by_requests.for_s,
         requests_a_second=by_requests.a_second,
+        requests_limit=by_requests.limit,
         tokens=None if tokens is None else by_tokens.left,
         tokens_for_s=by_tokens.for_s,
         tokens_a_second=by_tokens.a_second,
+        tokens_limit=by_tokens.limit,
     )
 
 
@@ -71,8 +77,8 @@ def _left(headers: Mapping[str, str], kind: str, now: Moment) -> _Left | None:
         count = _count(headers.get(remaining))
         for_s = None if count is None else reset_s(headers.get(reset), now)
         if count is not None and for_s is not None and for_s > 0:
-            missing = (_count(headers.get(limit)) or 0) - count
-            return _Left(count, for_s, max(0, missing) / for_s)
+            whole = _count(headers.get(limit))
+            return _Left(count, for_s, max(0, (whole or 0) - count) / for_s, whole)
     return None
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from perdure.clock import now
-from perdure.errors.base import Billed, ContentFiltered, ContextTooLong, EmptyAnswer, Evidence, Refused, ServerFailed
+from perdure.errors.base import Billed, ContentFiltered, ContextTooLong, EmptyAnswer, Evidence, ProviderError, Refused, ServerFailed
 from perdure.providers.errors import Whence, judge
 from perdure.providers.headroom import headroom_in
 from perdure.providers.protocol import ChatAnswer
@@ -74,15 +74,11 @@ def as_answer(body: dict[str, Any], whence: Whence) -> ChatAnswer:
         request_id=whence.request_id,
         headroom=headroom_in(whence.headers, now()),
     )
-    message, reason = answer.message, answer.finish_reason
-    _refuse_stopped(message, reason, whence)
-    if _says(message) or reason == "length":
+    error = _stopped(answer.message, answer.finish_reason, whence)
+    if error is None:
         return answer
-    raise EmptyAnswer(
-        f"{whence.provider!r} answered without content, tool call or reasoning",
-        hint="A prompt larger than the server's context can be the cause.",
-        evidence=evidence(whence, "empty-answer"),
-    )
+    error.answer = answer.body
+    raise error
 
 
 def read_models(raw: bytes, whence: Whence) -> list[str]:
@@ -112,18 +108,25 @@ def read_models(raw: bytes, whence: Whence) -> list[str]:
     return [str(row["id"]) for row in rows if isinstance(row, dict) and row.get("id")]
 
 
-def _refuse_stopped(message: Mapping[str, Any], reason: str | None, whence: Whence) -> None:
+def _stopped(message: Mapping[str, Any], reason: str | None, whence: Whence) -> ProviderError | None:
     """Half a text that a filter or a full context has cut off is no answer, though it has been paid for."""
     if reason == "content_filter":
         what = f"the content filter of {whence.provider!r} {'cut the answer off' if _says(message) else 'left no answer'}"
-        raise ContentFiltered(what, billed=Billed.YES, evidence=evidence(whence, "finish-content-filter"))
+        return ContentFiltered(what, billed=Billed.YES, evidence=evidence(whence, "finish-content-filter"))
     if reason == "refusal" or (message.get("refusal") and not _says(message)):
         said = message.get("refusal") or message.get("content") or "no reason given"
-        raise Refused(f"the model declined: {str(said)[:500]}", billed=Billed.YES, evidence=evidence(whence, "refusal"))
+        return Refused(f"the model declined: {str(said)[:500]}", billed=Billed.YES, evidence=evidence(whence, "refusal"))
     if reason == "model_context_window_exceeded":
         what = f"the answer of {whence.provider!r} broke off because the model's context was full"
         hint = "Shorten the prompt, or use a model with a larger context."
-        raise ContextTooLong(what, hint=hint, billed=Billed.YES, evidence=evidence(whence, "finish-context"))
+        return ContextTooLong(what, hint=hint, billed=Billed.YES, evidence=evidence(whence, "finish-context"))
+    if _says(message) or reason == "length":
+        return None
+    return EmptyAnswer(
+        f"{whence.provider!r} answered without content, tool call or reasoning",
+        hint="A prompt larger than the server's context can be the cause.",
+        evidence=evidence(whence, "empty-answer"),
+    )
 
 
 def _checked(body: Any, whence: Whence) -> dict[str, Any]:

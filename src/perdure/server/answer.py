@@ -11,6 +11,7 @@ import msgspec
 from starlette.types import Receive, Send
 
 from perdure.server.gone import while_there
+from perdure.server.quiet import KeptOpen
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"
@@ -49,6 +50,8 @@ class Streamed:
     status: int = 200
     media_type: str = "text/event-stream; charset=utf-8"
     headers: tuple[tuple[str, str], ...] = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
+    ping_s: float | None = None
+    """When nothing has come for so long, a comment is sent, so that no proxy thinks the line dead."""
 
     async def send(self, receive: Receive, send: Send) -> None:
         """Write it to the caller, piece by piece.
@@ -63,9 +66,10 @@ class Streamed:
 
     async def _pour(self, send: Send) -> bool:
         # A generator that is only dropped would close its upstream whenever it is collected; this closes it now.
-        async with aclosing(self.pieces) as pieces:
+        open_ = KeptOpen(send, self.ping_s)
+        async with aclosing(self.pieces) as pieces, open_:
             async for piece in pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await open_.send(piece)
         await send({"type": "http.response.body", "body": b""})
         return True
 

@@ -85,6 +85,7 @@ def _living(core: Core, metrics: Metrics) -> Callable[[Starlette], AbstractAsync
             firing.cancel()
             await asyncio.wait([firing])
             await core.feed.close()
+            await core.lanes.close_all()
 
     return lifespan
 

@@ -12,6 +12,7 @@ from perdure.server.feed import Feed
 from perdure.server.own_changes import OwnChanges
 from perdure.server.parts import ServerParts
 from perdure.stores.store import Store
+from perdure.worker.lanes import Lanes
 
 __all__ = ["Core"]
 
@@ -32,5 +33,6 @@ class Core:
         self.gate: Gate = Gate(parts.store.keys, parts.clock)
         self.feed: Feed = Feed(parts.store.messages)
         self.own_changes: OwnChanges = OwnChanges(parts.store.messages)
+        self.lanes: Lanes = Lanes(parts.store.messages, parts.clock, circuit=parts.circuit, several=parts.models.several())
         self.validator: Validator = Validator()
         self.admission: Admission = Admission(parts, self.validator)

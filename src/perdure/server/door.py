@@ -39,6 +39,8 @@ class Call:
     """As the door's `query` type."""
     body: Any = None
     """As one of the door's `bodies`."""
+    says: list[tuple[str, str]] = field(default_factory=list)
+    """Headers that go with whatever is answered, errors among it."""
 
     @property
     def tenant(self) -> str | None:

@@ -77,7 +77,7 @@ class Doors:
         trace.key_id = key.id
         door = self._door_for(scope["method"])
         check_access(key, scope=door.scope, operator=door.operator)
-        call = Call(self._core, key, trace.request_id, headers, scope.get("path_params", {}), receive)
+        call = Call(self._core, key, trace.request_id, headers, scope.get("path_params", {}), receive, says=trace.says)
         call.query = read_query(scope.get("query_string", b""), door.query)
         body = await read_body(headers, receive, limit=self._core.settings.max_body_bytes)
         if door.bodies and (body.strip() or not door.optional):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -42,6 +42,8 @@ class Trace:
     key_id: str | None = None
     error: str | None = None
     status: int = 0
+    says: list[tuple[str, str]] = field(default_factory=list)
+    """Headers that go with whatever is answered, errors among it."""
 
 
 def trace_of(scope: Scope) -> Trace:
@@ -117,6 +119,7 @@ class _Outlet:
             headers: list[tuple[bytes, bytes]] = list(message.get("headers", []))
             said = {name.lower() for name, _ in headers}
             headers += [(name, value) for name, value in _SAFETY.items() if name not in said]
+            headers += [(name.encode("latin-1"), value.encode("latin-1", "replace")) for name, value in self._trace.says]
             headers.append((b"x-request-id", self._trace.request_id.encode("ascii")))
             message = {**message, "headers": headers}
         await self._send(message)

@@ -10,6 +10,7 @@ from perdure.config.settings import QueueSettings, ServerSettings
 from perdure.providers.models import Models
 from perdure.providers.prices import Prices
 from perdure.stores.store import Store
+from perdure.worker.circuits import Circuit
 
 __all__ = ["ServerParts"]
 
@@ -26,6 +27,8 @@ class ServerParts:
     """What chats on `/v1` cost."""
     settings: ServerSettings = field(default_factory=ServerSettings)
     queue: QueueSettings = field(default_factory=QueueSettings)
+    circuit: Circuit = field(default_factory=Circuit)
+    """When a lane counts as down for calls of `/v1`."""
     clock: Clock = field(default_factory=SystemClock)
     cookie_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     """Signs sessions of the dashboard; keep it, and sessions outlive a restart."""

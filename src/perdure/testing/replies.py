@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["as_message", "default_reply", "prompt_digest", "smallest", "tag_of", "vector_of", "words"]
+__all__ = ["as_message", "default_reply", "multiplied", "prompt_digest", "smallest", "tag_of", "vector_of", "words"]
 
 _TAG = re.compile(r"\[tag:([^\]]+)\]")
 
@@ -50,6 +50,23 @@ def as_message(reply: str | Mapping[str, Any]) -> dict[str, Any]:
     if calls:
         message["tool_calls"] = calls
     return message
+
+
+def multiplied(answer: dict[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
+    """Give as many choices as were asked for, with how probable each word was if that was asked for.
+
+    Args:
+        answer (dict[str, Any]): A `chat.completion` with one choice.
+        body (Mapping[str, Any]): The request.
+
+    Returns:
+        dict[str, Any]: The same with all of them.
+    """
+    [choice] = answer["choices"]
+    if body.get("logprobs"):
+        told = str(choice["message"].get("content") or "").split(" ")
+        choice = {**choice, "logprobs": {"content": [_logprob(word) for word in told], "refusal": None}}
+    return {**answer, "choices": [{**choice, "index": at} for at in range(body.get("n") or 1)]}
 
 
 def smallest(schema: Mapping[str, Any], root: Mapping[str, Any] | None = None, depth: int = 0) -> Any:
@@ -144,6 +161,10 @@ def words(text: str) -> int:
         int: At least 1.
     """
     return max(1, len(text.split()))
+
+
+def _logprob(word: str) -> dict[str, Any]:
+    return {"token": word, "logprob": -0.5, "bytes": list(word.encode("utf-8", "replace")), "top_logprobs": []}
 
 
 def _as_call(call: Mapping[str, Any], at: int) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from perdure.testing.behind import BackgroundCalls
 from perdure.testing.calls import CallLog, Seen, read_log
 from perdure.testing.faulting import commit
 from perdure.testing.faults import Fault
-from perdure.testing.replies import as_message, default_reply, prompt_digest, tag_of, vector_of, words
+from perdure.testing.replies import as_message, default_reply, multiplied, prompt_digest, tag_of, vector_of, words
 from perdure.wire.answers import chunks_of, completion
 from perdure.wire.sse import DONE, encode_event
 
@@ -225,13 +225,14 @@ class Upstream:
         message = as_message(self.reply(body))
         asked = sum(words(str(part.get("content"))) for part in body.get("messages") or [])
         said = words(str(message.get("content")))
-        return completion(
+        answer = completion(
             model=str(body.get("model")),
             message=message,
             finish_reason="tool_calls" if message.get("tool_calls") else "stop",
             usage={"prompt_tokens": asked, "completion_tokens": said, "total_tokens": asked + said},
             id=f"chatcmpl-{n}",
         )
+        return multiplied(answer, body)
 
     def _next_fault(self, tag: str | None) -> Fault | None:
         with self._lock:

@@ -12,6 +12,9 @@ from uuid import uuid4
 
 from perdure.clock import now
 
+_TEXTS = ("reasoning_content", "content", "refusal")
+_CUT = frozenset({"role", "tool_calls", *_TEXTS})
+
 __all__ = ["ChatChunk", "ChatCompletion", "Choice", "ChunkChoice", "ModelList", "ModelRow", "chunks_of", "completion", "model_list"]
 
 
@@ -115,18 +118,15 @@ def chunks_of(whole: Mapping[str, Any], *, piece: int | None = None, include_usa
     Returns:
         list[dict[str, Any]]: `chat.completion.chunk` objects that assemble to the same answer.
     """
-    head = {
-        "id": whole.get("id"),
-        "object": "chat.completion.chunk",
-        "created": whole.get("created"),
-        "model": whole.get("model"),
-    }
+    said = {name: value for name, value in whole.items() if name not in {"object", "choices", "usage"}}
+    head = {"id": None, "created": None, "model": None, **said, "object": "chat.completion.chunk"}
     pieces: list[dict[str, Any]] = []
     for choice in whole.get("choices") or []:
         index = choice.get("index", 0)
-        said = [(delta, None) for delta in _deltas(choice.get("message") or {}, piece)]
-        for delta, reason in (*said, ({}, choice.get("finish_reason"))):
-            pieces.append({**head, "choices": [{"index": index, "delta": delta, "finish_reason": reason}]})
+        beside = {name: value for name, value in choice.items() if name not in {"index", "message"} and value is not None}
+        cut = [{"index": index, "delta": delta, "finish_reason": None} for delta in _deltas(choice.get("message") or {}, piece)]
+        cut.append({"index": index, "delta": {}, "finish_reason": None, **beside})
+        pieces += [{**head, "choices": [one]} for one in cut]
     if include_usage and whole.get("usage") is not None:
         pieces.append({**head, "choices": [], "usage": whole["usage"]})
     return pieces
@@ -149,7 +149,10 @@ def model_list(names: list[str], *, owned_by: str = "perdure", created: int = 0)
 
 def _deltas(message: Mapping[str, Any], piece: int | None) -> Iterator[dict[str, Any]]:
     yield {"role": message.get("role", "assistant"), "content": ""}
-    for field in ("reasoning_content", "content", "refusal"):
+    more = {name: value for name, value in message.items() if name not in _CUT and value is not None}
+    if more:
+        yield more
+    for field in _TEXTS:
         for part in _parts(message.get(field), piece):
             yield {field: part}
     for at, call in enumerate(message.get("tool_calls") or []):

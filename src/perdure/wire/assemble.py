@@ -15,6 +15,7 @@ from perdure.wire.thinking import split_thinking
 __all__ = ["Assembler"]
 
 _TEXTS = ("content", "reasoning_content", "refusal")
+_KNOWN = frozenset({"index", "delta", "logprobs", "finish_reason"})
 
 
 class Assembler:
@@ -71,16 +72,20 @@ class _Choice:
         self.reason: str | None = None
         self._texts: dict[str, list[str]] = {}
         self._calls: dict[int, dict[str, Any]] = {}
-        self._logprobs: list[Any] = []
+        self._logprobs: dict[str, list[Any]] = {}
+        self._beside: dict[str, Any] = {}
         self._more: dict[str, Any] = {}
 
     @property
     def said(self) -> bool:
-        return bool(self._texts or self._calls)
+        return bool(self._texts or self._calls or "function_call" in self._more)
 
     def add(self, piece: Mapping[str, Any]) -> None:
         self.reason = piece.get("finish_reason") or self.reason
-        self._logprobs += (piece.get("logprobs") or {}).get("content") or []
+        for name, told in (piece.get("logprobs") or {}).items():
+            if isinstance(told, list):
+                self._logprobs.setdefault(name, []).extend(told)
+        self._beside.update({name: value for name, value in piece.items() if name not in _KNOWN and value is not None})
         delta = dict(piece.get("delta") or {})
         spoken = delta.pop("reasoning", None)
         if isinstance(spoken, str) and not delta.get("reasoning_content"):
@@ -90,12 +95,30 @@ class _Choice:
                 self._texts.setdefault(name, []).append(text)
         for call in delta.pop("tool_calls", None) or []:
             self._add_call(call)
+        if function := delta.pop("function_call", None):
+            self._add_function(function)
         delta.pop("role", None)
         self._more.update({name: value for name, value in delta.items() if value is not None})
+
+    def _add_function(self, piece: Mapping[str, Any]) -> None:
+        """A call as it was before there were tools."""
+        call = self._more.setdefault("function_call", {"name": "", "arguments": ""})
+        call["name"] = call["name"] or piece.get("name") or ""
+        call["arguments"] += piece.get("arguments") or ""
+
+    def _add_custom(self, call: dict[str, Any], piece: Mapping[str, Any]) -> None:
+        call.pop("function", None)
+        custom = call.setdefault("custom", {"name": "", "input": ""})
+        custom["name"] = custom["name"] or piece.get("name") or ""
+        custom["input"] += piece.get("input") or ""
 
     def _add_call(self, piece: Mapping[str, Any]) -> None:
         call = self._calls.setdefault(self._index(piece), {"id": "", "type": "function", "function": {"name": "", "arguments": ""}})
         call["id"] = call["id"] or piece.get("id") or ""
+        if piece.get("type") == "custom" or "custom" in call:
+            call["type"] = "custom"
+            self._add_custom(call, piece.get("custom") or {})
+            return
         function = piece.get("function") or {}
         call["function"]["name"] = call["function"]["name"] or function.get("name") or ""
         call["function"]["arguments"] += function.get("arguments") or ""
@@ -122,8 +145,7 @@ class _Choice:
             message["refusal"] = texts["refusal"]
         if self._calls:
             message["tool_calls"] = [self._named(at) for at in sorted(self._calls)]
-        logprobs = {"content": self._logprobs} if self._logprobs else None
-        return {"index": index, "message": message, "logprobs": logprobs, "finish_reason": self.reason}
+        return {"index": index, "message": message, "logprobs": self._logprobs or None, "finish_reason": self.reason, **self._beside}
 
     def _named(self, at: int) -> dict[str, Any]:
         call = self._calls[at]

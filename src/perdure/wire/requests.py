@@ -21,7 +21,7 @@ __all__ = ["ChatMessage", "ChatRequest", "ContentPart", "FunctionCall", "Functio
 _NAME = re.compile(r"[a-zA-Z0-9_.:-]{1,128}\Z")
 _ALLOWED = {
     "role": "'system', 'developer', 'user', 'assistant', 'tool'",
-    "type": "'text', 'json_object', 'json_schema' (or 'function' for a tool call)",
+    "type": "'text', 'json_object', 'json_schema'",
 }
 _PARTS = {"text": "text", "image_url": "image_url", "input_audio": "input_audio", "file": "file", "refusal": "refusal"}
 
@@ -38,8 +38,9 @@ class ToolCall(msgspec.Struct):
     """One call that a model asked for."""
 
     id: str
-    function: FunctionCall
-    type: Literal["function"] = "function"
+    function: FunctionCall | None = None
+    """Of a call of type `function`; other types have a field of their own, which passes through."""
+    type: str = "function"
 
 
 class ContentPart(msgspec.Struct):
@@ -189,7 +190,9 @@ def _message(message: ChatMessage, raw: Mapping[str, Any]) -> Iterator[tuple[str
     if message.tool_calls and message.role != "assistant":
         yield ".tool_calls", f"not allowed for role {message.role!r}"
     for at, call in enumerate(message.tool_calls or []):
-        if not call.function.name:
+        if call.type == "function" and call.function is None:
+            yield f".tool_calls[{at}].function", "required for a call of type 'function'"
+        elif call.function is not None and not call.function.name:
             yield f".tool_calls[{at}].function.name", "must not be empty"
     if isinstance(message.content, list):
         if not message.content:

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["DONE", "EventTooLarge", "SseDecoder", "SseEvent", "encode_comment", "encode_event"]
+__all__ = ["DONE", "EventTooLarge", "SseDecoder", "SseEvent", "encode_comment", "encode_event", "encode_json"]
 
 DONE = b"data: [DONE]\n\n"
 """How OpenAI ends a stream."""
@@ -123,6 +123,18 @@ def encode_event(data: Any, event: str | None = None, id: str | None = None) -> 
     head = [f"{name}: {_one_line(value)}" for name, value in (("event", event), ("id", id)) if value is not None]
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     return "\n".join([*head, *(f"data: {line}" for line in lines), "", ""]).encode("utf-8", "replace")
+
+
+def encode_json(data: Any) -> bytes:
+    """Write one event without a name whose data is JSON, which has no line breaks of its own.
+
+    Args:
+        data (Any): What is to be written.
+
+    Returns:
+        bytes: With the empty line that ends it.
+    """
+    return b"data: %b\n\n" % _json.encode(data)
 
 
 def encode_comment(text: str = "") -> bytes:

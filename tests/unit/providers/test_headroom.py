@@ -20,7 +20,7 @@ def test_what_is_left_comes_back_evenly_where_the_whole_is_named() -> None:
         "x-ratelimit-reset-tokens": "6m0s",
     }
     assert headroom_in(headers, NOW) == Headroom(
-        requests=40, requests_for_s=30.0, requests_a_second=2.0, tokens=9000, tokens_for_s=360.0, tokens_a_second=0.0
+        requests=40, requests_for_s=30.0, requests_a_second=2.0, requests_limit=100, tokens=9000, tokens_for_s=360.0, tokens_a_second=0.0
     )
 
 

@@ -85,6 +85,29 @@ def test_unknown_fields_survive() -> None:
     assert body["choices"][0]["message"]["annotations"] == [1]
 
 
+def test_calls_of_other_kinds_than_functions_are_put_together_too() -> None:
+    custom = assembled(
+        {"tool_calls": [{"index": 0, "id": "c1", "type": "custom", "custom": {"name": "sql", "input": "SELECT "}}]},
+        {"tool_calls": [{"index": 0, "custom": {"input": "1"}}]},
+    )
+    assert custom["tool_calls"] == [{"id": "c1", "type": "custom", "custom": {"name": "sql", "input": "SELECT 1"}}]
+    old = assembled({"function_call": {"name": "f", "arguments": '{"a"'}}, {"function_call": {"arguments": ": 1}"}}, reason="function_call")
+    assert old["function_call"] == {"name": "f", "arguments": '{"a": 1}'}
+
+
+def test_what_a_choice_says_beside_its_message_survives_cutting_and_assembling() -> None:
+    told = [{"token": "a", "logprob": -1}]
+    whole = completion(model="m", message={"role": "assistant", "content": "a", "annotations": [{"type": "x"}]})
+    whole["service_tier"] = "default"
+    whole["choices"][0] |= {"logprobs": {"content": told, "refusal": told}, "content_filter_results": {"hate": False}}
+    assembler = Assembler()
+    for chunk in chunks_of(whole):
+        assembler.add(chunk)
+    again = assembler.finish()
+    assert again["choices"] == whole["choices"]
+    assert again["service_tier"] == "default"
+
+
 def test_logprobs_add_up() -> None:
     assembler = Assembler()
     for token in "ab":

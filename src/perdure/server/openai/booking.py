@@ -1,4 +1,4 @@
-"""What a chat on `/v1` costs: held before it is asked, booked when it is known."""
+"""What a call on `/v1` costs: held before it is asked, booked when it is known."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Booking"]
 
 
 class Booking:
-    """The bill of one chat. Made by `begin`, it ends once.
+    """The bill of one call. Made by `begin`, it ends once.
 
     Args:
         call (Call): Whose.
@@ -33,7 +33,7 @@ class Booking:
 
     @classmethod
     async def begin(cls, call: Call, target: Target, body: Mapping[str, Any]) -> Booking:
-        """Hold what a chat may cost.
+        """Hold what a call may cost.
 
         Args:
             call (Call): Whose.
@@ -51,22 +51,28 @@ class Booking:
             await booking._parts.store.spending.reserve(booking._bill)
         return booking
 
-    async def end(self, usage: Usage) -> Usage:
-        """Book what it used.
+    def priced(self, usage: Usage) -> Usage:
+        """Say what it cost.
 
         Args:
             usage (Usage): As the provider counted it.
 
         Returns:
-            Usage: With what it cost.
+            Usage: With its cost.
         """
         cost_usd = self._parts.prices.cost_of(usage, self._target.provider.name, self._target.model)
-        priced = (usage if usage.calls else usage + Usage(calls=1)).priced(cost_usd, reckoned_usd=self._reckoned_usd)
+        return (usage if usage.calls else usage + Usage(calls=1)).priced(cost_usd, reckoned_usd=self._reckoned_usd)
+
+    async def settle(self, priced: Usage) -> None:
+        """Book what it used.
+
+        Args:
+            priced (Usage): From `priced`.
+        """
         await self._parts.store.spending.settle(self._bill, priced)
-        return priced
 
     async def failed(self, error: BaseException) -> None:
-        """Book a chat that got no answer.
+        """Book a call that got no answer.
 
         Args:
             error (BaseException): Why; unless it says that nothing was billed, its cost is unknown.

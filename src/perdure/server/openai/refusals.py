@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
 from perdure.clock import Moment
@@ -52,6 +54,8 @@ def refuse(error: PerdureError, request_id: str, now: Moment) -> Answer:  # noqa
     """
     status = 415 if isinstance(error, WrongMediaType) else 405 if isinstance(error, WrongMethod) else status_of(error)
     headers = headers_for(error, status, now)
+    if error.retry_at is not None and status in (429, 503):
+        headers += (("retry-after-ms", str(max(1, math.ceil((error.retry_at - now) * 1000)))),)
     if isinstance(error, ProviderError | BudgetReached):
         # OpenAI's clients would otherwise try an account that needs a person again and again.
         again = error.retryable and not isinstance(error, AccountError | BudgetReached)

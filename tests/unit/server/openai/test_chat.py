@@ -148,7 +148,7 @@ async def test_when_the_caller_hangs_up_in_mid_stream_the_providers_call_ends(se
 
 
 async def test_a_quiet_stream_is_kept_open_by_comments(serve, monkeypatch):
-    monkeypatch.setattr("perdure.server.openai.chat._PING_S", 0.01)
+    monkeypatch.setattr("perdure.server.openai.pieces.PING_S", 0.01)
     served = await serve(provider=Scripted("one"))
     headers = {"authorization": f"Bearer {served.key}"}
     async with served.http.post(served.url + "/v1/chat/completions", json={**HELLO, "stream": True}, headers=headers) as answer:
