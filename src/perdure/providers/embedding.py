@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -57,14 +57,17 @@ class Embedder:
         self._name, self._row = name, row
         self._door, self._whence, self._judged = door, whence, judged
 
-    async def embed(self, texts: Sequence[str], model: str, dimensions: int | None, timeout_s: float) -> Embeddings:
+    async def embed(
+        self, texts: Sequence[str | Sequence[int]], model: str, dimensions: int | None, timeout_s: float, more: Mapping[str, Any]
+    ) -> Embeddings:
         """Turn texts into vectors.
 
         Args:
-            texts (Sequence[str]): Any number.
+            texts (Sequence[str | Sequence[int]]): Any number; a text may be given as its tokens.
             model (str): Which model.
             dimensions (int | None): How long the vectors shall be; None for the model's own.
             timeout_s (float): For each request.
+            more (Mapping[str, Any]): Further parameters, sent as they are.
 
         Returns:
             Embeddings: One vector for each text, in their order.
@@ -72,13 +75,13 @@ class Embedder:
         Raises:
             ProviderError: A request failed; what those before it cost is paid.
         """
-        if isinstance(texts, str) or not all(type(text) is str and text for text in texts):
+        if isinstance(texts, str) or not all(map(_is_text, texts)):
             raise InvalidRequest(f"{self._name!r} turns texts into vectors, and none may be empty", hint="Give a list of texts.")
         vectors: list[list[float]] = []
         usage = Usage()
         size = self._at_once(model)
         for start in range(0, len(texts), size):
-            body: dict[str, Any] = {"model": model, "input": list(texts[start : start + size])}
+            body: dict[str, Any] = {**more, "model": model, "input": list(texts[start : start + size])}
             if dimensions is not None:
                 body["dimensions"] = dimensions
             try:
@@ -123,6 +126,11 @@ class Embedder:
             billed=Billed.MAYBE,
             evidence=evidence(whence, "no-vectors"),
         )
+
+
+def _is_text(text: Any) -> bool:
+    tokens = isinstance(text, Sequence) and not isinstance(text, str) and all(type(token) is int for token in text)
+    return bool(text) and (type(text) is str or tokens)
 
 
 def _vector(value: Any) -> list[float]:

@@ -21,11 +21,12 @@ from perdure.providers.emulated_calls import Offer, plain_messages
 from perdure.providers.errors import Whence, judge
 from perdure.providers.fitting import fitted
 from perdure.providers.progress import Progress
-from perdure.providers.protocol import ChatAnswer, EmbeddingProvider, Embeddings, ResumableProvider
+from perdure.providers.protocol import ChatAnswer, EmbeddingProvider, Embeddings, ResumableProvider, TextProvider
 from perdure.providers.reading import as_answer, read_models, read_whole
 from perdure.providers.row import Row
 from perdure.providers.rule import Rule
 from perdure.providers.simple import SimpleDoor
+from perdure.providers.texts import Texts
 from perdure.resources.usage import Usage
 from perdure.wire.answers import chunks_of
 from perdure.wire.errors import read_error
@@ -44,7 +45,7 @@ _CHAT = "/chat/completions"
 _CHECK_S = 20.0
 
 
-class GenericProvider(SimpleDoor, ResumableProvider, EmbeddingProvider):
+class GenericProvider(SimpleDoor, ResumableProvider, EmbeddingProvider, TextProvider):
     """Answers chats by any OpenAI-compatible server; both doors.
 
     Args:
@@ -174,11 +175,35 @@ class GenericProvider(SimpleDoor, ResumableProvider, EmbeddingProvider):
         """Wait for the answer of a call that was begun."""
         return await (self.background or self._upstairs()).answer(handle, timeout_s or self.timeout_s)
 
-    async def embed(self, texts: Sequence[str], *, model: str, dimensions: int | None = None, timeout_s: float | None = None) -> Embeddings:
+    async def complete(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> ChatAnswer:
+        """Go on with a text, one try."""
+        with self.tally.call(body.get("model")) as call:
+            answer = await self._texts.whole(self._at_once(dict(body)), timeout_s or self.timeout_s)
+            call.answered(answer.usage)
+            return answer
+
+    async def stream_text(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Go on with a text piece by piece, one try."""
+        with self.tally.call(body.get("model")) as call:
+            usage = Usage(calls=1)
+            async for piece in self._texts.pieces(self._streaming(dict(body)), timeout_s or self.timeout_s):
+                usage = usage_of(piece["usage"]) if piece.get("usage") else usage
+                yield piece
+            call.answered(usage)
+
+    async def embed(
+        self,
+        texts: Sequence[str | Sequence[int]],
+        *,
+        model: str,
+        dimensions: int | None = None,
+        timeout_s: float | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> Embeddings:
         """Turn texts into vectors, as many in one request as the endpoint takes."""
         with self.tally.call(model) as call:
             embedder = Embedder(self.name, self.row, lambda: self._door, self._whence, self._judged)
-            found = await embedder.embed(texts, model, dimensions, timeout_s or self.timeout_s)
+            found = await embedder.embed(texts, model, dimensions, timeout_s or self.timeout_s, more or {})
             call.answered(found.usage)
             return found
 
@@ -239,6 +264,10 @@ class GenericProvider(SimpleDoor, ResumableProvider, EmbeddingProvider):
 
                 self._opened = Door(self.name, self._base_url, self._api_key, self._headers)
             return self._opened
+
+    @property
+    def _texts(self) -> Texts:
+        return Texts(lambda: self._door, self._whence, self._judged)
 
     def _upstairs(self) -> Background:
         return Background(self.name, lambda: self._door, self._whence, self._judged)

@@ -21,6 +21,8 @@ from perdure.providers.dashscope_prices import AS_OF, DASHSCOPE, Tier
 from perdure.providers.target import base_of
 from perdure.resources.usage import Usage
 
+_TOLD = ("messages", "tools", "prompt", "input")
+
 __all__ = ["FREE", "OwnPrice", "Price", "Prices"]
 
 _MILLION = 1_000_000
@@ -129,8 +131,8 @@ class Prices:
         """Reckon before a call what it may cost, to reserve as much.
 
         Args:
-            body (Mapping[str, Any]): A chat request. What it says counts a token for three characters, and its answer
-                as long as it allows, or 2,000 tokens where it sets no bound, as often as it asks for (`n`).
+            body (Mapping[str, Any]): A request for a chat, a text or vectors. What it says counts a token for three characters, and
+                its answer as long as it allows, or 2,000 tokens where it sets no bound, as often as it asks for (`n`).
             provider (str): The provider's name here.
             model (str): As the provider spells it.
 
@@ -140,8 +142,9 @@ class Prices:
         price = self.price_of(provider, model)
         if price is None:
             return None
-        told = len(msgspec.json.encode(body.get("messages"))) + (len(msgspec.json.encode(body["tools"])) if body.get("tools") else 0)
-        return price.cost(Usage(calls=1, input_tokens=-(-told // _CHARS_PER_TOKEN), output_tokens=_said_at_most(body)))
+        told = sum(len(msgspec.json.encode(body[name])) for name in _TOLD if body.get(name) is not None)
+        said = 0 if "input" in body else _said_at_most(body)  # vectors are made of what goes in alone
+        return price.cost(Usage(calls=1, input_tokens=-(-told // _CHARS_PER_TOKEN), output_tokens=said))
 
     def _look_up(self, provider: str, model: str) -> Price | None:
         own = self._own.get(f"{provider}/{model}") or self._own.get(f"{provider}/*")

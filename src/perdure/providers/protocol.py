@@ -18,7 +18,7 @@ from perdure.errors.base import ProviderError
 from perdure.providers.headroom import Headroom
 from perdure.resources.usage import Usage
 
-__all__ = ["ChatAnswer", "ChatProvider", "EmbeddingProvider", "Embeddings", "LLMProvider", "ResumableProvider"]
+__all__ = ["ChatAnswer", "ChatProvider", "EmbeddingProvider", "Embeddings", "LLMProvider", "ResumableProvider", "TextProvider"]
 
 
 @runtime_checkable
@@ -101,20 +101,64 @@ class Embeddings(msgspec.Struct, frozen=True, kw_only=True):
 class EmbeddingProvider(Protocol):
     """A `ChatProvider` that turns texts into vectors too."""
 
-    async def embed(self, texts: Sequence[str], *, model: str, dimensions: int | None = None, timeout_s: float | None = None) -> Embeddings:
+    async def embed(
+        self,
+        texts: Sequence[str | Sequence[int]],
+        *,
+        model: str,
+        dimensions: int | None = None,
+        timeout_s: float | None = None,
+        more: Mapping[str, Any] | None = None,
+    ) -> Embeddings:
         """Turn texts into vectors, in as many requests as the endpoint needs, each of them one try.
 
         Args:
-            texts (Sequence[str]): Any number, none of them empty.
+            texts (Sequence[str | Sequence[int]]): Any number, none of them empty; a text may be given as its tokens.
             model (str): As the upstream spells it.
             dimensions (int | None): How long the vectors shall be; None for the model's own.
             timeout_s (float | None): For each request; None for the provider's own.
+            more (Mapping[str, Any] | None): Further parameters, sent as they are; left out where there are none.
 
         Returns:
             Embeddings: One vector for each text, in their order.
 
         Raises:
             ProviderError: A request failed.
+        """
+        ...
+
+
+@runtime_checkable
+class TextProvider(Protocol):
+    """A `ChatProvider` that goes on with texts too, as was done before there were chats."""
+
+    async def complete(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> ChatAnswer:
+        """Go on with a text, one try.
+
+        Args:
+            body (Mapping[str, Any]): An OpenAI completion request with `model` and `prompt`; unknown parameters pass through.
+            timeout_s (float | None): For the whole answer; None for the provider's own.
+
+        Returns:
+            ChatAnswer: Its body is a `text_completion`.
+
+        Raises:
+            ProviderError: There was no answer.
+        """
+        ...
+
+    def stream_text(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> AsyncIterator[dict[str, Any]]:
+        """Go on with a text piece by piece, one try.
+
+        Args:
+            body (Mapping[str, Any]): As for `complete`.
+            timeout_s (float | None): For each piece.
+
+        Returns:
+            AsyncIterator[dict[str, Any]]: Pieces of a `text_completion`; the last has `usage` and no choices if the upstream counts.
+
+        Raises:
+            ProviderError: Before the first piece or in the middle.
         """
         ...
 

@@ -24,7 +24,7 @@ from perdure.wire.errors import error_in
 from perdure.wire.reasoning import ReasoningStream
 from perdure.wire.sse import EventTooLarge, SseDecoder, SseEvent
 
-__all__ = ["StreamReader"]
+__all__ = ["StreamReader", "TextReader"]
 
 _LINGER_S = 0.1  # for the end of the body after `[DONE]`, so that the connection can be used again
 
@@ -60,7 +60,7 @@ class StreamReader:
                 break
             chunk = self._read(event)
             if chunk is not None:
-                yield self._noted(self._reasoning.apply(chunk))
+                yield self._taken(chunk)
         if late := self._reasoning.rest():
             yield self._noted({"object": "chat.completion.chunk", "choices": late})
         self._check_end()
@@ -104,6 +104,9 @@ class StreamReader:
             raise self._broken("sent a piece that is no object")
         return body if body.get("choices") or body.get("usage") else None
 
+    def _taken(self, chunk: dict[str, Any]) -> dict[str, Any]:
+        return self._noted(self._reasoning.apply(chunk))
+
     def _noted(self, chunk: dict[str, Any]) -> dict[str, Any]:
         self.assembler.add(chunk)
         self._progress.began = self._progress.began or self.assembler.began
@@ -123,7 +126,7 @@ class StreamReader:
         name = self._whence.provider
         if self._done or self.assembler.finished:
             return
-        if not self.assembler.began:
+        if not self._progress.began:
             raise EmptyAnswer(
                 f"{name!r} sent a stream with nothing in it", billed=Billed.MAYBE, evidence=evidence(self._whence, "empty-stream")
             )
@@ -132,3 +135,13 @@ class StreamReader:
     async def _linger(self) -> None:
         with suppress(asyncio.TimeoutError, aiohttp.ClientError):
             await asyncio.wait_for(self._response.content.readany(), _LINGER_S)
+
+
+class TextReader(StreamReader):
+    """Reads a stream of text completions: as of chats, but what is said lies in `text`, and nobody thinks."""
+
+    def _taken(self, chunk: dict[str, Any]) -> dict[str, Any]:
+        self.assembler.add(chunk)  # for the reasons to have ended
+        said = any(choice.get("text") for choice in chunk.get("choices") or [])
+        self._progress.began = self._progress.began or said
+        return chunk

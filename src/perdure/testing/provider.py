@@ -157,23 +157,32 @@ class FakeProvider(SimpleDoor):
         for chunk in chunks_of(answer.body, piece=4):
             yield chunk
 
-    async def embed(self, texts: Sequence[str], *, model: str, dimensions: int | None = None, timeout_s: float | None = None) -> Embeddings:
+    async def embed(
+        self,
+        texts: Sequence[str | Sequence[int]],
+        *,
+        model: str,
+        dimensions: int | None = None,
+        timeout_s: float | None = None,
+        more: Mapping[str, Any] | None = None,  # noqa: ARG002 - the contract's
+    ) -> Embeddings:
         """Turn texts into vectors that mean nothing, the same for the same text.
 
         Args:
-            texts (Sequence[str]): Any number.
+            texts (Sequence[str | Sequence[int]]): Any number; a text may be given as its tokens.
             model (str): Any name.
             dimensions (int | None): How long; None for 8.
             timeout_s (float | None): Shorter than the delay, it is a time-out.
+            more (Mapping[str, Any] | None): Of no use here.
 
         Returns:
             Embeddings: One vector for each text.
         """
         with self.tally.call(model) as call:
             await self._take_time(timeout_s)
-            usage = Usage(calls=1, input_tokens=sum(map(words, texts)) if self._known_usage else None)
+            usage = Usage(calls=1, input_tokens=sum(words(str(text)) for text in texts) if self._known_usage else None)
             call.answered(usage)
-            return Embeddings(model=model, vectors=[vector_of(text, dimensions) for text in texts], usage=usage)
+            return Embeddings(model=model, vectors=[vector_of(str(text), dimensions) for text in texts], usage=usage)
 
     async def models(self) -> list[str]:
         """List what it was made with.

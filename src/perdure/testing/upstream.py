@@ -140,6 +140,7 @@ class Upstream:
         app = web.Application(client_max_size=64 * 1024 * 1024)
         app.router.add_get("/v1/models", self._list_models)
         app.router.add_post("/v1/chat/completions", self._chat)
+        app.router.add_post("/v1/completions", self._behind(self._complete))
         app.router.add_post("/v1/embeddings", self._behind(self._embed))
         app.router.add_get("/health", self._say_well)
         app.router.add_post("/v1/responses", self._behind(self.background.begin))
@@ -182,12 +183,38 @@ class Upstream:
         self._log.answered(seen)
         return response
 
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        seen = self._note(request, body)
+        prompts = body["prompt"] if isinstance(body["prompt"], list) and not isinstance(body["prompt"][0], int) else [body["prompt"]]
+        said = [f" and so on after {prompt}" for prompt in prompts for _ in range(body.get("n") or 1)]
+        asked, used = sum(words(str(prompt)) for prompt in prompts), sum(map(words, said))
+        usage = {"prompt_tokens": asked, "completion_tokens": used, "total_tokens": asked + used}
+        choices = [{"text": text, "index": at, "logprobs": None, "finish_reason": "stop"} for at, text in enumerate(said)]
+        answer = {"id": f"cmpl-{seen.n}", "object": "text_completion", "created": 1, "model": body["model"]}
+        fault = self._next_fault(seen.tag)
+        if fault is not None:
+            return await commit(fault, request, {**answer, "choices": choices, "usage": usage})
+        if not body.get("stream"):
+            return web.json_response({**answer, "choices": choices, "usage": usage})
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for choice in choices:
+            await response.write(encode_event({**answer, "choices": [{**choice, "finish_reason": None}]}))
+            await response.write(encode_event({**answer, "choices": [{**choice, "text": ""}]}))
+        if (body.get("stream_options") or {}).get("include_usage"):
+            await response.write(encode_event({**answer, "choices": [], "usage": usage}))
+        await response.write(DONE)
+        return response
+
     async def _embed(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         seen = self._note(request, body)
-        texts = [body["input"]] if isinstance(body["input"], str) else body["input"]
-        rows = [{"object": "embedding", "index": at, "embedding": vector_of(text, body.get("dimensions"))} for at, text in enumerate(texts)]
-        used = sum(words(text) for text in texts)
+        texts = body["input"] if isinstance(body["input"], list) and not isinstance(body["input"][0], int) else [body["input"]]
+        rows = [
+            {"object": "embedding", "index": at, "embedding": vector_of(str(text), body.get("dimensions"))} for at, text in enumerate(texts)
+        ]
+        used = sum(words(str(text)) for text in texts)
         answer = {"object": "list", "data": rows, "model": body["model"], "usage": {"prompt_tokens": used, "total_tokens": used}}
         fault = self._next_fault(seen.tag)
         return web.json_response(answer) if fault is None else await commit(fault, request, answer)

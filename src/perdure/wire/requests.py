@@ -9,14 +9,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from perdure.errors.base import InvalidInput
 
-__all__ = ["ChatMessage", "ChatRequest", "ContentPart", "FunctionCall", "FunctionSpec", "Tool", "ToolCall", "param_of", "read_chat_request"]
+T = TypeVar("T")
+
+__all__ = [
+    "ChatMessage",
+    "ChatRequest",
+    "ContentPart",
+    "FunctionCall",
+    "FunctionSpec",
+    "Tool",
+    "ToolCall",
+    "param_of",
+    "read_chat_request",
+    "read_request",
+]
 
 _NAME = re.compile(r"[a-zA-Z0-9_.:-]{1,128}\Z")
 _ALLOWED = {
@@ -138,17 +151,35 @@ def read_chat_request(body: Any) -> dict[str, Any]:
     Raises:
         InvalidInput: Its `problems` name each field that is wrong; `param_of` gives the first.
     """
-    if not isinstance(body, dict):
-        raise InvalidInput(f"a chat request is a JSON object, not {_kind(body)}")
-    try:
-        request = msgspec.convert(body, ChatRequest)
-    except msgspec.ValidationError as wrong:
-        problems = [_located(wrong)]
-    else:
-        problems = [f"{path}: {what}" for path, what in _problems(request, body)]
+    request = read_request(body, ChatRequest, "a chat request")
+    problems = [f"{path}: {what}" for path, what in _problems(request, body)]
     if problems:
         raise InvalidInput(problems[0], problems=problems)
-    return body
+    found: dict[str, Any] = body
+    return found
+
+
+def read_request(body: Any, kind: type[T], what: str = "a request") -> T:
+    """Check that the fields of a request are what they should be.
+
+    Args:
+        body (Any): Decoded JSON.
+        kind (type[T]): The fields that we know.
+        what (str): What it is called.
+
+    Returns:
+        T: Those.
+
+    Raises:
+        InvalidInput: Its `problems` name the field that is wrong.
+    """
+    if not isinstance(body, dict):
+        raise InvalidInput(f"{what} is a JSON object, not {_kind(body)}")
+    try:
+        return msgspec.convert(body, kind)
+    except msgspec.ValidationError as wrong:
+        problem = _located(wrong)
+        raise InvalidInput(problem, problems=[problem]) from wrong
 
 
 def param_of(error: InvalidInput) -> str | None:

@@ -185,7 +185,7 @@ async def test_an_idempotency_key_is_refused_by_name(served):
     assert served.provider.count == 0
 
 
-@pytest.mark.parametrize("path", ["completions", "embeddings", "responses", "responses/resp_1", "files", "batches"])
+@pytest.mark.parametrize("path", ["responses", "responses/resp_1", "files", "batches"])
 async def test_what_comes_later_is_refused_by_name(served, path):
     answer = await served.post(f"/v1/{path}", {})
     assert (answer.status, answer.json["error"]["code"]) == (422, "not_yet_built")
