@@ -33,6 +33,7 @@ from perdure.providers.arranging import arranged, with_accounts
 from perdure.providers.generic import GenericProvider
 from perdure.providers.kinds import address_of, make_provider
 from perdure.providers.lane_limits import LaneLimits, LaneTable
+from perdure.providers.local import LocalProvider
 from perdure.providers.models import Models
 from perdure.providers.others import OtherProvider
 from perdure.providers.own_rules import own_rules
@@ -46,6 +47,7 @@ from perdure.stores.upkeep import Upkeep
 from perdure.tools.tool import Tool
 from perdure.worker.duties import rounds
 from perdure.worker.lanes import Circuit
+from perdure.worker.watch import Looks, Watch
 from perdure.worker.worker import Worker
 
 __all__ = [
@@ -351,8 +353,18 @@ def build_worker(
         circuit=build_circuit(settings),
         prices=prices or build_prices(settings),
         lanes=build_lanes(settings),
+        watch=_watch(settings, store, models),
         clock=clock,
     )
+
+
+def _watch(settings: Settings, store: Store, models: Models) -> Watch | None:
+    """The embedded model is nobody to watch: it is started by whoever asks it, and is no provider that could be away."""
+    wanted = settings.health
+    watched = {name: one for name, one in models.providers.items() if not isinstance(one, LocalProvider)}
+    if wanted.every_s == "off" or not watched:
+        return None
+    return Watch(store.health, watched, Looks(every_s=wanted.every_s, timeout_s=wanted.timeout_s, paid=wanted.paid))
 
 
 def _address(settings: Settings) -> Path | str:

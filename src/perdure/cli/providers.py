@@ -9,8 +9,10 @@ import msgspec
 import typer
 
 from perdure.cli.given import load_settings
-from perdure.cli.options import AsJson, Data, Env, examples, new_app
-from perdure.cli.words import clean, print_json, table
+from perdure.cli.options import AsJson, Data, Env, Url, examples, new_app
+from perdure.cli.talk import talk
+from perdure.cli.words import ago, clean, print_json, table
+from perdure.client.answers import ProviderHealthJson, ProviderJson
 from perdure.config.settings import ProviderSettings, Settings
 from perdure.errors.base import NotFound
 from perdure.providers.arranging import with_accounts
@@ -21,9 +23,23 @@ from perdure.providers.protocol import ChatProvider
 app: typer.Typer = new_app("Who answers prompts: list, check, kinds.", several=True)
 
 
-@app.command("list", epilog=examples("perdure providers list --json"))
-def list_providers(*, data: Data = None, env: Env = "", as_json: AsJson = False) -> None:
-    """List the providers of the settings. Asks none of them."""
+@app.command("list", epilog=examples("perdure providers list --json", "perdure providers list --health"))
+def list_providers(
+    *,
+    health: Annotated[bool, typer.Option("--health", help="Those of a running server, and how its workers found them.")] = False,
+    data: Data = None,
+    env: Env = "",
+    url: Url = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the providers of the settings. Asks none of them.
+
+    With --health a server is asked, for what the looks of its workers found.
+    """
+    if health:
+        found = talk(lambda client: client.providers(), url=url)
+        print_json(found) if as_json else _tell_health(found)
+        return
     rows = _rows(load_settings(env, data=data))
     told = [
         {"name": name, "kind": row.kind, "dialect": row.dialect, "base_url": row.base_url, "models": row.models}
@@ -120,6 +136,25 @@ def _tell(found: list[Checkup]) -> None:
             print(f"{one.provider}: {clean(one.error.message)}")
             if one.error.hint:
                 print(f"  hint: {clean(one.error.hint)}")
+
+
+def _tell_health(found: list[ProviderJson]) -> None:
+    known = [(one["name"], one["health"]) for one in found]
+    table(("NAME", "", "SINCE", "LOOKED", "TOOK", "IN A ROW"), (_health_row(name, health) for name, health in known))
+    for name, health in known:
+        error = None if health is None or health["found"] is None else health["found"]["error"]
+        if error is not None:
+            print(f"{name}: {clean(error['message'])}")
+            if error["hint"]:
+                print(f"  hint: {clean(error['hint'])}")
+
+
+def _health_row(name: str, health: ProviderHealthJson | None) -> tuple[str, ...]:
+    if health is None or health["found"] is None:
+        return name, "not looked at", "", "", "", ""
+    state = {True: "ok", False: "FAILED", None: "?"}[health["ok"]]
+    failures = f"{health['failures']} failed" if health["failures"] else ""
+    return name, state, ago(health["since"]), ago(health["looked_at"]), f"{health['found']['latency_s'] * 1000:.0f} ms", failures
 
 
 def _prove(name: str | None, rows: dict[str, ProviderSettings], settings: Settings, *, as_json: bool) -> None:

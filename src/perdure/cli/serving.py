@@ -65,6 +65,7 @@ async def serve_until(
             queue=settings.queue,
             circuit=build_circuit(settings),
             cookie_secret=read_or_make(data / "run" / "cookie", lambda: secrets.token_bytes(32)),
+            looks_every_s=300.0 if settings.health.every_s == "off" else settings.health.every_s,
             needs_worker=beside is not None,
         )
         try:

@@ -32,6 +32,7 @@ __all__ = [
     "NewKeyJson",
     "PatternJson",
     "PauseJson",
+    "ProviderHealthJson",
     "ProviderJson",
     "QueueJson",
     "RecoveryJson",
@@ -528,6 +529,21 @@ class ProviderJson(TypedDict):
     models: list[str]
     metrics: dict[str, Any] | None
     """What it did since the server started."""
+    health: ProviderHealthJson | None
+    """How workers found it when they looked; None where none has."""
+
+
+class ProviderHealthJson(TypedDict):
+    """How the looks on a schedule found a provider."""
+
+    object: Literal["provider.health"]
+    provider: str
+    ok: bool | None
+    """Whether it counts as one that can be used; None while nobody knows."""
+    since: str | None
+    failures: int
+    looked_at: str | None
+    found: CheckupJson | None
 
 
 class CheckupJson(TypedDict):

@@ -23,6 +23,7 @@ __all__ = [
     "BudgetSettings",
     "DeploymentSettings",
     "ErrorSettings",
+    "HealthSettings",
     "LaneSettings",
     "ModelAlias",
     "PriceSettings",
@@ -137,6 +138,19 @@ class RetentionSettings(Part):
         default=3600.0, description="What happened to messages, for whoever follows it and was away for a while; at least a minute."
     )
     workers_s: Kept = Field(default=_DAY_S, description="Workers that have ended.")
+
+
+class HealthSettings(Part):
+    """Looks at providers on a schedule: one for all workers together."""
+
+    every_s: Literal["off"] | Annotated[float, Field(ge=10, le=86_400)] = Field(
+        default=300.0, description="How far looks at a provider lie apart; `off` for none."
+    )
+    timeout_s: float = Field(default=20.0, ge=1, le=300, description="How long one may take.")
+    paid: bool = Field(
+        default=False,
+        description="Whether one token may be asked for where a list of models does not prove the key. Else looks cost nothing.",
+    )
 
 
 class LaneSettings(Part):
@@ -299,6 +313,7 @@ class Settings(Part):
     agents: dict[str, AgentSettings] = Field(default={})
     retention: RetentionSettings = RetentionSettings()
     errors: ErrorSettings = ErrorSettings()
+    health: HealthSettings = HealthSettings()
     providers: dict[str, ProviderSettings] = Field(default={})
     models: dict[str, ModelAlias] = Field(default={})
     prices: dict[str, PriceSettings] = Field(default={})

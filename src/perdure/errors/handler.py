@@ -39,6 +39,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     first_seen: Moment
     context: dict[str, Any] = {}
     """Plain values, such as a message's id; never a prompt."""
+    over: bool = False
+    """The trouble that was reported before has ended; it is told once, and counts as no error."""
 
 
 class Sink(Protocol):
@@ -51,7 +53,7 @@ class Sink(Protocol):
         logged and goes no further.
 
         Args:
-            report (Report): What happened; whatever leaves the process has to be redacted first.
+            report (Report): What happened, or with `over` what has ended; whatever leaves the process has to be redacted first.
         """
         ...
 
@@ -99,19 +101,44 @@ class ErrorHandler:
             ErrorFacts: What it is, by which the caller decides.
         """
         facts = error if isinstance(error, ErrorFacts) else facts_of(error, kind=PerdureError if broke else AgentFailed)
+        level = logging.ERROR if broke else _LOUD.get(recovery(facts).then, logging.ERROR)
+        cause = error if broke and isinstance(error, BaseException) else None
+        _write(level, facts, where, what, context, cause=cause)
+        self._count(facts, where, context)
+        return facts
+
+    def alarm(self, facts: ErrorFacts, *, where: str, what: str, **context: Any) -> None:
+        """Report that something is in trouble from now on: whatever kind of error it is, a person should hear of it.
+
+        Args:
+            facts (ErrorFacts): What is wrong.
+            where (str): Which part found it.
+            what (str): What does not go, for the log.
+            **context (Any): Plain values; never a secret.
+        """
+        _write(logging.ERROR, facts, where, what, context)
+        self._count(facts, where, context)
+
+    def over(self, facts: ErrorFacts, *, where: str, what: str, **context: Any) -> None:
+        """Report that the trouble of an `alarm` has ended. It counts as no error.
+
+        Args:
+            facts (ErrorFacts): What was wrong.
+            where (str): Which part found it.
+            what (str): What goes again, for the log.
+            **context (Any): Plain values; never a secret.
+        """
+        _write(logging.WARNING, facts, where, f"{what}; it was", context)  # as loud as most alarms: who heard one wants to hear its end
+        events.tell("error.over", code=facts.code, where=where)
+        now = clock.now()
+        self._pass_on(Report(at=now, where=where, error=facts, count=0, first_seen=now, context=context, over=True))
+
+    def _count(self, facts: ErrorFacts, where: str, context: dict[str, Any]) -> None:
         now = clock.now()
         tracked = self._tracking.note(facts, where, now)
-        named = {f"error_{name}": value for name, value in context.items()}  # a record refuses to have its own fields overwritten
-        level = logging.ERROR if broke else _LOUD.get(recovery(facts).then, logging.ERROR)
-        text = f"{what}: {facts.code}: {facts.message}" if what else f"{facts.code}: {facts.message}"
-        cause = error if broke and isinstance(error, BaseException) else None
-        _log.log(level, "%s", text, extra={"code": facts.code, "where": where, **named}, exc_info=cause)
         about = {"category": facts.category, "where": where, "count": tracked.count, "retryable": facts.retryable}
         events.tell("error.handled", code=facts.code, **about)
-        self._pass_on(
-            Report(at=now, where=where, error=facts, count=tracked.count, first_seen=tracked.first_seen, context=context),
-        )
-        return facts
+        self._pass_on(Report(at=now, where=where, error=facts, count=tracked.count, first_seen=tracked.first_seen, context=context))
 
     def classify(self, error: BaseException) -> ErrorFacts:
         """Say what an error is, without counting it.
@@ -175,6 +202,14 @@ class ErrorHandler:
                 sink.take(report)
             except Exception:  # whoever is told must not become a second trouble
                 _log.exception("%s could not take a report", type(sink).__name__)
+
+
+def _write(
+    level: int, facts: ErrorFacts, where: str, what: str | None, context: dict[str, Any], *, cause: BaseException | None = None
+) -> None:
+    named = {f"error_{name}": value for name, value in context.items()}  # a record refuses to have its own fields overwritten
+    text = f"{what}: {facts.code}: {facts.message}" if what else f"{facts.code}: {facts.message}"
+    _log.log(level, "%s", text, extra={"code": facts.code, "where": where, **named}, exc_info=cause)
 
 
 _here = ErrorHandler()

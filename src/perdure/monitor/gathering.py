@@ -57,8 +57,9 @@ class Gathering:
             return
 
     def take(self, report: Report) -> None:
-        """Count an error."""
-        self._count(report.error, where=report.where, agent=report.context.get("agent"))
+        """Count an error; the end of one is none."""
+        if not report.over:
+            self._count(report.error, where=report.where, agent=report.context.get("agent"))
 
     async def write(self) -> float:
         """Write what was gathered.

@@ -48,10 +48,10 @@ class SentrySink:
         extra = {"hint": error.hint, "causes": error.causes, "context": msgspec.to_builtins(report.context, enc_hook=str)}
         self._client.capture_event(
             {
-                "level": "error" if recovery(error).then is Then.DEAD else "warning",
+                "level": "info" if report.over else "error" if recovery(error).then is Then.DEAD else "warning",
                 "logger": "perdure",
-                "message": redact(error.message),
-                "fingerprint": [error.code, report.where, line.message],
+                "message": redact(f"over: {error.message}" if report.over else error.message),
+                "fingerprint": [error.code, report.where, line.message, *(["over"] if report.over else [])],
                 "tags": tags,
                 "extra": redact_facts(extra),
             }

@@ -28,7 +28,9 @@ class TelemetrySink:
         self._span = trace.get_current_span
 
     def take(self, report: Report) -> None:
-        """Count an error."""
+        """Count an error; the end of one is none."""
+        if report.over:
+            return
         error = report.error
         about = {"code": error.code, "category": error.category.value, "where": report.where}
         self._counter.add(1, about)

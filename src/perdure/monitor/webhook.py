@@ -162,7 +162,7 @@ def written(report: Report) -> bytes:
         "next": recovery(report.error).words,
     }
     data = redact_facts(msgspec.to_builtins(said, enc_hook=str))
-    return msgspec.json.encode({"type": "error.handled", "timestamp": iso(report.at), "data": data})
+    return msgspec.json.encode({"type": "error.over" if report.over else "error.handled", "timestamp": iso(report.at), "data": data})
 
 
 def _key_of(secret: str) -> bytes:

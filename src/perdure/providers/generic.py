@@ -15,6 +15,7 @@ from perdure.errors.base import InvalidRequest, ModelNotFound, ProviderError
 from perdure.providers.address import checked_key, checked_url
 from perdure.providers.background import Background
 from perdure.providers.catalog import row_named, row_of
+from perdure.providers.checkup import Proved
 from perdure.providers.context import ContextRoom
 from perdure.providers.embedding import Embedder
 from perdure.providers.emulated_calls import Offer, plain_messages
@@ -231,20 +232,40 @@ class GenericProvider(SimpleDoor, ResumableProvider, EmbeddingProvider, TextProv
         Raises:
             ModelNotFound: It does not list a declared model.
         """
-        found = await self._listed()
-        missing = [model for model in self.declared if found and model not in found]
-        if missing:
-            raise ModelNotFound(f"{self.name!r} does not have {missing[0]!r}", hint=f"It has: {', '.join(found[:10])}")
-        if self.declared and (not found or (self.row is not None and self.row.lists_openly)):
+        found = await self._listed(needed=not self.declared)
+        self._miss_none(found)
+        if self.declared and (not found or self._lists_openly):
             await self.chat(self._short(self.declared[0]), timeout_s=min(_CHECK_S, self.timeout_s))
 
-    async def _listed(self) -> list[str]:
+    async def look(self) -> Proved:
+        """Find out the same without asking a model for anything, so that it costs nothing.
+
+        Returns:
+            Proved: Less where it lists no models, or lists them to anybody.
+
+        Raises:
+            ModelNotFound: It does not list a declared model.
+        """
+        found = await self._listed(needed=False)
+        self._miss_none(found)
+        return Proved(key_good=True if found and not self._lists_openly else None, models_there=True if found and self.declared else None)
+
+    @property
+    def _lists_openly(self) -> bool:
+        return self.row is not None and self.row.lists_openly
+
+    async def _listed(self, *, needed: bool) -> list[str]:
         try:
             return await self.models()
         except InvalidRequest as error:
-            if not self.declared or error.evidence.status not in {404, 405, 501}:
+            if needed or error.evidence.status not in {404, 405, 501}:
                 raise
             return []
+
+    def _miss_none(self, found: Sequence[str]) -> None:
+        missing = [model for model in self.declared if found and model not in found]
+        if missing:
+            raise ModelNotFound(f"{self.name!r} does not have {missing[0]!r}", hint=f"It has: {', '.join(found[:10])}")
 
     def _short(self, model: str) -> dict[str, Any]:
         """The cheapest question there is."""

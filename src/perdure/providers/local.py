@@ -15,6 +15,7 @@ from typing import Any
 
 from perdure.clock import awake
 from perdure.errors.base import Billed, ModelNotFound, NetworkFailed
+from perdure.providers.checkup import Proved
 from perdure.providers.generic import GenericProvider
 from perdure.providers.local_process import running_model, stop_model
 from perdure.providers.local_state import ModelState, Places, touch
@@ -117,6 +118,14 @@ class LocalProvider(SimpleDoor):
             ProviderError: It cannot; the hint says what to type.
         """
         await (await self._attached()).check()
+
+    async def look(self) -> Proved:
+        """Find out what can be found out without starting the model: nothing.
+
+        Returns:
+            Proved: Nothing.
+        """
+        return Proved(key_good=None, models_there=None)
 
     async def aclose(self) -> None:
         """Close connections. The process stays for others and ends when idle; `stop_model` ends it now."""

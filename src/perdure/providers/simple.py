@@ -13,6 +13,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from perdure.errors.base import ConfigError, EmptyAnswer, PerdureError, SyncCallInAsync
+from perdure.providers.checkup import Proved
 from perdure.providers.protocol import ChatAnswer
 from perdure.providers.tally import Tally
 
@@ -68,6 +69,18 @@ class SimpleDoor(ABC):
             ProviderError: It cannot be used; the hint says what to do.
         """
         await self.models()
+
+    async def look(self) -> Proved | None:
+        """Check without asking a model for anything, so that it costs nothing.
+
+        Returns:
+            Proved | None: What that proves; None for as much as `check` does.
+
+        Raises:
+            ProviderError: It cannot be used.
+        """
+        await self.check()
+        return None
 
     def generate(self, prompt: str, system_prompt: str = "") -> str | None:
         """Answer a prompt, blocking. Outside a run this is not journaled.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -14,6 +15,7 @@ from perdure.messages.registry import WorkerStatus
 from perdure.messages.spending import EACH, BudgetStatus, Entry
 from perdure.messages.store import QueueStatus
 from perdure.monitor.metrics import Metrics
+from perdure.providers.health import Health
 from perdure.server.answer import Answer
 from perdure.server.door import Call, Door
 
@@ -33,12 +35,17 @@ def metrics_door(metrics: Metrics) -> Door:
     async def read(call: Call) -> Answer:
         store = call.core.store
         kept = _Kept(
-            await store.messages.queues(), await store.messages.counters(), await store.workers.workers(),
-            await store.spending.lanes(), await store.spending.budgets(),
-            paused=await store.messages.paused(), now=call.core.clock.now(),
-        )  # fmt: skip
+            queues=await store.messages.queues(),
+            counters=await store.messages.counters(),
+            workers=[worker for worker in await store.workers.workers() if worker.alive],
+            lanes=await store.spending.lanes(),
+            budgets=await store.spending.budgets(),
+            health=await store.health.all(),
+            paused=await store.messages.paused(),
+            now=call.core.clock.now(),
+        )
         registry = CollectorRegistry()
-        registry.register(kept)
+        registry.register(_Shown(kept))
         body = generate_latest(registry) + generate_latest(metrics.registry)
         return Answer(200, body, CONTENT_TYPE_PLAIN_0_0_4)
 
@@ -47,53 +54,51 @@ def metrics_door(metrics: Metrics) -> Door:
     )
 
 
-class _Kept(Collector):
+class _Kept(NamedTuple):
     """What the store counts, read once."""
 
-    def __init__(
-        self,
-        queues: Sequence[QueueStatus],
-        counters: Mapping[str, int],
-        workers: Iterable[WorkerStatus],
-        lanes: Sequence[Entry],
-        budgets: Sequence[BudgetStatus],
-        *,
-        paused: bool,
-        now: Moment,
-    ) -> None:
-        self._lanes = lanes
-        self._budgets = budgets
-        self._queues = queues
-        self._counters = counters
-        self._workers = list(workers)
-        self._paused = paused
-        self._now = now
+    queues: Sequence[QueueStatus]
+    counters: Mapping[str, int]
+    workers: Sequence[WorkerStatus]
+    lanes: Sequence[Entry]
+    budgets: Sequence[BudgetStatus]
+    health: Sequence[Health]
+    paused: bool
+    now: Moment
+
+
+class _Shown(Collector):
+    """The same, as Prometheus reads it."""
+
+    def __init__(self, kept: _Kept) -> None:
+        self._kept = kept
 
     def collect(self) -> Iterator[Metric]:
         yield from self._of_queues()
         yield from self._of_workers()
         yield from self._of_lanes()
         yield from self._of_budgets()
-        for name, count in sorted(self._counters.items()):
+        yield from self._of_providers()
+        for name, count in sorted(self._kept.counters.items()):
             if name.endswith("_nanousd"):  # said by lane, in dollars
                 continue
             yield CounterMetricFamily(
                 f"perdure_{name}", f"Of the installation since its store began: {name.replace('_', ' ')}", value=count
             )
-        yield GaugeMetricFamily("perdure_paused", "1 while everything is paused", value=float(self._paused))
+        yield GaugeMetricFamily("perdure_paused", "1 while everything is paused", value=float(self._kept.paused))
 
     def _of_queues(self) -> Iterator[Metric]:
         messages = GaugeMetricFamily("perdure_messages", "Messages of a queue by where they are", labels=("queue", "state"))
         happened = CounterMetricFamily("perdure_messages_moved", "What happened to messages of a queue", labels=("queue", "what"))
         age = GaugeMetricFamily("perdure_oldest_ready_seconds", "Age of the message that could have started longest ago", labels=("queue",))
         paused = GaugeMetricFamily("perdure_queue_paused", "1 while a queue is paused", labels=("queue",))
-        for queue in self._queues:
+        for queue in self._kept.queues:
             for state, count in sorted(queue.counts.items()):
                 messages.add_metric((queue.name, state), count)
             for what, count in sorted(queue.totals.items()):
                 happened.add_metric((queue.name, what), count)
             oldest = queue.oldest_ready_at
-            age.add_metric((queue.name,), 0.0 if oldest is None else max(0.0, self._now - oldest))
+            age.add_metric((queue.name,), 0.0 if oldest is None else max(0.0, self._kept.now - oldest))
             paused.add_metric((queue.name,), float(queue.paused))
         yield from (messages, happened, age, paused)
 
@@ -104,7 +109,7 @@ class _Kept(Collector):
         cost = CounterMetricFamily("perdure_lane_cost_usd", "What is known of what they cost, in US dollars", labels=("lane",))
         unpriced = CounterMetricFamily("perdure_lane_unpriced_calls", "Calls whose cost is not known", labels=("lane",))
         saved = 0.0
-        for entry in self._lanes:
+        for entry in self._kept.lanes:
             lane, used = entry.account.lane, entry.usage
             saved += entry.saved_usd
             if not lane:
@@ -121,14 +126,27 @@ class _Kept(Collector):
         """Only those of the installation and of each: names of tenants and keys are no labels."""
         daily = GaugeMetricFamily("perdure_budget_daily_usd", "So much may be spent in a day", labels=("of",))
         spent = GaugeMetricFamily("perdure_budget_spent_usd", "So much is spent today, by whoever has spent the most", labels=("of",))
-        for status in self._budgets:
+        for status in self._kept.budgets:
             if status.budget.name == EACH and status.budget.daily_usd is not None:
                 daily.add_metric((status.budget.scope.value,), status.budget.daily_usd)
                 spent.add_metric((status.budget.scope.value,), status.spent_usd)
         yield from (daily, spent)
 
+    def _of_providers(self) -> Iterator[Metric]:
+        """As looks on a schedule found them; who counts as neither yet has no line."""
+        up = GaugeMetricFamily("perdure_provider_up", "1 while a provider counts as one that can be used, else 0", labels=("provider",))
+        took = GaugeMetricFamily("perdure_provider_check_seconds", "How long the last look at a provider took", labels=("provider",))
+        at = GaugeMetricFamily("perdure_provider_checked_timestamp_seconds", "When a provider was looked at last", labels=("provider",))
+        for one in self._kept.health:
+            if one.well is not None:
+                up.add_metric((one.provider,), float(one.well))
+            if one.found is not None and one.looked_at is not None:
+                took.add_metric((one.provider,), one.found.latency_s)
+                at.add_metric((one.provider,), one.looked_at)
+        yield from (up, took, at)
+
     def _of_workers(self) -> Iterator[Metric]:
-        living = [worker for worker in self._workers if worker.alive]
+        living = self._kept.workers
         yield GaugeMetricFamily("perdure_workers", "Living workers", value=len(living))
         yield GaugeMetricFamily(
             "perdure_worker_slots", "Messages that living workers can work on at once", value=sum(w.card.slots for w in living)

@@ -32,5 +32,7 @@ class ServerParts:
     clock: Clock = field(default_factory=SystemClock)
     cookie_secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     """Signs sessions of the dashboard; keep it, and sessions outlive a restart."""
+    looks_every_s: float = 300.0
+    """How far workers' looks at a provider lie apart: a check that somebody asks for is one too."""
     needs_worker: bool = False
     """Whether `/readyz` waits for a living worker, as `perdure up` wants it."""

@@ -8,10 +8,11 @@ import msgspec
 
 from perdure.clock import iso
 from perdure.providers.checkup import Checkup
+from perdure.providers.health import Health
 from perdure.providers.protocol import ChatProvider
 from perdure.server.answers import ErrorJson, Time
 
-__all__ = ["CheckupJson", "ProviderJson"]
+__all__ = ["CheckupJson", "ProviderHealthJson", "ProviderJson"]
 
 
 class ProviderJson(msgspec.Struct, kw_only=True):
@@ -25,14 +26,17 @@ class ProviderJson(msgspec.Struct, kw_only=True):
     models: list[str]
     metrics: dict[str, Any] | None
     """What it did since this process started; None if it does not say."""
+    health: ProviderHealthJson | None
+    """How workers found it when they looked; null where none has."""
 
     @classmethod
-    def of(cls, name: str, provider: ChatProvider) -> ProviderJson:
+    def of(cls, name: str, provider: ChatProvider, health: Health | None) -> ProviderJson:
         """Write a provider.
 
         Args:
             name (str): As in the settings.
             provider (ChatProvider): Ours or a stranger's.
+            health (Health | None): As the store keeps it.
 
         Returns:
             ProviderJson: For the wire.
@@ -45,6 +49,42 @@ class ProviderJson(msgspec.Struct, kw_only=True):
             dialect=getattr(provider, "dialect", None),
             models=list(getattr(provider, "declared", ())),
             metrics=None if metrics is None else metrics(),
+            health=None if health is None else ProviderHealthJson.of(health),
+        )
+
+
+class ProviderHealthJson(msgspec.Struct, kw_only=True):
+    """How the looks on a schedule found a provider."""
+
+    object: Literal["provider.health"] = "provider.health"
+    provider: str
+    ok: bool | None
+    """Whether it counts as one that can be used; null while nobody knows."""
+    since: Time | None
+    """When it turned to that."""
+    failures: int
+    """So many looks in a row found it unusable."""
+    looked_at: Time | None
+    found: CheckupJson | None
+    """By the last look."""
+
+    @classmethod
+    def of(cls, health: Health) -> ProviderHealthJson:
+        """Write how a provider is.
+
+        Args:
+            health (Health): As the store keeps it.
+
+        Returns:
+            ProviderHealthJson: For the wire.
+        """
+        return cls(
+            provider=health.provider,
+            ok=health.well,
+            since=iso(health.since),
+            failures=health.failures,
+            looked_at=iso(health.looked_at),
+            found=None if health.found is None else CheckupJson.of(health.found),
         )
 
 

@@ -15,6 +15,7 @@ from perdure.messages.retention import Retention
 from perdure.messages.schedules import ScheduleStore
 from perdure.messages.spending import Spending
 from perdure.messages.store import MessageStore
+from perdure.providers.health import HealthStore
 from perdure.providers.lanes import LaneStore
 from perdure.security.audit import AuditLog
 from perdure.security.keys import KeyStore
@@ -88,6 +89,11 @@ class Store(Protocol):
     @property
     def lanes(self) -> LaneStore:
         """What limited lanes have lent."""
+        ...
+
+    @property
+    def health(self) -> HealthStore:
+        """How providers are."""
         ...
 
     async def __aenter__(self) -> Self:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from perdure.testing.conformance import run_conformance
     from perdure.testing.errors import ErrorsKit
     from perdure.testing.faults import Fault
+    from perdure.testing.health import HealthKit
     from perdure.testing.journal import JournalKit
     from perdure.testing.keys import KeyStoreKit
     from perdure.testing.lending import LaneKit
@@ -38,6 +39,7 @@ __all__ = [
     "FakeClock",
     "FakeProvider",
     "Fault",
+    "HealthKit",
     "InMemoryStore",
     "JournalKit",
     "KeyStoreKit",
@@ -64,6 +66,7 @@ _HOMES = {
     "FakeClock": "perdure.testing.clock",
     "FakeProvider": "perdure.testing.provider",
     "Fault": "perdure.testing.faults",
+    "HealthKit": "perdure.testing.health",
     "InMemoryStore": "perdure.stores.inmemory",
     "JournalKit": "perdure.testing.journal",
     "KeyStoreKit": "perdure.testing.keys",
@@ -97,6 +100,7 @@ _KIT_PARTS = (
     "errors",
     "flowing",
     "given",
+    "health",
     "journal",
     "keys",
     "leasing",

@@ -10,6 +10,7 @@ from perdure.messages.registry import WorkerRegistry
 from perdure.messages.retention import Retention
 from perdure.messages.schedules import ScheduleStore
 from perdure.messages.store import MessageStore
+from perdure.providers.health import HealthStore
 from perdure.providers.lanes import LaneStore
 
 __all__ = ["WorkerStore"]
@@ -51,4 +52,9 @@ class WorkerStore(Protocol):
     @property
     def lanes(self) -> LaneStore:
         """What limited lanes have lent."""
+        ...
+
+    @property
+    def health(self) -> HealthStore:
+        """How providers are."""
         ...

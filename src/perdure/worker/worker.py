@@ -43,6 +43,7 @@ from perdure.worker.slots import Slots
 from perdure.worker.store import WorkerStore
 from perdure.worker.threads import Threads
 from perdure.worker.tidying import Tidying
+from perdure.worker.watch import Watch
 
 __all__ = ["Worker"]
 
@@ -70,6 +71,7 @@ class Worker:
         circuit (Circuit | None): When a provider's lane counts as down; None for the defaults.
         prices (Pricing | None): Knows what calls cost; None leaves that unsaid.
         lanes (LaneTable | None): The limits of providers' lanes; None for none.
+        watch (Watch | None): Looks at providers now and then; None for nobody.
         clock (Clock | None): The store's time; None for the machine's.
     """
 
@@ -92,6 +94,7 @@ class Worker:
         circuit: Circuit | None = None,
         prices: Pricing | None = None,
         lanes: LaneTable | None = None,
+        watch: Watch | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._store = store
@@ -112,6 +115,7 @@ class Worker:
         self._firing = Firing(store.schedules, self._clock)
         self._tidying = Tidying(store.retention, keep or Keep())
         self._lanes = Lanes(store.messages, self._clock, circuit=circuit, table=lanes, patience_s=park_after_s, several=models.several())
+        self._watch = watch
         self._last_call = LastCall()
         self.ready: asyncio.Event = asyncio.Event()
         """Set once it is registered and takes messages."""
@@ -190,6 +194,7 @@ class Worker:
         duties.append(crew.end_what_was_called_off(self._store.messages, worker))
         if not self._quarantine:
             duties += [self._duties.run(), rounds("firing schedules", self._firing.once), rounds("tidying", self._tidying.once)]
+            duties += [] if self._watch is None else [rounds("looking at providers", self._watch.once)]
         if self._isolate is not None and not self._quarantine:
             isolation = self._isolation(self._isolate)
             duties += [isolation.run(), self._closed_at_the_end(isolation)]

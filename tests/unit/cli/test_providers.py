@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from perdure.errors.base import AuthenticationFailed
+from perdure.providers.checkup import Checkup
 from perdure.testing import Upstream
 from perdure.testing.conformance import names_of
 
@@ -121,3 +123,14 @@ def test_what_does_not_hold_is_told_with_why(perdure: Perdure, upstream: Upstrea
 def test_one_provider_is_proved_at_a_time(perdure: Perdure) -> None:
     refused = perdure("providers", "check", "--conformance")
     assert (refused.code, "name it" in refused.err) == (2, True)
+
+
+def test_how_workers_found_providers_is_listed(perdure: Perdure, served: Any) -> None:
+    assert "not looked at" in perdure("providers", "list", "--health").out
+    error = AuthenticationFailed("the key is not taken", hint="Another region?").facts()
+    found = Checkup(provider="fake", ok=False, reachable=True, key_good=False, models_there=None, latency_s=0.25, at=1.0, error=error)
+    served.ask(served.store.health.note(found, every_s=300.0))
+    listed = perdure("providers", "list", "--health").out
+    assert all(part in listed for part in ("FAILED", "250 ms", "1 failed", "the key is not taken", "hint: Another region?"))
+    [row] = perdure("providers", "list", "--health", "--json").json
+    assert (row["health"]["ok"], row["health"]["found"]["key_good"]) == (False, False)

@@ -99,3 +99,16 @@ async def test_a_flood_of_different_lines_is_counted_together(clock: FakeClock, 
     assert sum(one.count for one in kept) == 5
     assert {one.line.message for one in kept} == {"one failed", "two failed", "three failed", "<*>"}
     assert patterns_of(kept, clock.now())
+
+
+async def test_the_end_of_a_trouble_is_no_error_among_others(clock: FakeClock) -> None:
+    handler = ErrorHandler()
+    async with InMemoryStore(clock=clock) as store:
+        gathering = Gathering(store.errors, clock)
+        gathering.begin(handler)
+        facts = RateLimited("away", evidence=Evidence(provider="qwen")).facts()
+        handler.alarm(facts, where="health", what="it is away")
+        handler.over(facts, where="health", what="it is back")
+        await gathering.end()
+        [kept] = await store.errors.lines()
+    assert kept.count == 1

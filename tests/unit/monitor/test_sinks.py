@@ -20,7 +20,7 @@ from perdure.errors.base import ConfigError, RateLimited, ToolFailed
 from perdure.errors.handler import ErrorHandler, Report
 from perdure.monitor.sentry import SentrySink
 from perdure.monitor.telemetry import TelemetrySink
-from perdure.monitor.webhook import WebhookSink
+from perdure.monitor.webhook import WebhookSink, written
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 
@@ -241,3 +241,23 @@ def test_the_address_of_a_webhook_may_be_a_reference(receiver: Receiver, monkeyp
     told(ErrorHandler(), sink)
     assert receiver.enough.acquire(timeout=10)
     sink.close()
+
+
+def test_the_end_of_a_trouble_is_told_as_one_and_counts_as_no_error() -> None:
+    class Keeps:
+        def __init__(self) -> None:
+            self.got: list[Report] = []
+
+        def take(self, report: Report) -> None:
+            self.got.append(report)
+
+    handler, sink = ErrorHandler(), Keeps()
+    handler.add(sink)
+    facts = RateLimited("'qwen' sk-0123456789abcdefghijklmnop is away").facts()
+    handler.alarm(facts, where="health", what="it is away", provider="qwen")
+    handler.over(facts, where="health", what="it is back", provider="qwen")
+    assert [(one.over, one.context) for one in sink.got] == [(False, {"provider": "qwen"}), (True, {"provider": "qwen"})]
+    assert [one.count for one in handler.tracked()] == [1]
+    said = [json.loads(written(one)) for one in sink.got]
+    assert [one["type"] for one in said] == ["error.handled", "error.over"]
+    assert "sk-0123" not in json.dumps(said)

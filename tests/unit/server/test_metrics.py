@@ -82,3 +82,18 @@ async def test_what_lanes_have_cost_and_how_much_of_the_budgets_is_gone(served):
         assert line in page
     assert "acme" not in page
     assert "nanousd" not in page
+
+
+async def test_how_looks_found_providers_is_there(served):
+    from perdure.errors.base import AuthenticationFailed
+    from perdure.providers.checkup import Checkup
+
+    found = {"reachable": True, "key_good": True, "models_there": True, "latency_s": 0.5, "at": 1.0}
+    await served.store.health.note(Checkup(provider="qwen", ok=True, **found), every_s=300.0)
+    await served.store.health.note(Checkup(provider="gpu", ok=False, error=AuthenticationFailed("no").facts(), **found), every_s=300.0)
+    await served.store.health.take(["new"], every_s=300.0)
+    there = await numbers(served)
+    assert (there["perdure_provider_up", "qwen"], there["perdure_provider_up", "gpu"]) == (1, 0)
+    assert there["perdure_provider_check_seconds", "gpu"] == 0.5
+    assert there["perdure_provider_checked_timestamp_seconds", "qwen"] == served.clock.now()
+    assert ("perdure_provider_up", "new") not in there

@@ -14,6 +14,7 @@ from perdure.server.dashboard.live import live
 from perdure.server.dashboard.login import Here, Login, leave
 from perdure.server.dashboard.message import message
 from perdure.server.dashboard.overview import overview
+from perdure.server.dashboard.providers import providers
 from perdure.server.dashboard.render import Renderer
 from perdure.server.dashboard.schedules import pause_schedule, resume_schedule, run_schedule, schedules
 from perdure.server.dashboard.visit import Page, Visited
@@ -25,6 +26,7 @@ _PAGES: tuple[tuple[str, Visited, str], ...] = (
     ("/", overview, "messages:read"),
     ("/messages/{id}", message, "messages:read"),
     ("/schedules", schedules, "schedules:read"),
+    ("/providers", providers, "queues:read"),
     ("/live", live, "messages:read"),
 )
 _ACTIONS: tuple[tuple[str, Visited, str], ...] = (

@@ -29,6 +29,7 @@ from perdure.messages.registry import AgentCard
 from perdure.messages.schedules import Schedule
 from perdure.messages.spending import Account, Budget, Entry
 from perdure.messages.store import Change, Pause
+from perdure.providers.health import Health
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor, Deed, details_text
 from perdure.security.keys import Key
@@ -79,6 +80,7 @@ class Contents:
         self.edits: dict[MessageId, list[Edited]] = {}
         self.schedules: dict[tuple[str, str], Schedule] = {}
         self.errors: dict[int, KeptLine] = {}
+        self.health: dict[str, tuple[Moment, Health]] = {}
         self.changes: list[Change] = []
         self.seq: int = 0
         self.totals: Counter[tuple[str, str]] = Counter()

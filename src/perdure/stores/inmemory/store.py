@@ -9,6 +9,7 @@ from perdure.clock import Clock, SystemClock
 from perdure.stores.inmemory.audit import InMemoryAudit
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.errors import InMemoryErrors
+from perdure.stores.inmemory.health import InMemoryHealth
 from perdure.stores.inmemory.journal import InMemoryJournal
 from perdure.stores.inmemory.keys import InMemoryKeys
 from perdure.stores.inmemory.lanes import InMemoryLanes
@@ -49,6 +50,7 @@ class InMemoryStore:
         self._errors = InMemoryErrors(self._contents)
         self._retention = InMemoryRetention(self._contents)
         self._lanes = InMemoryLanes(self._contents)
+        self._health = InMemoryHealth(self._contents)
 
     @property
     def messages(self) -> InMemoryMessages:
@@ -114,6 +116,11 @@ class InMemoryStore:
     def lanes(self) -> InMemoryLanes:
         """What limited lanes have lent."""
         return self._lanes
+
+    @property
+    def health(self) -> InMemoryHealth:
+        """How providers are."""
+        return self._health
 
     async def __aenter__(self) -> Self:
         """Open it.

@@ -19,6 +19,7 @@ from perdure.stores.postgres.takeover import PostgresWorkers
 from perdure.stores.sql.audit import SqlAudit
 from perdure.stores.sql.bites import SqlDeadLetters
 from perdure.stores.sql.errors import SqlErrors
+from perdure.stores.sql.health import SqlHealth
 from perdure.stores.sql.journal import SqlJournal
 from perdure.stores.sql.keys import SqlKeys
 from perdure.stores.sql.lanes import SqlLanes
@@ -75,6 +76,7 @@ class PostgresStore:
         self._errors = SqlErrors(self._engine)
         self._retention = SqlRetention(self._engine)
         self._lanes = SqlLanes(self._engine)
+        self._health = SqlHealth(self._engine)
 
     @property
     def messages(self) -> ReceivedMessages:
@@ -140,6 +142,11 @@ class PostgresStore:
     def lanes(self) -> SqlLanes:
         """What limited lanes have lent."""
         return self._lanes
+
+    @property
+    def health(self) -> SqlHealth:
+        """How providers are."""
+        return self._health
 
     async def __aenter__(self) -> Self:
         """Open it, creating or upgrading what is there.

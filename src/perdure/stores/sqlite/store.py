@@ -10,6 +10,7 @@ from perdure.clock import Clock, SystemClock
 from perdure.stores.sql.audit import SqlAudit
 from perdure.stores.sql.bites import SqlDeadLetters
 from perdure.stores.sql.errors import SqlErrors
+from perdure.stores.sql.health import SqlHealth
 from perdure.stores.sql.journal import SqlJournal
 from perdure.stores.sql.keys import SqlKeys
 from perdure.stores.sql.lanes import SqlLanes
@@ -72,6 +73,7 @@ class SqliteStore:
         self._errors = SqlErrors(self._engine)
         self._retention = SqliteRetention(self._engine)
         self._lanes = SqlLanes(self._engine)
+        self._health = SqlHealth(self._engine)
 
     @property
     def messages(self) -> SqlMessages:
@@ -137,6 +139,11 @@ class SqliteStore:
     def lanes(self) -> SqlLanes:
         """What limited lanes have lent."""
         return self._lanes
+
+    @property
+    def health(self) -> SqlHealth:
+        """How providers are."""
+        return self._health
 
     async def __aenter__(self) -> Self:
         """Open it, creating or upgrading what is there.

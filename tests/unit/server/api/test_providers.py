@@ -32,6 +32,28 @@ async def test_what_is_wrong_with_a_provider_is_told_and_no_failure_of_ours(serv
     assert "sk-1234567890123456" not in found.text
 
 
+async def test_what_looks_and_checks_found_is_listed(serve):
+    class Refusing(FakeProvider):
+        refuses = True
+
+        async def check(self):
+            if self.refuses:
+                raise AuthenticationFailed("no good: sk-1234567890123456", hint="Another region?")
+
+    served = await serve(provider=Refusing())
+    assert (await served.get("/api/v1/providers")).json["data"][0]["health"] is None
+    await served.post("/api/v1/providers/fake/check")
+    listed = await served.get("/api/v1/providers")
+    health = listed.json["data"][0]["health"]
+    assert (health["ok"], health["failures"], health["since"]) == (False, 1, health["looked_at"])
+    assert (health["found"]["error"]["code"], health["found"]["error"]["hint"]) == ("provider-auth", "Another region?")
+    assert "sk-1234567890123456" not in listed.text
+    Refusing.refuses = False
+    await served.post("/api/v1/providers/fake/check")
+    health = (await served.get("/api/v1/providers")).json["data"][0]["health"]
+    assert (health["ok"], health["failures"], health["found"]["error"]) == (True, 0, None)
+
+
 async def test_who_is_not_there_cannot_be_checked(served):
     assert (await served.post("/api/v1/providers/nobody/check")).status == 404
 

@@ -7,7 +7,8 @@ import shutil
 
 import pytest
 
-from perdure.errors.base import AgentFailed
+from perdure.errors.base import AgentFailed, AuthenticationFailed
+from perdure.providers.checkup import Checkup
 
 pytestmark = pytest.mark.skipif(os.environ.get("NO_BROWSER") == "1", reason="NO_BROWSER=1")
 
@@ -88,15 +89,21 @@ async def test_what_others_wrote_runs_nothing(served, page):
     assert await page.title() != "owned"
 
 
+def _unusable(message, *, hint):
+    error = AuthenticationFailed(message, hint=hint).facts()
+    return Checkup(provider="fake", ok=False, reachable=True, key_good=False, models_there=None, latency_s=0.2, at=1.0, error=error)
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 768, 1280])
 async def test_nothing_sticks_out_on_any_screen_and_all_can_be_read_in_both_lights(served, chromium, width, theme):
     long = await served.put("triage", {"ticket": "w" * 3000}, metadata={"k" * 60: "v" * 500}, queue="q" * 100)
     await served.store.messages.bury(await served.lease(), AgentFailed("e" * 900, hint="h" * 300).facts())
+    await served.store.health.note(_unusable("e" * 900, hint="h" * 300), every_s=300.0)
     context = await chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
     page = await context.new_page()
     await log_in(page, served)
-    for path in ("/", f"/messages/{long}"):
+    for path in ("/", f"/messages/{long}", "/providers"):
         await page.goto(served.url + path)
         assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
     ground, ink = await page.evaluate(

@@ -36,6 +36,7 @@ SMALL = {
     "error_hour",
     "pause",
     "lane_book",
+    "provider_health",
     "tidying",
     "cap",
     "budget",
@@ -169,6 +170,7 @@ def test_every_statement_is_used_and_stands_once() -> None:
         "key": ("add", "find", "by_id", "set", "list"),
         "lease": ("check", "claim"),
         "book": ("get", "add", "set", "list"),
+        "health": ("list", "take", "set", "get", "forget"),
     }
     made = {f"{noun}_{verb}" for noun, verbs in fstrings.items() for verb in verbs} | {
         f"{n}_add" for n in ("ready", "later", "waiting", "outcome")
