@@ -138,6 +138,7 @@ class RetentionSettings(Part):
         default=3600.0, description="What happened to messages, for whoever follows it and was away for a while; at least a minute."
     )
     workers_s: Kept = Field(default=_DAY_S, description="Workers that have ended.")
+    calls_s: Kept = Field(default=_DAY_S, description="Answers of `/v1` to calls with an `Idempotency-Key`; a later repeat is a new call.")
 
 
 class HealthSettings(Part):

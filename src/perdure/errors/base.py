@@ -12,7 +12,8 @@
     │   │   ├── UnknownAgent
     │   │   └── UnknownModel
     │   ├── Conflict                      it is not in a state in which this can be done
-    │   │   └── DedupConflict                 same key, other body
+    │   │   ├── DedupConflict                 same key, other body
+    │   │   └── CallUnderWay                  same key, and the call is not done
     │   ├── Unauthenticated               no key, or not a good one
     │   ├── Forbidden                     a good key without the scope
     │   └── SyncCallInAsync               a blocking call on a running event loop
@@ -328,6 +329,13 @@ class DedupConflict(Conflict):
     """The same idempotency key came with another body."""
 
     code = "dedup-conflict"
+
+
+class CallUnderWay(Conflict):
+    """Another server makes the call with this key, and is not done yet."""
+
+    code = "call-under-way"
+    default_retryable = True
 
 
 class Unauthenticated(InputError):

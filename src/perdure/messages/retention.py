@@ -40,6 +40,8 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
     """The change sequence: whoever follows it and was away for longer has to list messages instead."""
     workers_s: float | None = _DAY_S
     """Workers that have ended."""
+    calls_s: float | None = _DAY_S
+    """Answers to calls with a key of their caller's own; whoever asks again later has the call made again."""
 
     @property
     def shortest_s(self) -> float:
@@ -93,6 +95,7 @@ class Tidied(msgspec.Struct, frozen=True, kw_only=True):
     deeds: int = 0
     changes: int = 0
     workers: int = 0
+    calls: int = 0
     more: bool = False
     """Whether another bite would find more at once."""
 

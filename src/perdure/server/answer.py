@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
@@ -52,6 +52,8 @@ class Streamed:
     headers: tuple[tuple[str, str], ...] = (("cache-control", "no-store"), ("x-accel-buffering", "no"))
     ping_s: float | None = None
     """When nothing has come for so long, a comment is sent, so that no proxy thinks the line dead."""
+    is_whole: Callable[[], bool] = lambda: True
+    """Tells whether the piece that came last is the end of a whole answer; False while it goes on, and for ever if it broke."""
 
     async def send(self, receive: Receive, send: Send) -> None:
         """Write it to the caller, piece by piece.

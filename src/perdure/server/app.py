@@ -23,6 +23,7 @@ from perdure.server.entry import Doors, Nowhere, Refuse
 from perdure.server.frame import Frame
 from perdure.server.health import Health, Ready
 from perdure.server.metrics import metrics_door
+from perdure.server.once import Once
 from perdure.server.openai import refusals as openai_refusals
 from perdure.server.openai.doors import DOORS as OPENAI_DOORS
 from perdure.server.openai.later import nothing_here
@@ -43,21 +44,21 @@ def make_server(parts: ServerParts) -> Starlette:
     Returns:
         Starlette: The application; `state.core` is what its doors share.
     """
-    core, metrics = Core(parts), Metrics()
+    core, metrics, once = Core(parts), Metrics(), Once(parts.store.calls)
     ours = [*API_DOORS, metrics_door(metrics)]
     ours.append(openapi_door([*ours, *OPENAI_DOORS]))
     app = Starlette(
         routes=[
             Route("/healthz", Health()),
             Route("/readyz", Ready(core)),
-            *_routes(core, OPENAI_DOORS, openai_refusals.refuse),
-            *_routes(core, ours, _problem),
+            *_routes(core, OPENAI_DOORS, openai_refusals.refuse, once),
+            *_routes(core, ours, _problem, once),
             Route("/v1/{rest:path}", Nowhere(core, openai_refusals.refuse, nothing_here)),
             Route("/api/{rest:path}", Nowhere(core, _problem, _nothing)),
             *page_routes(core),
         ],
         middleware=[Middleware(Frame)],
-        lifespan=_living(core, metrics),
+        lifespan=_living(core, metrics, once),
     )
     app.router.redirect_slashes = False
     app.router.default = Nowhere(core, _problem, _nothing)
@@ -65,15 +66,15 @@ def make_server(parts: ServerParts) -> Starlette:
     return app
 
 
-def _routes(core: Core, doors: Sequence[Door], refuse: Refuse) -> list[BaseRoute]:
+def _routes(core: Core, doors: Sequence[Door], refuse: Refuse, once: Once) -> list[BaseRoute]:
     by_path: dict[str, list[Door]] = defaultdict(list)
     for door in doors:
         by_path[door.path].append(door)
     named_first = sorted(by_path.items(), key=lambda entry: "{" in entry[0])  # `/messages/import` is no `/messages/{id}`
-    return [Route(path, Doors(core, there, refuse)) for path, there in named_first]
+    return [Route(path, Doors(core, there, refuse, once)) for path, there in named_first]
 
 
-def _living(core: Core, metrics: Metrics) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
+def _living(core: Core, metrics: Metrics, once: Once) -> Callable[[Starlette], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         metrics.start()
@@ -85,6 +86,7 @@ def _living(core: Core, metrics: Metrics) -> Callable[[Starlette], AbstractAsync
             firing.cancel()
             await asyncio.wait([firing])
             await core.feed.close()
+            await once.close()
             await core.lanes.close_all()
 
     return lifespan

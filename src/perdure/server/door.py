@@ -41,6 +41,8 @@ class Call:
     """As one of the door's `bodies`."""
     says: list[tuple[str, str]] = field(default_factory=list)
     """Headers that go with whatever is answered, errors among it."""
+    again: bool = False
+    """It was made before, and nobody knows whether that was paid for."""
 
     @property
     def tenant(self) -> str | None:
@@ -112,3 +114,5 @@ class Door:
     """Statuses beyond those that every door or its kind of reading can give."""
     streams: bool = False
     """Whether the answer may also be a stream of events."""
+    once: bool = False
+    """Whether a caller may give a call a key, `Idempotency-Key`, by which it is made once."""

@@ -22,6 +22,7 @@ from perdure.server.body import check_media_type, parse_json, read_body
 from perdure.server.core import Core
 from perdure.server.door import Call, Door
 from perdure.server.frame import trace_of
+from perdure.server.once import HEADER, Once
 from perdure.server.reading import read_query, shaped
 
 Refuse: TypeAlias = Callable[[PerdureError, str, Moment], Answer]
@@ -37,10 +38,11 @@ class Doors:
         core (Core): What all doors share.
         doors (Sequence[Door]): One for each verb.
         refuse (Refuse): Makes an answer of an error, given the request's id and the time.
+        once (Once): Makes calls that have a key.
     """
 
-    def __init__(self, core: Core, doors: Sequence[Door], refuse: Refuse) -> None:
-        self._core = core
+    def __init__(self, core: Core, doors: Sequence[Door], refuse: Refuse, once: Once) -> None:
+        self._core, self._once = core, once
         self._doors: Mapping[str, Door] = {door.method: door for door in doors}
         self._path = doors[0].path
         self._refuse = refuse
@@ -84,7 +86,7 @@ class Doors:
             check_media_type(headers)
             data = parse_json(body, max_depth=self._core.settings.max_depth)
             call.body = data if door.raw else shaped(data, door.bodies)
-        return await door.handle(call)
+        return await (self._once.answer(call, door) if door.once and HEADER in headers else door.handle(call))
 
     def _door_for(self, method: str) -> Door:
         door = self._doors.get("GET" if method == "HEAD" else method)

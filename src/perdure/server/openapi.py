@@ -36,6 +36,8 @@ _SAYS = {
     503: "The store, or the provider, does not answer at the moment.",
     504: "The provider did not answer in time.",
 }
+_ONCE = "With it the call is made once: the same key and body get the answer that was recorded, another body is refused."
+_KEY = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~][ -~]*$"}
 _ALWAYS = (401, 403, 422, 500, 503)
 _READING = (400, 413, 415)
 
@@ -148,6 +150,8 @@ def _parameters(door: Door) -> list[dict[str, Any]]:
         }
         for name in _PARAMETER.findall(door.path)
     ]
+    if door.once:
+        found.append({"name": "Idempotency-Key", "in": "header", "required": False, "description": _ONCE, "schema": _KEY})
     for field in msgspec.structs.fields(door.query) if door.query else ():
         schema = msgspec.json.schema(field.type)
         options = schema.get("anyOf", [])

@@ -9,6 +9,7 @@ from perdure.agents.journal import Journal
 from perdure.agents.runs import Runs
 from perdure.errors.patterns import ErrorBook
 from perdure.memory.manager import Memory
+from perdure.messages.calls import CallStore
 from perdure.messages.dead_letters import DeadLetters
 from perdure.messages.registry import WorkerRegistry
 from perdure.messages.retention import Retention
@@ -94,6 +95,11 @@ class Store(Protocol):
     @property
     def health(self) -> HealthStore:
         """How providers are."""
+        ...
+
+    @property
+    def calls(self) -> CallStore:
+        """Calls with a key of their caller's own."""
         ...
 
     async def __aenter__(self) -> Self:

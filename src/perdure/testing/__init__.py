@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perdure.stores.inmemory import InMemoryStore
+    from perdure.testing.calling import CallKit
     from perdure.testing.case import ProviderCase
     from perdure.testing.clock import FakeClock
     from perdure.testing.conformance import run_conformance
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from perdure.testing.workers import WorkerRegistryKit
 
 __all__ = [
+    "CallKit",
     "ErrorsKit",
     "FakeClock",
     "FakeProvider",
@@ -62,6 +64,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "CallKit": "perdure.testing.calling",
     "ErrorsKit": "perdure.testing.errors",
     "FakeClock": "perdure.testing.clock",
     "FakeProvider": "perdure.testing.provider",
@@ -92,6 +95,7 @@ _HOMES = {
 _KIT_PARTS = (
     "answering",
     "breaking",
+    "calling",
     "case",
     "crashing",
     "deciding",

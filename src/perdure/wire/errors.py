@@ -40,6 +40,7 @@ _STATUS_BY_CODE = {
     "unknown-model": 404,
     "conflict": 409,
     "dedup-conflict": 422,
+    "call-under-way": 409,
     "not-yet-built": 422,
     "input-too-large": 413,
     "unauthenticated": 401,

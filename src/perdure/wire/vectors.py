@@ -26,7 +26,7 @@ class EmbeddingRequest(msgspec.Struct):
     input: Text | Annotated[list[Text | int | Tokens], Meta(min_length=1, max_length=2048)]
     """A text, several, tokens, or several lists of tokens."""
     model: str | None = None
-    dimensions: Annotated[int, Meta(ge=1)] | None = None
+    dimensions: Annotated[int, Meta(ge=1, le=65_536)] | None = None
     encoding_format: Literal["float", "base64"] | None = None
     user: str | None = None
 

@@ -27,6 +27,7 @@ class Booking:
         self._parts = call.core.parts
         self._target = target
         self._reckoned_usd = reckoned_usd
+        self._again = int(call.again)
         tenant = "default" if call.tenant is None else call.tenant
         account = Account(tenant, call.key.id, "", target.lane)
         self._bill = Bill(day=day_of(self._parts.clock.now()), account=account, held_nanousd=to_nano(reckoned_usd))
@@ -61,7 +62,8 @@ class Booking:
             Usage: With its cost.
         """
         cost_usd = self._parts.prices.cost_of(usage, self._target.provider.name, self._target.model)
-        return (usage if usage.calls else usage + Usage(calls=1)).priced(cost_usd, reckoned_usd=self._reckoned_usd)
+        counted = Usage(paid_again=self._again) + (usage if usage.calls else usage + Usage(calls=1))
+        return counted.priced(cost_usd, reckoned_usd=self._reckoned_usd)
 
     async def settle(self, priced: Usage) -> None:
         """Book what it used.

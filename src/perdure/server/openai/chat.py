@@ -7,7 +7,6 @@ knows OpenAI's wire raises on it.
 
 from __future__ import annotations
 
-from perdure.errors.base import NotYetBuilt
 from perdure.server.answer import Answer, Streamed
 from perdure.server.door import Call, Door
 from perdure.server.openai.asking import CHAT, answered
@@ -26,8 +25,6 @@ async def complete(call: Call) -> Answer | Streamed:
     Returns:
         Answer | Streamed: A `chat.completion`, or its chunks.
     """
-    if "idempotency-key" in call.headers:
-        raise NotYetBuilt("Idempotency-Key on /v1/chat/completions is not built yet", hint="Put a message for the agent 'chat' instead.")
     return await answered(call, read_chat_request(call.body), CHAT)
 
 
@@ -35,6 +32,6 @@ DOORS = (
     Door(
         "POST", "/v1/chat/completions", complete, "create_chat_completion", "Answer a chat, whole or as a stream.", "OpenAI",
         "chat:write", bodies=(ChatRequest,), raw=True, answers={200: ChatCompletion}, streams=True,
-        refusals=(404, 429, 402, 502, 504),
+        refusals=(402, 404, 409, 429, 502, 504), once=True,
     ),
 )  # fmt: skip

@@ -26,6 +26,6 @@ DOORS = (
     Door(
         "POST", "/v1/completions", complete, "create_completion", "Go on with a text, whole or as a stream.", "OpenAI",
         "chat:write", bodies=(TextRequest,), raw=True, answers={200: TextCompletion}, streams=True,
-        refusals=(404, 429, 402, 502, 504),
+        refusals=(402, 404, 409, 429, 502, 504), once=True,
     ),
 )  # fmt: skip

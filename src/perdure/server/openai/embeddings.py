@@ -60,6 +60,6 @@ async def _answered(call: Call, made: Made[Embeddings], *, packed: bool) -> Answ
 DOORS = (
     Door(
         "POST", "/v1/embeddings", embed, "create_embedding", "Turn texts into vectors.", "OpenAI", "chat:write",
-        bodies=(EmbeddingRequest,), raw=True, answers={200: EmbeddingList}, refusals=(404, 429, 402, 502, 504),
+        bodies=(EmbeddingRequest,), raw=True, answers={200: EmbeddingList}, refusals=(402, 404, 409, 429, 502, 504), once=True,
     ),
 )  # fmt: skip

@@ -62,6 +62,7 @@ class Pieces:
 
     def __init__(self, call: Call, made: Made[Opened], chunks: Chunks) -> None:
         self._call, self._made, self._chunks = call, made, chunks
+        self._whole = False
 
     def streamed(self) -> Streamed:
         """Make it the answer.
@@ -69,7 +70,7 @@ class Pieces:
         Returns:
             Streamed: Not yet begun.
         """
-        return Streamed(self._events(), ping_s=PING_S)
+        return Streamed(self._events(), ping_s=PING_S, is_whole=lambda: self._whole)
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
         chunks, made = self._chunks, self._made
@@ -100,6 +101,7 @@ class Pieces:
 
     def _end(self) -> bytes:
         last = self._chunks.last()
+        self._whole = True
         return DONE if last is None else encode_json(last) + DONE
 
     def _broken(self, error: PerdureError) -> bytes:

@@ -12,6 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -21,6 +22,7 @@ from perdure.clock import Clock, Moment
 from perdure.errors.base import LeaseLost, NotFound, StoreClosed
 from perdure.errors.patterns import KeptLine
 from perdure.events import tell
+from perdure.messages.calls import KeptAnswer
 from perdure.messages.dead_letters import Edited
 from perdure.messages.ids import write
 from perdure.messages.limits import GateName
@@ -37,7 +39,7 @@ from perdure.stores.inmemory.flow import Flow, delay
 from perdure.stores.inmemory.kin import Kin
 from perdure.stores.inmemory.rows import RouteKey, RouteRow, Row, WorkerRow
 
-__all__ = ["Contents"]
+__all__ = ["CallRow", "Contents"]
 
 _TOLD = {
     Move.LEASE: "message.leased",
@@ -54,6 +56,18 @@ _TOLD = {
     Move.REVIVE: "message.revived",
     Move.RECALL: "message.revived",
 }
+
+
+@dataclass(slots=True)
+class CallRow:
+    """A call with a key of its caller's own."""
+
+    fingerprint: bytes
+    token: int = 0
+    until: Moment = 0.0
+    unsure: bool = False
+    at: Moment = 0.0
+    answer: KeptAnswer | None = None
 
 
 class Contents:
@@ -73,6 +87,7 @@ class Contents:
         self.flow: Flow = Flow(self.rows, self.routes)
         self.lanes: dict[str, tuple[Moment, str]] = {}
         self.books: dict[str, bytes] = {}
+        self.calls: dict[tuple[str, str], CallRow] = {}
         self.paused_queues: set[str] = set()
         self.all_paused = False
         self.pauses: dict[str, Pause] = {}

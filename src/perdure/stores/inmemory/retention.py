@@ -36,9 +36,12 @@ class InMemoryRetention(Retention):
             deeds = _forget_first(self._contents.deeds, limit, keep.audit_s, now)
             changes = _forget_first(self._contents.changes, limit * CHANGES_EACH, keep.changes_s, now)
             workers = self._forget_workers(keep, limit, now)
-            more = max(len(going), len(lighter)) > limit or limit in (deeds, workers) or changes == limit * CHANGES_EACH
+            calls = self._forget_calls(keep, limit, now)
+            more = max(len(going), len(lighter)) > limit or limit in (deeds, workers, calls) or changes == limit * CHANGES_EACH
             gone = len(going[:limit])
-            return Tidied(messages=gone, journals=len(lighter[:limit]), deeds=deeds, changes=changes, workers=workers, more=more)
+            return Tidied(
+                messages=gone, journals=len(lighter[:limit]), deeds=deeds, changes=changes, workers=workers, calls=calls, more=more
+            )
 
     async def sizes(self) -> dict[str, int]:
         """Tell how much room the store takes."""
@@ -52,6 +55,15 @@ class InMemoryRetention(Retention):
 
     def _has_steps(self, row: Row) -> bool:
         return bool(self._contents.steps.get(row.message.id))
+
+    def _forget_calls(self, keep: Keep, limit: int, now: Moment) -> int:
+        if keep.calls_s is None:
+            return 0
+        kept = sorted(self._contents.calls.items(), key=lambda one: one[1].at)
+        old = [name for name, row in kept if row.at < now - keep.calls_s and (row.answer is not None or row.until < now)][:limit]
+        for name in old:
+            del self._contents.calls[name]
+        return len(old)
 
     def _forget_workers(self, keep: Keep, limit: int, now: Moment) -> int:
         if keep.workers_s is None:

@@ -7,6 +7,7 @@ from typing import Self
 
 from perdure.clock import Clock, SystemClock
 from perdure.stores.inmemory.audit import InMemoryAudit
+from perdure.stores.inmemory.calls import InMemoryCalls
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.errors import InMemoryErrors
 from perdure.stores.inmemory.health import InMemoryHealth
@@ -51,6 +52,7 @@ class InMemoryStore:
         self._retention = InMemoryRetention(self._contents)
         self._lanes = InMemoryLanes(self._contents)
         self._health = InMemoryHealth(self._contents)
+        self._calls = InMemoryCalls(self._contents)
 
     @property
     def messages(self) -> InMemoryMessages:
@@ -121,6 +123,11 @@ class InMemoryStore:
     def health(self) -> InMemoryHealth:
         """How providers are."""
         return self._health
+
+    @property
+    def calls(self) -> InMemoryCalls:
+        """Calls with a key of their caller's own."""
+        return self._calls
 
     async def __aenter__(self) -> Self:
         """Open it.

@@ -18,6 +18,7 @@ from perdure.stores.postgres.received import ReceivedMessages
 from perdure.stores.postgres.takeover import PostgresWorkers
 from perdure.stores.sql.audit import SqlAudit
 from perdure.stores.sql.bites import SqlDeadLetters
+from perdure.stores.sql.calls import SqlCalls
 from perdure.stores.sql.errors import SqlErrors
 from perdure.stores.sql.health import SqlHealth
 from perdure.stores.sql.journal import SqlJournal
@@ -77,6 +78,7 @@ class PostgresStore:
         self._retention = SqlRetention(self._engine)
         self._lanes = SqlLanes(self._engine)
         self._health = SqlHealth(self._engine)
+        self._calls = SqlCalls(self._engine)
 
     @property
     def messages(self) -> ReceivedMessages:
@@ -147,6 +149,11 @@ class PostgresStore:
     def health(self) -> SqlHealth:
         """How providers are."""
         return self._health
+
+    @property
+    def calls(self) -> SqlCalls:
+        """Calls with a key of their caller's own."""
+        return self._calls
 
     async def __aenter__(self) -> Self:
         """Open it, creating or upgrading what is there.

@@ -9,6 +9,7 @@ from typing import Self
 from perdure.clock import Clock, SystemClock
 from perdure.stores.sql.audit import SqlAudit
 from perdure.stores.sql.bites import SqlDeadLetters
+from perdure.stores.sql.calls import SqlCalls
 from perdure.stores.sql.errors import SqlErrors
 from perdure.stores.sql.health import SqlHealth
 from perdure.stores.sql.journal import SqlJournal
@@ -74,6 +75,7 @@ class SqliteStore:
         self._retention = SqliteRetention(self._engine)
         self._lanes = SqlLanes(self._engine)
         self._health = SqlHealth(self._engine)
+        self._calls = SqlCalls(self._engine)
 
     @property
     def messages(self) -> SqlMessages:
@@ -144,6 +146,11 @@ class SqliteStore:
     def health(self) -> SqlHealth:
         """How providers are."""
         return self._health
+
+    @property
+    def calls(self) -> SqlCalls:
+        """Calls with a key of their caller's own."""
+        return self._calls
 
     async def __aenter__(self) -> Self:
         """Open it, creating or upgrading what is there.

@@ -179,12 +179,6 @@ async def test_an_unknown_model_is_404_with_what_there_is(served):
     assert "fake/fake-1" in answer.json["error"]["message"]
 
 
-async def test_an_idempotency_key_is_refused_by_name(served):
-    answer = await served.post("/v1/chat/completions", HELLO, headers={"Idempotency-Key": "k"})
-    assert (answer.status, answer.json["error"]["code"]) == (422, "not_yet_built")
-    assert served.provider.count == 0
-
-
 @pytest.mark.parametrize("path", ["responses", "responses/resp_1", "files", "batches"])
 async def test_what_comes_later_is_refused_by_name(served, path):
     answer = await served.post(f"/v1/{path}", {})

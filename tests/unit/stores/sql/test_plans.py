@@ -171,6 +171,7 @@ def test_every_statement_is_used_and_stands_once() -> None:
         "lease": ("check", "claim"),
         "book": ("get", "add", "set", "list"),
         "health": ("list", "take", "set", "get", "forget"),
+        "call": ("get", "add", "begin", "renew", "record", "free", "drop"),
     }
     made = {f"{noun}_{verb}" for noun, verbs in fstrings.items() for verb in verbs} | {
         f"{n}_add" for n in ("ready", "later", "waiting", "outcome")

@@ -77,6 +77,10 @@ UPDATE route SET blocked_since = ?2, sweep_at = ?2 + patience_s, swept = 0, swee
        room_from = CASE WHEN quarantine = 0 AND ?2::double precision IS NOT NULL THEN 0 END
  WHERE id = ?1 AND (blocked_since IS NULL) <> (?2::double precision IS NULL);
 
+-- name: call_get
+-- Locked: of all who ask at once one begins it.
+SELECT fingerprint, token, until, unsure, status, media_type, headers, body FROM kept_call WHERE tenant = ? AND key = ? FOR UPDATE;
+
 -- name: book_get
 -- Locked: one turn follows the other.
 SELECT book FROM lane_book WHERE name = ? FOR UPDATE;
