@@ -41,7 +41,7 @@ def chart(title: str, groups: Sequence[tuple[str, Sequence[Bar]]]) -> str:
             continue
         parts.append(f'<text x="0" y="{top + 16}" class="head">{escape(heading)}</text>')
         top += _HEAD - 6
-        most = max(bar.high for bar in bars)
+        most = max(bar.high for bar in bars) or 1.0  # nobody has any: bars of no length
         for bar in bars:
             parts.append(_row(bar, top, (_WIDTH - _LEFT - 80) / most))
             top += _BAR + _GAP

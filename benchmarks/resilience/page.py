@@ -30,9 +30,9 @@ _HOW = """
   {timeout_s:g} s.
 - Nobody is told of the script. The openai client has one address, as it does; so it is measured at either deployment.
 - {turns}. What counts are failures and paid calls, not speed. The day begins when a contender has started; *all ended after* is from then.
-- Perdure runs with its store on disk and its journal on. Each 429 closes its lane to all messages for the two seconds it names, or for
-  five where it names none, and they wait: here, where a 429 says nothing of the next request, that costs most of Perdure's time for
-  nothing, and it is by far the slowest. The others keep nothing: a restart would lose what is under way.
+- Perdure runs with its store on disk and its journal on; the others keep nothing: a restart would lose what is under way. A message that
+  was refused by both deployments waits for the moment that the 429 names, or for twenty seconds where it names none; so the slowest
+  are slow. Its times are counted in quarters of a second, as often as the contender looks.
 """
 
 _IN_TURN = "One after the other on the same machine"

@@ -143,6 +143,10 @@ class Asking:
             with ExitStack() as leaving:
                 leaving.callback(way.passage.left)
                 await _until_its_start(way, here)
+                if way.passage.overtaken:
+                    leaving.close()
+                    way = await self._let_in(choosing, here)
+                    continue
                 wait = await self._intended(way, diverged=diverged)
                 if wait is None:
                     diverged = False  # said once, however often it is tried

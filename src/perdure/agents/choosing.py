@@ -188,6 +188,7 @@ class _Unwatched:
     """The way of a call whose lane nobody watches."""
 
     starts_at: Moment | None = None
+    overtaken: bool = False
 
     def sent(self) -> None:
         """Nobody is told."""

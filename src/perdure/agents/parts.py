@@ -58,6 +58,11 @@ class Passage(Protocol):
         """Not before this moment; None for at once. Whoever does not want to wait so long leaves."""
         ...
 
+    @property
+    def overtaken(self) -> bool:
+        """Whether the provider has refused others since, for longer than until now. Whoever has waited for his start leaves then."""
+        ...
+
     def sent(self) -> None:
         """Tell that the call is on its way to the provider from now on. One that was never sent has used nothing."""
         ...

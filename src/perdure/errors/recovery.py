@@ -13,7 +13,7 @@ import msgspec
 from perdure.clock import Moment, iso
 from perdure.errors.base import Category, ErrorFacts, Scope
 
-__all__ = ["ACCOUNT", "DOWN", "LIMITED", "OURS", "Recovery", "Then", "recovery"]
+__all__ = ["ACCOUNT", "DOWN", "LIMITED", "OURS", "PASSING_S", "Recovery", "Then", "recovery"]
 
 OURS = frozenset({Category.LEASE_LOST, Category.STORAGE})
 """No failure of the message at all."""
@@ -23,6 +23,9 @@ LIMITED = frozenset({Category.RATE_LIMIT, Category.CIRCUIT_OPEN, Category.BUDGET
 """Time alone cures it."""
 DOWN = frozenset({Category.OVERLOADED, Category.SERVER, Category.TIMEOUT, Category.NETWORK, Category.STREAM_CUT, Category.EMPTY})
 """The other side did not answer, or not to the end: that speaks against its health."""
+
+PASSING_S = 90.0
+"""A rate limit is over by then: providers count by the second and the minute, and what they do not name is guessed with some room."""
 
 _REACH = {
     Scope.MODEL: "this model's lane",
@@ -50,7 +53,7 @@ class Recovery(msgspec.Struct, frozen=True, kw_only=True):
     """Not before this moment, where one is known."""
     uses_attempt: bool
     closes: Scope | None = None
-    """What stays closed for everybody until then."""
+    """What stays closed for everybody until then, or goes slower."""
     counts_in_circuit: bool = False
     words: str
     """The same for a person."""
@@ -80,7 +83,7 @@ def recovery(error: ErrorFacts) -> Recovery:
 
 def _waits(error: ErrorFacts) -> Recovery:
     closes = None if error.scope is Scope.REQUEST else error.scope
-    shut = "" if closes is None else f" Until then {_REACH[closes]} is closed for all messages."
+    shut = "" if closes is None else _shut(error, _REACH[closes])
     if error.retry_at is not None:
         when = f"until {iso(error.retry_at)}"
     elif error.category in ACCOUNT:
@@ -89,6 +92,13 @@ def _waits(error: ErrorFacts) -> Recovery:
         when = "a few seconds"
     words = f"The message waits {when}, without a worker; no attempt is used.{shut}"
     return Recovery(then=Then.WAIT, until=error.retry_at, uses_attempt=False, closes=closes, words=words)
+
+
+def _shut(error: ErrorFacts, reach: str) -> str:
+    if error.category is Category.RATE_LIMIT and error.scope is Scope.MODEL:
+        unless = "if they are refused as well, or that is further off than a rate's minute"
+        return f" For other messages {reach} goes slower; it is closed until then {unless}."
+    return f" Until then {reach} is closed for all messages."
 
 
 def _tries_again(error: ErrorFacts) -> Recovery:

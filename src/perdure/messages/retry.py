@@ -15,7 +15,7 @@ import msgspec
 
 from perdure.clock import Moment
 from perdure.errors.base import Category, ErrorFacts, Scope
-from perdure.errors.recovery import ACCOUNT, DOWN, LIMITED, OURS
+from perdure.errors.recovery import ACCOUNT, DOWN, LIMITED, OURS, PASSING_S
 from perdure.messages.message import Lease, Wait
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "counts_in_circuit",
     "fate",
     "for_newer",
+    "slows_lane",
     "unsaid_until",
     "wait_of",
 ]
@@ -178,6 +179,21 @@ def closes_lane(error: ErrorFacts) -> bool:
         bool: True for limits and account errors that reach beyond the request.
     """
     return error.scope is not Scope.REQUEST and (error.category in LIMITED or error.category in ACCOUNT)
+
+
+def slows_lane(error: ErrorFacts, *, now: Moment) -> bool:
+    """Tell whether an error says *slower* of a model, and not *nothing until then*.
+
+    Args:
+        error (ErrorFacts): What a call met.
+        now (Moment): The store's time.
+
+    Returns:
+        bool: True for a rate limit of one model whose moment is near: rates are by the second or the minute. What is further off is
+        a quota, and what reaches beyond the model is no rate of its calls.
+    """
+    near = error.retry_at is None or error.retry_at - now <= PASSING_S
+    return error.category is Category.RATE_LIMIT and error.scope is Scope.MODEL and near
 
 
 def counts_in_circuit(error: ErrorFacts) -> bool:

@@ -24,6 +24,7 @@ _TOLD: Mapping[str, int] = {
     "step.ambiguous": logging.WARNING,
     "step.diverged": logging.WARNING,
     "lane.closed": logging.WARNING,
+    "lane.slowed": logging.INFO,
     "provider.failed": logging.WARNING,
     "worker.died": logging.WARNING,
     "worker.reaped": logging.WARNING,

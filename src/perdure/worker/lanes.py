@@ -1,8 +1,9 @@
-"""The lanes of one worker: what stands against a call, and how much may still begin.
+"""The lanes of one worker: what stands against a call.
 
-A rate limit or an account that needs a person stands against every message of its lane. Closing the lane
+A quota or an account that needs a person stands against every message of its lane. Closing the lane
 in the store keeps those that have not begun from starting; runs under way ask before each call and wait
-instead of collecting the same refusal.
+instead of collecting the same refusal. A rate limit asks for less a second: the lane goes slower here (`throttle.py`), and
+is closed only once it shows that nothing is let in.
 
 A lane whose calls fail one after the other is as good as closed, though nobody says so: each lane has a circuit
 (`circuits.py`). When that opens, the lane is closed in the store for as long, so whoever meets it waits and uses no attempt.
@@ -23,11 +24,11 @@ from functools import partial
 import msgspec
 
 from perdure.agents.parts import Passage
-from perdure.clock import Clock, Moment, iso
+from perdure.clock import Clock, Moment, awake, iso
 from perdure.errors.base import CallTooDear, Category, CircuitOpen, ErrorFacts, LaneBudgetSpent, LaneFull, Scope, StoreError
 from perdure.errors.handler import handle
 from perdure.events import tell
-from perdure.messages.retry import closes_lane, counts_in_circuit, unsaid_until
+from perdure.messages.retry import closes_lane, counts_in_circuit, slows_lane, unsaid_until
 from perdure.messages.routes import Route
 from perdure.messages.store import MessageStore
 from perdure.providers.asks import Ask
@@ -38,6 +39,8 @@ from perdure.worker.circuits import Circuit, Circuits, Refusal
 from perdure.worker.permits import Permit
 from perdure.worker.portions import Portion, Shared
 from perdure.worker.room import LEAD_S
+from perdure.worker.rooms import Rooms
+from perdure.worker.throttle import Sent, Throttle
 from perdure.worker.ways import Way
 
 __all__ = ["Circuit", "Lanes"]
@@ -45,6 +48,8 @@ __all__ = ["Circuit", "Lanes"]
 _TOLERANCE_S = 0.5
 """A lane is not closed anew for so little: many runs meet the same limit within a moment."""
 _CIRCUIT_OPEN = "circuit-open"
+_OWN = frozenset({LaneFull.code, LaneBudgetSpent.code, CircuitOpen.code})
+"""What we have said ourselves: no provider has."""
 _OURS = {Reason.RATE: LaneFull, Reason.AT_ONCE: LaneFull, Reason.BUDGET: LaneBudgetSpent}
 
 
@@ -57,7 +62,7 @@ class Lanes:
         circuit (Circuit | None): When a lane counts as down; None for the defaults.
         table (LaneTable | None): The limits of lanes; None for none.
         patience_s (float): Who would have to wait longer for a permit is told to come again.
-        now (Callable[[], float] | None): The clock of the circuits, which only goes forward; None for the machine's.
+        now (Callable[[], float] | None): A clock that only goes forward, for circuits and the pace; None for the machine's.
         several (Mapping[str, Sequence[str]] | None): Models with several deployments: their lane to those of the deployments.
     """
 
@@ -74,7 +79,9 @@ class Lanes:
     ) -> None:
         self._messages = messages
         self._clock = clock
+        self._awake = now or awake
         self._circuits = Circuits(circuit or Circuit(), now)
+        self._throttles: dict[str, Throttle] = {}
         self._table = table or LaneTable()
         self._patience_s = patience_s
         self._shared: Shared | None = None
@@ -84,6 +91,8 @@ class Lanes:
         self._known: set[str] = {lane for lanes in self._several.values() for lane in lanes}
         self.moved: asyncio.Event = asyncio.Event()
         """Set when there may be room in a limited lane again."""
+        self.rooms: Rooms = Rooms(self._several, self._portion, self._throttles, self.closed)
+        """How many messages may still begin."""
 
     def share(self, store: LaneStore, worker: int) -> None:
         """Share lanes with all other processes from now on. Limits hold from here on, and not before.
@@ -133,32 +142,42 @@ class Lanes:
             error = self._open(f"{lane!r} failed too often just now; one call has gone through to see", probe.wait_s)
             await self.close(lane, error)  # or else the whole backlog would come, one after the other, to be refused
             return error
-        portion = self._portion(lane)
-        if portion is None:
-            return Way(self, lane, probe=probe)
         try:
-            permit = await self._permit(lane, portion, ask or Ask())
+            permit = self._held_back(lane, ask) or await self._permit(lane, ask or Ask())
         except BaseException:
             self._circuits.gave_up(lane, probe=probe)
             raise
         if isinstance(permit, ErrorFacts):
             self._circuits.gave_up(lane, probe=probe)
             return permit
-        learn = partial(portion.demand.learn, ask.prompt_tokens) if ask is not None and portion.limits.weighs else None
-        return Way(self, lane, permit, probe=probe, learn=learn, believe=portion.believe)
+        return self._way(lane, ask, permit, probe=probe)
 
-    async def met(self, lane: str, error: ErrorFacts, *, probe: bool = False) -> None:
+    def refused(self, lane: str) -> bool:
+        """Tell whether the provider itself has closed a lane, as far as this process knows.
+
+        Args:
+            lane (str): `provider/model`.
+
+        Returns:
+            bool: False also where it is closed for a limit of ours, which those that have a permit have passed.
+        """
+        standing = self.closed(lane)
+        return standing is not None and standing.code not in _OWN
+
+    async def met(self, lane: str, error: ErrorFacts, *, probe: bool = False, call: Sent | None = None) -> None:
         """Draw the conclusions from what a call met.
 
         Args:
             lane (str): `provider/model`.
             error (ErrorFacts): What the call met.
             probe (bool): Whether it was the one that went through to see.
+            call (Sent | None): The call, as the lane's throttle knows it.
         """
         if not counts_in_circuit(error):
             self._circuits.gave_up(lane, probe=probe)
-            await self.close(lane, error)
-            await self._slow(lane, error)
+            if self._for_all(lane, error, call):
+                await self.close(lane, error)
+                await self._slow(lane, error)
             return
         wait_s = await self._circuits.failed(lane, probe=probe)
         if wait_s is not None:
@@ -182,48 +201,7 @@ class Lanes:
         """
         self._circuits.gave_up(lane, probe=probe)
 
-    @property
-    def limited(self) -> bool:
-        """Whether any lane has limits."""
-        return self._shared is not None and bool(self._table)
-
-    # Messages -----------------------------------------------------------------------------------------
-
-    async def rooms(self, routes: Iterable[Route]) -> dict[str, int]:
-        """Say how many messages may be leased now for lanes that have limits.
-
-        Args:
-            routes (Iterable[Route]): Those that could be served.
-
-        Returns:
-            dict[str, int]: By lane; a lane without limits is not in it.
-        """
-        lanes = {route.lane for route in routes if route.lane is not None}
-        portions = {lane: found for lane in lanes if (found := self._portions_of(lane))}
-        for portion in {id(one): one for found in portions.values() for one in found}.values():
-            await portion.look()
-        return {lane: sum(portion.room.messages for portion in found) for lane, found in portions.items()}
-
-    def leased(self, lane: str) -> None:
-        """Note that a message was leased that is going to ask its lane.
-
-        Args:
-            lane (str): `provider/model`.
-        """
-        portions = self._portions_of(lane)
-        if portions:
-            max(portions, key=lambda portion: portion.room.messages).room.leased()
-
-    def room_in_s(self, lanes: Iterable[str]) -> float | None:
-        """Say when one of some lanes may have room again.
-
-        Args:
-            lanes (Iterable[str]): Those that have none.
-
-        Returns:
-            float | None: Seconds; None if there is no such lane.
-        """
-        return min((portion.room.opens_in_s for lane in lanes for portion in self._portions_of(lane)), default=None)
+    # What is closed -----------------------------------------------------------------------------------
 
     def seen(self, routes: Iterable[Route]) -> None:
         """Take over what the store's routes say.
@@ -262,13 +240,59 @@ class Lanes:
             portion = self._portions[lane] = Portion(lane, limits, self._shared, self._clock.now, self.moved.set)
         return portion
 
-    def _portions_of(self, lane: str) -> list[Portion]:
-        """Of a lane, or of all deployments of a model; none if anything of it has no limits."""
-        portions = [self._portion(one) for one in self._several.get(lane, (lane,))]
-        found = [portion for portion in portions if portion is not None]
-        return found if len(found) == len(portions) else []
+    def _throttle(self, lane: str) -> Throttle:
+        if lane not in self._throttles:
+            self._throttles[lane] = Throttle(self._awake)
+        return self._throttles[lane]
 
-    async def _permit(self, lane: str, portion: Portion, ask: Ask) -> Permit | ErrorFacts:
+    def _held_back(self, lane: str, ask: Ask | None) -> ErrorFacts | None:
+        """Who would have to wait long for his turn in a lane that goes slower comes again; the lane stays open for others."""
+        wait_s = self._throttle(lane).wait_s
+        if wait_s <= (self._patience_s if ask is None or ask.patience_s is None else ask.patience_s):
+            return None
+        at = self._clock.now() + wait_s
+        tell("lane.limited", lane=lane, why="lane-slowed", wait_s=wait_s)
+        what = f"{lane!r} goes slower since its provider refused calls; the next may start at {iso(at)}"
+        return LaneFull(
+            what, retry_at=at, hint="Give the lane the provider's limits (`rpm`, `tpm`), and it goes as fast as they allow."
+        ).facts()
+
+    def _for_all(self, lane: str, error: ErrorFacts, call: Sent | None) -> bool:
+        """Tell whether what one call met stands against all; a rate limit need not."""
+        throttle, now = self._throttle(lane), self._clock.now()
+        if not slows_lane(error, now=now):
+            if call is not None:
+                throttle.over(call) if closes_lane(error) else throttle.let_in(call)
+            return True
+        was_on = throttle.on
+        meant = throttle.refused(call or Sent(), max(0.0, (error.retry_at or unsaid_until(error, now=now)) - now))
+        if not was_on:
+            tell("lane.slowed", lane=lane, a_second=throttle.a_second)
+        return meant
+
+    def _way(self, lane: str, ask: Ask | None, permit: Permit | None, *, probe: bool) -> Way:
+        throttle, portion = self._throttle(lane), self._portion(lane)
+        call = throttle.begin()
+        starts = [] if permit is None else [permit.starts_at]
+        if call.wait_s:
+            starts.append(self._clock.now() + call.wait_s)
+        learn = None if portion is None or ask is None or not portion.limits.weighs else partial(portion.demand.learn, ask.prompt_tokens)
+        return Way(
+            self,
+            lane,
+            permit,
+            throttle=throttle,
+            call=call,
+            starts_at=max(starts, default=None),
+            probe=probe,
+            learn=learn,
+            believe=None if portion is None else portion.believe,
+        )
+
+    async def _permit(self, lane: str, ask: Ask) -> Permit | ErrorFacts | None:
+        portion = self._portion(lane)
+        if portion is None:
+            return None
         limits = portion.limits
         patience_s = self._patience_s if ask.patience_s is None else ask.patience_s
         tokens = portion.demand.prompt_tokens(ask.prompt_tokens) + ask.answer_tokens(limits.unsaid_tokens) if limits.weighs else 0

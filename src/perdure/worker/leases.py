@@ -105,7 +105,7 @@ class Leases:
     async def _take(self, limit: int, agents: dict[str, str]) -> bool:
         """Take messages; tell whether there may be more to be taken at once."""
         open_now = await self._routes_for(agents)
-        rooms = await self._lanes.rooms(open_now) if self._lanes.limited else {}
+        rooms = await self._lanes.rooms.now(open_now)
         self._full = [lane for lane, room in rooms.items() if room <= 0]
         if not rooms:
             return await self._lease(open_now, limit) == limit
@@ -126,7 +126,7 @@ class Leases:
         leases = await self._messages.lease(routes, limit=limit, worker=self._worker) if routes else []
         for lease in leases:
             if lease.message.lane is not None:
-                self._lanes.leased(lease.message.lane)
+                self._lanes.rooms.leased(lease.message.lane)
             self._begin(lease)
         return len(leases)
 
@@ -145,7 +145,7 @@ class Leases:
         look_s = LOOK_S
         wakes = [self._slots.freed.wait()]
         if self._full:
-            look_s = min(LOOK_S, max(_SOONEST_S, self._lanes.room_in_s(self._full) or 0.0))
+            look_s = min(LOOK_S, max(_SOONEST_S, self._lanes.rooms.opens_in_s(self._full) or 0.0))
             wakes.append(self._lanes.moved.wait())
         await self._either(self._messages.changed(known, timeout_s=look_s), *wakes)
         if self._quarantine and not self._slots.working and not any(route.occupied for route in await self._open_now(agents)):

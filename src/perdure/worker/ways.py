@@ -10,14 +10,17 @@ from perdure.errors.base import Billed, ErrorFacts
 from perdure.providers.headroom import Headroom
 from perdure.resources.usage import Usage
 from perdure.worker.permits import Permit
+from perdure.worker.throttle import Sent, Throttle
 
 __all__ = ["Way"]
 
 
 class _Lanes(Protocol):
+    def refused(self, lane: str) -> bool: ...
+
     def answered(self, lane: str, *, probe: bool = False) -> None: ...
 
-    async def met(self, lane: str, error: ErrorFacts, *, probe: bool = False) -> None: ...
+    async def met(self, lane: str, error: ErrorFacts, *, probe: bool = False, call: Sent | None = None) -> None: ...
 
     def gave_up(self, lane: str, *, probe: bool = False) -> None: ...
 
@@ -29,12 +32,15 @@ class Way:
         lanes (_Lanes): Who is told what becomes of it.
         lane (str): `provider/model`.
         permit (Permit | None): What was lent for it; None in a lane without limits.
+        throttle (Throttle): Of the lane; is told how the provider took the call.
+        call (Sent): The call, as the throttle knows it.
+        starts_at (Moment | None): Not before this moment.
         probe (bool): Whether it goes through to see.
         learn (Callable[[int], None] | None): Is told of how many tokens its prompt was.
         believe (Callable[[Headroom], None] | None): Is told what the provider said is left.
     """
 
-    __slots__ = ("_believe", "_lane", "_lanes", "_learn", "_permit", "_probe", "_told", "starts_at")
+    __slots__ = ("_believe", "_call", "_lane", "_lanes", "_learn", "_permit", "_probe", "_throttle", "_told", "starts_at")
 
     def __init__(
         self,
@@ -42,6 +48,9 @@ class Way:
         lane: str,
         permit: Permit | None = None,
         *,
+        throttle: Throttle,
+        call: Sent,
+        starts_at: Moment | None,
         probe: bool,
         learn: Callable[[int], None] | None = None,
         believe: Callable[[Headroom], None] | None = None,
@@ -49,17 +58,25 @@ class Way:
         self._lanes, self._lane, self._permit, self._probe = lanes, lane, permit, probe
         self._learn, self._believe = learn, believe
         self._told = False
-        self.starts_at: Moment | None = None if permit is None else permit.starts_at
+        self._throttle, self._call = throttle, call
+        self.starts_at: Moment | None = starts_at
         """Not before this moment."""
+
+    @property
+    def overtaken(self) -> bool:
+        """Whether the provider has refused others while this call waited for its start."""
+        return self.starts_at is not None and not self._probe and self._lanes.refused(self._lane)
 
     def sent(self) -> None:
         """Tell that the call is on its way to the provider."""
+        self._throttle.sent(self._call)
         if self._permit is not None:
             self._permit.sent()
 
     def answered(self, usage: Usage | None = None, usd: float | None = None, headroom: Headroom | None = None) -> None:
         """Tell that the provider answered."""
         self._told = True
+        self._throttle.let_in(self._call)
         self._lanes.answered(self._lane, probe=self._probe)
         if self._permit is not None:
             self._permit.ended(tokens=_all_tokens(usage), usd=usd)
@@ -74,10 +91,11 @@ class Way:
         if self._permit is not None:
             free = error.billed is Billed.NO
             self._permit.ended(tokens=0 if free else None, usd=0.0 if free else None)
-        await self._lanes.met(self._lane, error, probe=self._probe)
+        await self._lanes.met(self._lane, error, probe=self._probe, call=self._call)
 
     def left(self) -> None:
         """Tell that the call is over."""
+        self._throttle.over(self._call)
         if self._permit is not None:
             self._permit.left()
         if not self._told:

@@ -179,6 +179,7 @@ class Passing:
         self.lanes, self.lane = lanes, lane
 
     starts_at: float | None = None
+    overtaken: bool = False
 
     def sent(self) -> None:
         assert self.lane in self.lanes.inside

@@ -275,6 +275,7 @@ class Lanes:
 class Passage:
     def __init__(self, lane: str, told: list[tuple[str, Any]], starts_at: float | None = None) -> None:
         self.lane, self.told, self.starts_at = lane, told, starts_at
+        self.overtaken = False
         self.usage: Any = None
         self.is_sent = False
 

@@ -248,14 +248,102 @@ async def test_another_process_also_lets_one_through_first(store: InMemoryStore,
     await refused(there)
 
 
-async def test_a_limit_met_elsewhere_lets_all_through_afterwards(store: InMemoryStore, clock: FakeClock) -> None:
+async def test_a_quota_met_elsewhere_lets_all_through_afterwards(store: InMemoryStore, clock: FakeClock) -> None:
     here, there = watching(store, clock), watching(store, clock)
-    await (await let_in(here)).met(base.RateLimited("slow", retry_at=clock.now() + 30).facts())
+    await (await let_in(here)).met(base.RateLimited("the day's", retry_at=clock.now() + 3600).facts())
     there.seen(await store.messages.routes())
     await refused(there)
-    clock.pass_by(seconds=31)
+    clock.pass_by(seconds=3601)
     for _ in range(3):
         await let_in(there)
+
+
+# Refusals -----------------------------------------------------------------------------------------
+
+
+async def is_refused(lanes: Lanes, clock: FakeClock, *, for_s: float = 30.0, lane: str = "qwen/max") -> None:
+    passage = await let_in(lanes, lane)
+    passage.sent()
+    await passage.met(base.RateLimited("slow", retry_at=clock.now() + for_s).facts())
+    passage.left()
+
+
+async def test_one_refusal_for_a_rate_leaves_the_lane_open_and_slower(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = watching(store, clock)
+    await is_refused(lanes, clock)
+    assert await closed_in(store, clock) == set()
+    starts = [(await let_in(lanes)).starts_at or 0.0 for _ in range(2)]
+    assert starts[1] - starts[0] == pytest.approx(1.0), "nothing is known to be let in: one a second"
+    assert await lanes.rooms.now(await store.messages.routes()) == {"qwen/max": 0}
+    assert lanes.rooms.opens_in_s(["qwen/max"]) == pytest.approx(3.0), "two are in line, and one comes a second before its start"
+
+
+async def test_a_lane_where_all_are_refused_is_closed_until_the_moment_named(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = watching(store, clock)
+    for _ in range(3):
+        await is_refused(lanes, clock)
+        clock.pass_by(seconds=1)
+    assert await closed_in(store, clock) == {"qwen/max"}
+    assert (await refused(lanes)).retry_at == clock.now() + 29
+    clock.pass_by(seconds=29)
+    await is_refused(lanes, clock)
+    assert await closed_in(store, clock) == {"qwen/max"}, "who has meant it is believed at once"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        base.RateLimited("tomorrow", retry_at=FakeClock().now() + 3600),
+        base.RateLimited("the account's", retry_at=FakeClock().now() + 2, scope=base.Scope.ACCOUNT),
+        base.BillingRefused("pay"),
+    ],
+    ids=["a quota", "an account", "money"],
+)
+async def test_what_is_no_rate_of_one_model_closes_at_once(error: base.ProviderError) -> None:
+    clock = FakeClock()
+    async with InMemoryStore(clock=clock) as store:
+        await store.messages.put([message(lane="qwen/max")])
+        lanes = watching(store, clock)
+        passage = await let_in(lanes)
+        passage.sent()
+        await passage.met(error.facts())
+        assert await closed_in(store, clock) == {"qwen/max"}
+
+
+async def test_who_waits_for_his_turn_in_a_slower_lane_is_told_when_others_are_refused(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = watching(store, clock)
+    await is_refused(lanes, clock)
+    in_line = [await let_in(lanes) for _ in range(3)]
+    for passage in in_line[:2]:
+        clock.pass_by(seconds=1)
+        assert not passage.overtaken
+        passage.sent()
+        await passage.met(base.RateLimited("slow", retry_at=clock.now() + 30).facts())
+    assert in_line[2].overtaken
+
+
+async def test_whose_turn_in_a_slower_lane_is_far_off_is_refused_and_the_lane_stays_open(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = watching(store, clock)
+    await is_refused(lanes, clock)
+    for _ in range(5):
+        await let_in(lanes)
+    error = await refused(lanes)
+    assert (error.code, error.retry_at) == ("lane-full", clock.now() + 6)
+    assert await closed_in(store, clock) == set()
+
+
+async def test_a_slower_deployment_leaves_the_model_as_much_room_as_the_others_have(clock: FakeClock) -> None:
+    async with InMemoryStore(clock=clock) as store:
+        await store.messages.put([message(lane="smart"), message(lane="a/m")])
+        lanes = Lanes(store.messages, clock, several={"smart": ["a/m", "b/m"]}, now=clock.now)
+        await is_refused(lanes, clock, lane="a/m")
+        routes = await store.messages.routes()
+        assert await lanes.rooms.now(routes) == {"a/m": 0}, "as much as one likes of the model: its other deployment is free"
+        await is_refused(lanes, clock, lane="b/m")
+        clock.pass_by(seconds=0.5)
+        assert await lanes.rooms.now(routes) == {"a/m": 1, "smart": 2}
+        lanes.rooms.leased("smart")
+        assert (await lanes.rooms.now(routes))["smart"] == 1
 
 
 # Limits -------------------------------------------------------------------------------------------
@@ -273,7 +361,7 @@ async def test_a_lane_without_limits_asks_nobody(store: InMemoryStore, clock: Fa
     passage = await let_in(lanes, "local/small")
     assert passage.starts_at is None
     assert list(await store.lanes.lanes()) == []
-    assert await lanes.rooms(await store.messages.routes()) == {"qwen/max": 1, "qwen/plus": 1}
+    assert await lanes.rooms.now(await store.messages.routes()) == {"qwen/max": 1, "qwen/plus": 1}
 
 
 async def test_calls_of_a_lane_with_limits_start_one_after_the_other(store: InMemoryStore, clock: FakeClock) -> None:
@@ -364,9 +452,11 @@ async def test_a_call_that_failed_keeps_what_may_be_billed(
     assert (lane.requests, lane.tokens) == (1, tokens)
 
 
-async def test_a_refusal_of_the_provider_slows_every_worker_down(store: InMemoryStore, clock: FakeClock) -> None:
+async def test_a_refusal_that_is_meant_for_all_slows_every_worker_down(store: InMemoryStore, clock: FakeClock) -> None:
     here, there = await limited(store, clock, rpm=600, gentle_s=10), await limited(store, clock, rpm=600, gentle_s=10)
-    await (await let_in(here)).met(base.RateLimited("slow", retry_at=clock.now() + 30).facts())
+    for passage in [await let_in(here) for _ in range(3)]:
+        passage.sent()
+        await passage.met(base.RateLimited("slow", retry_at=clock.now() + 30).facts())
     assert (await refused(there)).retry_at == pytest.approx(clock.now() + 30, abs=0.1)
     clock.pass_by(seconds=31)
     starts = [(await let_in(there)).starts_at or 0.0 for _ in range(2)]
