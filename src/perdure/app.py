@@ -26,6 +26,7 @@ from perdure.messages.retention import Keep
 from perdure.messages.retry import Backoff
 from perdure.messages.spending import EACH, Budget, BudgetScope
 from perdure.monitor.gathering import Gathering
+from perdure.monitor.measuring import Measuring
 from perdure.monitor.sentry import SentrySink
 from perdure.monitor.telemetry import TelemetrySink
 from perdure.monitor.webhook import WebhookSink
@@ -224,7 +225,7 @@ def build_sinks(settings: Settings) -> list[WebhookSink | SentrySink | Telemetry
 
 @asynccontextmanager
 async def errors_kept(settings: Settings, store: Store, clock: Clock | None = None) -> AsyncIterator[None]:
-    """Have this process's errors counted in the store and told to whom the settings want, for as long as it lives.
+    """Have this process's errors and calls counted in the store, and errors told to whom the settings want, for as long as it lives.
 
     Args:
         settings (Settings): Its `errors`.
@@ -241,13 +242,17 @@ async def errors_kept(settings: Settings, store: Store, clock: Clock | None = No
     stops = [handler().add(sink) for sink in sinks]
     gathering = Gathering(store.errors, clock)
     gathering.begin(handler())
-    writing = asyncio.create_task(rounds("noting errors", gathering.write))
+    measuring = Measuring(store.measures)
+    measuring.begin()
+    writing = {asyncio.create_task(rounds(what, one)) for what, one in (("noting errors", gathering.write), ("measuring", measuring.write))}
     try:
         yield
     finally:
-        writing.cancel()
-        await asyncio.wait({writing})
+        for task in writing:
+            task.cancel()
+        await asyncio.wait(writing)
         await gathering.end()
+        await measuring.end()
         for stop in stops:
             stop()
         await asyncio.gather(*(asyncio.to_thread(sink.close) for sink in sinks))

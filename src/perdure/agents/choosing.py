@@ -15,9 +15,10 @@ from typing import Protocol
 import msgspec
 
 from perdure.agents.parts import Lanes, ModelTable, Passage
-from perdure.clock import Clock, Moment, chance
+from perdure.clock import Clock, Moment, awake, chance
 from perdure.errors.base import Category, ErrorFacts
 from perdure.errors.report import error_from
+from perdure.events import tell
 from perdure.messages.message import Wait
 from perdure.providers.asks import Ask
 from perdure.providers.deployments import Deployments
@@ -76,6 +77,7 @@ class Choosing:
         self._left_out: set[str] = set()
         self._barred: dict[str, Wait] = {}
         self._asked = {model.name}
+        self._waits_since = awake()
 
     async def enter(self) -> Way | Wait | None:
         """Go to the first that is open.
@@ -92,6 +94,7 @@ class Choosing:
                     continue
                 found = self._bar(target.lane) or await self._through(target, patience_s)
                 if isinstance(found, Way):
+                    self._tell(found)
                     return found
                 waits.append(found)
         return min(waits, key=_end_of, default=None)
@@ -120,6 +123,7 @@ class Choosing:
             lane (str): Its lane.
         """
         self._left_out.add(lane)
+        self._waits_since = awake()
 
     def bar(self, lane: str, wait: Wait) -> None:
         """Ask a deployment no more before a moment.
@@ -129,6 +133,7 @@ class Choosing:
             wait (Wait): What it said.
         """
         self._barred[lane] = wait
+        self._waits_since = awake()
 
     def fall_back(self, error: ErrorFacts) -> bool:
         """Ask another model, if this one cannot answer whoever carries it and one is named for that.
@@ -148,6 +153,7 @@ class Choosing:
             return False
         self._asked.add(model.name)
         self.model, self._order = model, model.in_order(chance)
+        self._waits_since = awake()
         return True
 
     def named(self, provider: str) -> Target | None:
@@ -178,6 +184,11 @@ class Choosing:
         if wait is None:
             raise error_from(entered)
         return wait
+
+    def _tell(self, way: Way) -> None:
+        target, starts_at = way.target, way.passage.starts_at
+        ahead_s = 0.0 if starts_at is None else max(0.0, starts_at - self._parts.clock.now())
+        tell("lane.entered", provider=target.provider.name, model=target.model, seconds=awake() - self._waits_since + ahead_s)
 
 
 def _end_of(wait: Wait) -> Moment:

@@ -152,10 +152,11 @@ class Spending(Protocol):
         ...
 
     async def lanes(self) -> Sequence[Entry]:
-        """Add up the whole ledger by lane, for metrics.
+        """Say what each lane has used since the store began, for metrics. It is kept, not counted: also of days that are forgotten.
 
         Returns:
-            Sequence[Entry]: One for each lane, by its name, of no day and nobody's account; the empty lane is what replay saved.
+            Sequence[Entry]: One for each lane with a call, by its name, of no day and nobody's account, without what is held; the
+                empty lane is what replay saved.
         """
         ...
 

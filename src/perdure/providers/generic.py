@@ -157,6 +157,7 @@ class GenericProvider(SimpleDoor, ResumableProvider, EmbeddingProvider, TextProv
             async for chunk in self._chunks(self._plain(body), timeout_s or self.timeout_s):
                 if chunk.get("usage"):
                     usage = usage_of(chunk["usage"])
+                call.came()
                 yield chunk
             call.answered(usage)
 
@@ -167,7 +168,7 @@ class GenericProvider(SimpleDoor, ResumableProvider, EmbeddingProvider, TextProv
     async def begin(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> str:
         """Have a chat begun in the background, one try."""
         assert self.background is not None
-        with self.tally.call(body.get("model")) as call:
+        with self.tally.call(body.get("model"), "begin") as call:
             handle = await self.background.begin(self._prepared(dict(body)), timeout_s or self.timeout_s)
             call.answered(Usage())
             return handle
@@ -178,17 +179,18 @@ class GenericProvider(SimpleDoor, ResumableProvider, EmbeddingProvider, TextProv
 
     async def complete(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> ChatAnswer:
         """Go on with a text, one try."""
-        with self.tally.call(body.get("model")) as call:
+        with self.tally.call(body.get("model"), "text_completion") as call:
             answer = await self._texts.whole(self._at_once(dict(body)), timeout_s or self.timeout_s)
             call.answered(answer.usage)
             return answer
 
     async def stream_text(self, body: Mapping[str, Any], *, timeout_s: float | None = None) -> AsyncIterator[dict[str, Any]]:
         """Go on with a text piece by piece, one try."""
-        with self.tally.call(body.get("model")) as call:
+        with self.tally.call(body.get("model"), "text_completion") as call:
             usage = Usage(calls=1)
             async for piece in self._texts.pieces(self._streaming(dict(body)), timeout_s or self.timeout_s):
                 usage = usage_of(piece["usage"]) if piece.get("usage") else usage
+                call.came()
                 yield piece
             call.answered(usage)
 
@@ -202,7 +204,7 @@ class GenericProvider(SimpleDoor, ResumableProvider, EmbeddingProvider, TextProv
         more: Mapping[str, Any] | None = None,
     ) -> Embeddings:
         """Turn texts into vectors, as many in one request as the endpoint takes."""
-        with self.tally.call(model) as call:
+        with self.tally.call(model, "embeddings") as call:
             embedder = Embedder(self.name, self.row, lambda: self._door, self._whence, self._judged)
             found = await embedder.embed(texts, model, dimensions, timeout_s or self.timeout_s, more or {})
             call.answered(found.usage)

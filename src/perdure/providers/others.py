@@ -108,6 +108,7 @@ class OtherProvider(SimpleDoor):
             async for chunk in self._chunks(body, timeout_s or self.timeout_s, assembler):
                 if chunk.get("usage"):
                     usage = usage_of(chunk["usage"])
+                call.came()
                 yield chunk
             if assembler.began and not assembler.finished:
                 raise StreamCut(f"{self.name!r} ended the stream before its end", evidence=evidence(self._whence(body), "no-end"))

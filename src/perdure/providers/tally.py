@@ -31,16 +31,17 @@ class Tally:
         self._usage = Usage()
         self._seconds = 0.0
 
-    def call(self, model: str | None) -> Call:
+    def call(self, model: str | None, operation: str = "chat") -> Call:
         """Count one call: `with tally.call(model) as call: … call.answered(usage)`.
 
         Args:
             model (str | None): Who is asked.
+            operation (str): What for, in OpenTelemetry's words for GenAI.
 
         Returns:
             Call: A context manager.
         """
-        return Call(self, model)
+        return Call(self, model, operation)
 
     def add(self, name: str, number: int = 1) -> None:
         """Count something of the provider's own.
@@ -98,9 +99,9 @@ class Tally:
             }
 
     def _tell(self, call: Call, error: BaseException | None, seconds: float) -> None:
-        about = {"provider": self.provider, "model": call.model, "seconds": seconds}
+        about = {"provider": self.provider, "model": call.model, "operation": call.operation, "seconds": seconds}
         if call.usage is not None:
-            tell("provider.answered", **about, usage=call.usage)
+            tell("provider.answered", **about, first_s=call.first_s, usage=call.usage)
         elif isinstance(error, PerdureError):
             facts = {"code": error.code, "category": error.category, "rule": error.evidence.rule, "billed": error.billed}
             tell("provider.failed", **about, **facts)
@@ -112,13 +113,22 @@ class Call:
     Args:
         tally (Tally): Who counts.
         model (str | None): Who is asked.
+        operation (str): What for.
     """
 
-    def __init__(self, tally: Tally, model: str | None) -> None:
+    def __init__(self, tally: Tally, model: str | None, operation: str = "chat") -> None:
         self.model = model
+        self.operation = operation
+        self.first_s: float | None = None
+        """How long its first piece took; None where it did not come in pieces."""
         self.usage: Usage | None = None
         self.began: float = awake()
         self._tally = tally
+
+    def came(self) -> None:
+        """Say that a piece of the answer has come."""
+        if self.first_s is None:
+            self.first_s = awake() - self.began
 
     def answered(self, usage: Usage) -> None:
         """Say that the answer is complete.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
@@ -14,12 +15,22 @@ from perdure.clock import Moment
 from perdure.messages.registry import WorkerStatus
 from perdure.messages.spending import EACH, BudgetStatus, Entry
 from perdure.messages.store import QueueStatus
+from perdure.monitor.measures import BOUNDS, Counted, Measure, Series, folded
 from perdure.monitor.metrics import Metrics
 from perdure.providers.health import Health
 from perdure.server.answer import Answer
 from perdure.server.door import Call, Door
 
 __all__ = ["metrics_door"]
+
+_OF_LANE = ("gen_ai_provider_name", "gen_ai_request_model")
+_OF_CALL = ("gen_ai_operation_name", *_OF_LANE)
+_HISTOGRAMS: Mapping[Measure, tuple[str, str, tuple[str, ...]]] = {
+    Measure.DURATION: ("gen_ai_client_operation_duration_seconds", "How long calls of models took", (*_OF_CALL, "error_type")),
+    Measure.FIRST_CHUNK: ("gen_ai_client_operation_time_to_first_chunk_seconds", "How long first pieces of streams took", _OF_CALL),
+    Measure.TOKENS: ("gen_ai_client_token_usage", "Tokens of calls, as providers counted them", (*_OF_CALL, "gen_ai_token_type")),
+    Measure.WAIT: ("perdure_lane_wait_seconds", "How long calls waited for their lane in their process", _OF_LANE),
+}
 
 
 def metrics_door(metrics: Metrics) -> Door:
@@ -41,6 +52,7 @@ def metrics_door(metrics: Metrics) -> Door:
             lanes=await store.spending.lanes(),
             budgets=await store.spending.budgets(),
             health=await store.health.all(),
+            measures=await store.measures.all(),
             paused=await store.messages.paused(),
             now=call.core.clock.now(),
         )
@@ -54,6 +66,14 @@ def metrics_door(metrics: Metrics) -> Door:
     )
 
 
+def _labels_of(series: Series) -> tuple[str, ...]:
+    lane = (series.provider, series.model)
+    if series.what is Measure.WAIT:
+        return lane
+    call = (series.operation, *lane)
+    return call if series.what is Measure.FIRST_CHUNK else (*call, series.kind)
+
+
 class _Kept(NamedTuple):
     """What the store counts, read once."""
 
@@ -63,6 +83,7 @@ class _Kept(NamedTuple):
     lanes: Sequence[Entry]
     budgets: Sequence[BudgetStatus]
     health: Sequence[Health]
+    measures: Sequence[Counted]
     paused: bool
     now: Moment
 
@@ -79,6 +100,7 @@ class _Shown(Collector):
         yield from self._of_lanes()
         yield from self._of_budgets()
         yield from self._of_providers()
+        yield from self._of_calls()
         for name, count in sorted(self._kept.counters.items()):
             if name.endswith("_nanousd"):  # said by lane, in dollars
                 continue
@@ -144,6 +166,17 @@ class _Shown(Collector):
                 took.add_metric((one.provider,), one.found.latency_s)
                 at.add_metric((one.provider,), one.looked_at)
         yield from (up, took, at)
+
+    def _of_calls(self) -> Iterator[Metric]:
+        """Of all processes, by OpenTelemetry's names, where it has one."""
+        families = {what: HistogramMetricFamily(name, said, labels=labels) for what, (name, said, labels) in _HISTOGRAMS.items()}
+        for series, buckets in folded(self._kept.measures).items():
+            counts = {one.bucket: one.count for one in buckets}
+            ends = [*map(str, BOUNDS[series.what]), "+Inf"]
+            below = accumulate(counts.get(n, 0) for n in range(len(ends)))
+            total = sum(one.total for one in buckets)
+            families[series.what].add_metric(_labels_of(series), list(zip(ends, below, strict=True)), total)
+        yield from families.values()
 
     def _of_workers(self) -> Iterator[Metric]:
         living = self._kept.workers

@@ -16,6 +16,7 @@ from perdure.messages.retention import Retention
 from perdure.messages.schedules import ScheduleStore
 from perdure.messages.spending import Spending
 from perdure.messages.store import MessageStore
+from perdure.monitor.measures import MeasureBook
 from perdure.providers.health import HealthStore
 from perdure.providers.lanes import LaneStore
 from perdure.security.audit import AuditLog
@@ -100,6 +101,11 @@ class Store(Protocol):
     @property
     def calls(self) -> CallStore:
         """Calls with a key of their caller's own."""
+        ...
+
+    @property
+    def measures(self) -> MeasureBook:
+        """How long calls of models take."""
         ...
 
     async def __aenter__(self) -> Self:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from perdure.testing.keys import KeyStoreKit
     from perdure.testing.lending import LaneKit
     from perdure.testing.machine import StoreMachine
+    from perdure.testing.measuring import MeasuresKit
     from perdure.testing.memory import MemoryKit
     from perdure.testing.messages import MessageStoreKit
     from perdure.testing.operating import OperatingKit
@@ -46,6 +47,7 @@ __all__ = [
     "JournalKit",
     "KeyStoreKit",
     "LaneKit",
+    "MeasuresKit",
     "MemoryKit",
     "MessageStoreKit",
     "OperatingKit",
@@ -74,6 +76,7 @@ _HOMES = {
     "JournalKit": "perdure.testing.journal",
     "KeyStoreKit": "perdure.testing.keys",
     "LaneKit": "perdure.testing.lending",
+    "MeasuresKit": "perdure.testing.measuring",
     "MemoryKit": "perdure.testing.memory",
     "MessageStoreKit": "perdure.testing.messages",
     "OperatingKit": "perdure.testing.operating",
@@ -113,6 +116,7 @@ _KIT_PARTS = (
     "limiting",
     "looking",
     "machine",
+    "measuring",
     "memory",
     "operating",
     "providers",

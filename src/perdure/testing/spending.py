@@ -9,6 +9,7 @@ import pytest
 
 from perdure.agents.journal import StepKind
 from perdure.errors.base import BudgetReached, LeaseLost
+from perdure.messages.retention import Keep
 from perdure.messages.spending import EACH, Account, Bill, Budget, BudgetScope, BudgetStatus, Entry, account_of, day_of
 from perdure.messages.terms import with_terms
 from perdure.resources.usage import Usage
@@ -204,3 +205,28 @@ class SpendingKit(Kit, standard=True):
         await store.spending.settle(_bill(clock, lane="fake/n"), _used(4.0))
         sums = [(one.account.lane, one.usage.calls, one.usage.cost_usd, one.usage.unpriced) for one in await store.spending.lanes()]
         assert sums == [("fake/m", 1, 2.0, 0), ("fake/n", 3, 5.0, 1)]
+
+    async def test_what_a_lane_has_used_stays_when_its_days_are_forgotten(self, store: Store, clock: FakeClock) -> None:
+        await store.spending.reserve(_bill(clock, 1.0, lane="fake/held"))
+        bill = _bill(clock, 1.0)
+        await store.spending.reserve(bill)
+        await store.spending.settle(bill, _used(0.25, input_tokens=3, output_tokens=5, cached_tokens=2, reasoning_tokens=1))
+        [before] = await store.spending.lanes()
+        assert (before.usage.input_tokens, before.usage.output_tokens) == (3, 5)
+        assert (before.usage.cached_tokens, before.usage.reasoning_tokens) == (2, 1)
+        assert (before.account.lane, before.usage.calls, before.usage.cost_usd, before.held_usd) == ("fake/m", 1, 0.25, 0.0)
+        await store.messages.tend()
+        clock.pass_by(seconds=3 * 86_400)
+        while (await store.retention.tidy(Keep(audit_s=86_400))).more:
+            clock.pass_by(seconds=1)
+        assert list(await store.spending.lanes()) == [before]
+
+    async def test_a_lane_has_used_what_runs_have_used_and_saved(self, store: Store, clock: FakeClock) -> None:
+        lease = await runs(store)
+        bill = _bill(clock, 1.0)
+        await store.journal.intend(lease, intent(1, bill=bill))
+        await store.journal.record(lease, 1, b"1", usage=_used(0.5, output_tokens=7), bill=bill)
+        [lane] = await store.spending.lanes()
+        assert (lane.account.lane, lane.usage.calls, lane.usage.output_tokens, lane.usage.cost_usd) == ("fake/m", 1, 7, 0.5)
+        await store.messages.tend()
+        assert list(await store.spending.lanes()) == [lane]

@@ -97,3 +97,29 @@ async def test_how_looks_found_providers_is_there(served):
     assert there["perdure_provider_check_seconds", "gpu"] == 0.5
     assert there["perdure_provider_checked_timestamp_seconds", "qwen"] == served.clock.now()
     assert ("perdure_provider_up", "new") not in there
+
+
+async def test_how_long_calls_of_all_processes_took_is_there_by_opentelemetrys_names(served):
+    from perdure.monitor.measures import Counted, Measure, Series
+
+    call = {"provider": "qwen", "model": "max", "operation": "chat"}
+    good, bad = Series(what=Measure.DURATION, **call), Series(what=Measure.DURATION, **call, kind="timeout")
+    wait = Series(what=Measure.WAIT, provider="qwen", model="max")
+    await served.store.measures.add(
+        [Counted(good, 0, 2, 0.015), Counted(good, 3, 1, 0.06), Counted(bad, 14, 1, 600.0), Counted(wait, 1, 4, 0.06)]
+    )
+    page = (await served.get("/metrics")).text
+    labels = 'gen_ai_operation_name="chat",gen_ai_provider_name="qwen",gen_ai_request_model="max"'
+    name = "gen_ai_client_operation_duration_seconds"
+    for line in (
+        f'{name}_bucket{{error_type="",{labels},le="0.01"}} 2.0',
+        f'{name}_bucket{{error_type="",{labels},le="0.04"}} 2.0',
+        f'{name}_bucket{{error_type="",{labels},le="0.08"}} 3.0',
+        f'{name}_bucket{{error_type="",{labels},le="+Inf"}} 3.0',
+        f'{name}_count{{error_type="",{labels}}} 3.0',
+        f'{name}_sum{{error_type="",{labels}}} 0.075',
+        f'{name}_bucket{{error_type="timeout",{labels},le="81.92"}} 0.0',
+        f'{name}_count{{error_type="timeout",{labels}}} 1.0',
+        'perdure_lane_wait_seconds_count{gen_ai_provider_name="qwen",gen_ai_request_model="max"} 4.0',
+    ):
+        assert line in page, line

@@ -31,6 +31,7 @@ from perdure.messages.registry import AgentCard
 from perdure.messages.schedules import Schedule
 from perdure.messages.spending import Account, Budget, Entry
 from perdure.messages.store import Change, Pause
+from perdure.monitor.measures import Series
 from perdure.providers.health import Health
 from perdure.resources.usage import Usage
 from perdure.security.audit import Actor, Deed, details_text
@@ -95,6 +96,7 @@ class Contents:
         self.edits: dict[MessageId, list[Edited]] = {}
         self.schedules: dict[tuple[str, str], Schedule] = {}
         self.errors: dict[int, KeptLine] = {}
+        self.measures: dict[tuple[Series, int], tuple[int, float]] = {}
         self.health: dict[str, tuple[Moment, Health]] = {}
         self.changes: list[Change] = []
         self.seq: int = 0

@@ -116,14 +116,14 @@ class InMemorySpending(Spending):
             return [one for one in _of_days(self._contents, since, until) if tenant in (None, one.account.tenant)]
 
     async def lanes(self) -> Sequence[Entry]:
-        """Add up the whole ledger by lane, for metrics."""
+        """Say what each lane has used since the store began, for metrics."""
         with self._contents.open():
             sums: dict[str, Entry] = {}
             for one in self._contents.ledger.values():
                 lane = one.account.lane
                 before = sums.get(lane) or Entry(day="", account=Account("", "", "", lane), usage=_NOTHING)
-                sums[lane] = _plus(before, one.usage, one.held_usd, one.saved_calls, one.saved_usd)
-            return [sums[lane] for lane in sorted(sums)]
+                sums[lane] = _plus(before, one.usage, 0.0, one.saved_calls, one.saved_usd)
+            return [sums[lane] for lane in sorted(sums) if sums[lane].usage.calls or sums[lane].saved_calls]
 
     async def budgets(self) -> Sequence[BudgetStatus]:
         """List the budgets, with what is spent of them today."""

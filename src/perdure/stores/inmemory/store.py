@@ -15,6 +15,7 @@ from perdure.stores.inmemory.journal import InMemoryJournal
 from perdure.stores.inmemory.keys import InMemoryKeys
 from perdure.stores.inmemory.lanes import InMemoryLanes
 from perdure.stores.inmemory.letters import InMemoryDeadLetters
+from perdure.stores.inmemory.measures import InMemoryMeasures
 from perdure.stores.inmemory.memory import InMemoryMemory
 from perdure.stores.inmemory.messages import InMemoryMessages
 from perdure.stores.inmemory.retention import InMemoryRetention
@@ -53,6 +54,7 @@ class InMemoryStore:
         self._lanes = InMemoryLanes(self._contents)
         self._health = InMemoryHealth(self._contents)
         self._calls = InMemoryCalls(self._contents)
+        self._measures = InMemoryMeasures(self._contents)
 
     @property
     def messages(self) -> InMemoryMessages:
@@ -128,6 +130,11 @@ class InMemoryStore:
     def calls(self) -> InMemoryCalls:
         """Calls with a key of their caller's own."""
         return self._calls
+
+    @property
+    def measures(self) -> InMemoryMeasures:
+        """How long calls of models take."""
+        return self._measures
 
     async def __aenter__(self) -> Self:
         """Open it.

@@ -24,6 +24,7 @@ from perdure.stores.sql.health import SqlHealth
 from perdure.stores.sql.journal import SqlJournal
 from perdure.stores.sql.keys import SqlKeys
 from perdure.stores.sql.lanes import SqlLanes
+from perdure.stores.sql.measures import SqlMeasures
 from perdure.stores.sql.memory import SqlMemory
 from perdure.stores.sql.retention import SqlRetention
 from perdure.stores.sql.runs import SqlRuns
@@ -79,6 +80,7 @@ class PostgresStore:
         self._lanes = SqlLanes(self._engine)
         self._health = SqlHealth(self._engine)
         self._calls = SqlCalls(self._engine)
+        self._measures = SqlMeasures(self._engine)
 
     @property
     def messages(self) -> ReceivedMessages:
@@ -154,6 +156,11 @@ class PostgresStore:
     def calls(self) -> SqlCalls:
         """Calls with a key of their caller's own."""
         return self._calls
+
+    @property
+    def measures(self) -> SqlMeasures:
+        """How long calls of models take."""
+        return self._measures
 
     async def __aenter__(self) -> Self:
         """Open it, creating or upgrading what is there.

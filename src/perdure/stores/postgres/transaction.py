@@ -30,7 +30,7 @@ _ADD, _LOCK, _IN_TURN, _COUNT = own("change_add_many"), own("change_lock"), own(
 _PAUSE_ALL, _ALL_PAUSED, _MARK, _FORGET = own("pause_all"), statement("all_paused"), own("mark_set"), own("mark_forget")
 _ALONE, _ALONE_OR_WAIT, _REACH, _READ = own("folded_lock"), own("folded_wait"), own("fold_reach"), own("fold_read")
 _SET, _TALLY, _COUNTED, _COUNTER = own("folded_set"), own("tally_add"), own("counting_take"), statement("counter_add")
-_CAPS, _SPENDING, _SPENT = own("caps_version"), own("spending_take"), own("spent_add")
+_CAPS, _SPENDING, _SPENT, _LANE_SPENT = own("caps_version"), own("spending_take"), own("spent_add"), own("lane_spent_add")
 _MOST_AT_ONCE = 512
 _MARKS_KEPT_S = 600.0
 
@@ -186,6 +186,11 @@ class PostgresTransaction(Transaction):
             before = sums.setdefault(tuple(row[:5]), [0] * (len(row) - 5))
             sums[tuple(row[:5])] = [one + more for one, more in zip(before, row[5:], strict=True)]
         self.run_many(_SPENT, [(*whose, *counts) for whose, counts in sorted(sums.items())])
+        lanes: dict[str, list[int]] = {}
+        for whose, (*used, _held, saved_calls, saved) in sums.items():
+            before = lanes.setdefault(whose[4], [0] * (len(used) + 2))
+            lanes[whose[4]] = [one + more for one, more in zip(before, (*used, saved_calls, saved), strict=True)]
+        self.run_many(_LANE_SPENT, [(lane, *counts) for lane, counts in sorted(lanes.items())])
 
     def total(self, route: RouteRow, name: str) -> None:
         """Add one to a total of a queue.

@@ -8,6 +8,7 @@ from typing import Any
 
 from perdure.messages.message import Lease
 from perdure.messages.spending import (
+    EACH,
     Account,
     Bill,
     Budget,
@@ -19,7 +20,6 @@ from perdure.messages.spending import (
     brake,
     day_of,
     from_nano,
-    most_spent,
     to_nano,
 )
 from perdure.resources.usage import Usage
@@ -31,7 +31,8 @@ from perdure.stores.sql.transaction import Transaction
 __all__ = ["SqlSpending", "booked", "charge", "hold", "save"]
 
 _ADD, _LIST, _BUDGETS, _SET = statement("ledger_add"), statement("ledger_list"), statement("budget_list"), statement("budget_set")
-_LANES = statement("ledger_lanes")
+_LIST_OF, _LANES = statement("ledger_list_of"), statement("ledger_lanes")
+_MOST_OF_TENANTS, _MOST_OF_KEYS = statement("ledger_most_of_tenants"), statement("ledger_most_of_keys")
 _OF_ALL, _OF_TENANT, _OF_KEY = statement("ledger_of_all"), statement("ledger_of_tenant"), statement("ledger_of_key")
 
 
@@ -114,7 +115,7 @@ class SqlSpending(Spending):
         return await self._engine.read(_entries, since, until, tenant)
 
     async def lanes(self) -> Sequence[Entry]:
-        """Add up the whole ledger by lane, for metrics."""
+        """Say what each lane has used since the store began, for metrics."""
         return await self._engine.read(_lanes)
 
     async def budgets(self) -> Sequence[BudgetStatus]:
@@ -145,7 +146,8 @@ def _spent(run: Run, day: str, scope: BudgetScope, name: str) -> int:
 
 
 def _entries(run: Run, since: str, until: str, tenant: str | None) -> builtins.list[Entry]:
-    return [_entry(row) for row in run(_LIST, (since, until)).fetchall() if tenant in (None, row[1])]
+    rows = run(_LIST, (since, until)) if tenant is None else run(_LIST_OF, (since, until, tenant))
+    return [_entry(row) for row in rows.fetchall()]
 
 
 def _lanes(run: Run) -> builtins.list[Entry]:
@@ -163,11 +165,17 @@ def _entry(row: tuple[Any, ...]) -> Entry:
 
 
 def _statuses(run: Run, day: str) -> builtins.list[BudgetStatus]:
-    entries = _entries(run, day, day, None)
     return [
-        BudgetStatus(budget=_budget(scope, name, daily), spent_usd=most_spent(entries, BudgetScope(scope), name))
+        BudgetStatus(budget=_budget(scope, name, daily), spent_usd=from_nano(_gone(run, day, BudgetScope(scope), name)))
         for scope, name, daily in run(_BUDGETS).fetchall()
     ]
+
+
+def _gone(run: Run, day: str, scope: BudgetScope, name: str) -> int:
+    """Of `*` what whoever has spent the most has spent."""
+    if name == EACH and scope is not BudgetScope.INSTALLATION:
+        return int(run(_MOST_OF_TENANTS if scope is BudgetScope.TENANT else _MOST_OF_KEYS, (day,)).get)
+    return _spent(run, day, scope, name)
 
 
 def _budget(scope: str, name: str, daily: int | None) -> Budget:

@@ -37,6 +37,8 @@ SMALL = {
     "pause",
     "lane_book",
     "provider_health",
+    "measure",
+    "lane_spent",
     "tidying",
     "cap",
     "budget",
@@ -172,6 +174,7 @@ def test_every_statement_is_used_and_stands_once() -> None:
         "book": ("get", "add", "set", "list"),
         "health": ("list", "take", "set", "get", "forget"),
         "call": ("get", "add", "begin", "renew", "record", "free", "drop"),
+        "measure": ("known", "series", "add", "list"),
     }
     made = {f"{noun}_{verb}" for noun, verbs in fstrings.items() for verb in verbs} | {
         f"{n}_add" for n in ("ready", "later", "waiting", "outcome")

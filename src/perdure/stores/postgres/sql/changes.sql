@@ -137,6 +137,20 @@ ON CONFLICT (day, tenant, key, agent, lane) DO UPDATE
        cost = spent.cost + excluded.cost, held = spent.held + excluded.held,
        saved_calls = spent.saved_calls + excluded.saved_calls, saved = spent.saved + excluded.saved;
 
+-- name: lane_spent_add
+INSERT INTO lane_spent (lane, calls, unpriced, input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost, saved_calls, saved)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (lane) DO UPDATE
+   SET calls = lane_spent.calls + excluded.calls,
+       unpriced = lane_spent.unpriced + excluded.unpriced,
+       input_tokens = lane_spent.input_tokens + excluded.input_tokens,
+       output_tokens = lane_spent.output_tokens + excluded.output_tokens,
+       cached_tokens = lane_spent.cached_tokens + excluded.cached_tokens,
+       reasoning_tokens = lane_spent.reasoning_tokens + excluded.reasoning_tokens,
+       cost = lane_spent.cost + excluded.cost,
+       saved_calls = lane_spent.saved_calls + excluded.saved_calls,
+       saved = lane_spent.saved + excluded.saved;
+
 -- name: tend_look
 -- And whether there is enough to fold: whoever reads kept numbers adds up what is not. What is due is looked for from a moment
 -- on; and how long that took is told by the server, since the way to it says nothing.

@@ -28,12 +28,28 @@ SELECT day, tenant, key, agent, lane, sum(calls), sum(unpriced), sum(input_token
  GROUP BY day, tenant, key, agent, lane
  ORDER BY day, tenant, key, agent, lane;
 
--- name: ledger_lanes
-SELECT '', '', '', '', lane, sum(calls), sum(unpriced), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
+-- name: ledger_list_of
+SELECT day, tenant, key, agent, lane, sum(calls), sum(unpriced), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
        sum(reasoning_tokens), sum(cost), sum(held), sum(saved_calls), sum(saved)
   FROM ledger
+ WHERE day >= ? AND day <= ? AND tenant = ?
+ GROUP BY day, tenant, key, agent, lane
+ ORDER BY day, tenant, key, agent, lane;
+
+-- name: ledger_lanes
+-- Kept as calls are booked: as many rows as lanes, however long the ledger is.
+SELECT '', '', '', '', lane, sum(calls), sum(unpriced), sum(input_tokens), sum(output_tokens), sum(cached_tokens),
+       sum(reasoning_tokens), sum(cost), 0, sum(saved_calls), sum(saved)
+  FROM lane_ledger
  GROUP BY lane
+HAVING sum(calls) <> 0 OR sum(saved_calls) <> 0
  ORDER BY lane;
+
+-- name: ledger_most_of_tenants
+SELECT coalesce(max(gone), 0) FROM (SELECT sum(cost + held) AS gone FROM ledger WHERE day = ? AND tenant <> '' GROUP BY tenant) AS each;
+
+-- name: ledger_most_of_keys
+SELECT coalesce(max(gone), 0) FROM (SELECT sum(cost + held) AS gone FROM ledger WHERE day = ? AND key <> '' GROUP BY key) AS each;
 
 -- name: ledger_forget
 DELETE FROM spent WHERE day < ?;
