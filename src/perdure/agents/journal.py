@@ -267,6 +267,7 @@ class Journal(Protocol):
             LeaseLost: The run is no longer this worker's: do not make the call.
             Conflict: The step is recorded as done; it is never made again.
             BudgetReached: There is no money left for it today; nothing is written.
+            CallTooDear: It may cost more than a whole budget; nothing is written.
         """
         ...
 

@@ -211,6 +211,7 @@ class Steps:
             LeaseError: This worker may no longer begin anything.
             RunLimit: The run may make no more of these.
             BudgetReached: There is no money left for it today.
+            CallTooDear: It may cost more than a whole budget.
         """
         self._check_alive()
         intent = self.intent(call, until=until, lane=lane, diverged=diverged)

@@ -42,6 +42,8 @@ def set_budget(
         print_json(budget)
     else:
         say(f"{scope.value} {clean(name)}: {_sum(budget)} a day; ${budget['spent_usd']:.4f} today")
+    if budget["unseen"]:
+        say(f"nobody is known as the tenant {clean(name)}: it has no key, and has spent nothing today")
 
 
 def _read(daily: str) -> float | None:

@@ -190,6 +190,8 @@ class BudgetJson(TypedDict):
     name: str
     daily_usd: float | None
     spent_usd: float
+    unseen: bool
+    """As answered to whoever sets it: a tenant of that name has neither a key nor spent anything today."""
 
 
 class SpentJson(TypedDict):

@@ -437,7 +437,7 @@ class LaneBudgetSpent(RateLimited):
 
 
 class CallTooDear(ProviderError):
-    """One call could cost more than its lane may spend at all."""
+    """One call could cost more than a whole budget: its lane's, or one of the installation, its tenant or its key."""
 
     code = "call-too-dear"
     category = Category.LIMIT

@@ -6,8 +6,9 @@ of that with the result. A call whose cost is never known - cut off, not counted
 so unknown is never zero for the brake, and nothing has to be looked for and given back.
 
 A *budget* is so much a day, of the installation, a tenant or a key; the name `*` is that of each tenant or key without one
-of its own. Where it is reached the call waits for the next day. Those of other workers that were let in meanwhile are all
-it can be overrun by. Money is counted in whole billionths of a US dollar, since sums of fractions drift.
+of its own. Where it is reached the call waits for the next day; one that could cost more than the whole of it is refused for
+good, since no day would do. A budget of 0 lets nothing through and refuses nothing: all wait. Calls of other workers that were let
+in meanwhile are all it can be overrun by. Money is counted in whole billionths of a US dollar, since sums of fractions drift.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Protocol
 import msgspec
 
 from perdure.clock import Moment
-from perdure.errors.base import BudgetReached, InvalidInput
+from perdure.errors.base import BudgetReached, CallTooDear, InvalidInput
 from perdure.messages.message import Message
 from perdure.messages.terms import put_by
 from perdure.resources.usage import Usage
@@ -126,6 +127,7 @@ class Spending(Protocol):
 
         Raises:
             BudgetReached: Nothing is held; it says from when there is more.
+            CallTooDear: Nothing is held; it is more than one of the budgets.
         """
         ...
 
@@ -228,9 +230,7 @@ def from_nano(nanousd: float) -> float:
 
 
 def brake(bill: Bill, budgets: Mapping[tuple[str, str], int | None], spent: Callable[[BudgetScope, str], int]) -> None:
-    """Stop a call for which there is no money left.
-
-    A call that is larger than a whole budget is let through only while nothing of it is spent: it would wait for ever else.
+    """Stop a call for which there is no money left, or never is.
 
     Args:
         bill (Bill): Of the call.
@@ -239,17 +239,30 @@ def brake(bill: Bill, budgets: Mapping[tuple[str, str], int | None], spent: Call
 
     Raises:
         BudgetReached: It has to wait for the next day.
+        CallTooDear: It may cost more than one of the budgets is in a whole day.
     """
     if not bill.held_nanousd:
         return
-    for scope, whose, daily in _over(bill.account, budgets):
+    over = list(_over(bill.account, budgets))
+    for scope, whose, daily in over:
+        if 0 < daily < bill.held_nanousd:
+            raise _too_dear(scope, whose, daily, bill)
+    for scope, whose, daily in over:
         gone = spent(scope, whose)
-        if gone >= daily or (gone and gone + bill.held_nanousd > daily):
+        if gone + bill.held_nanousd > daily:
             raise BudgetReached(
                 f"{_gone(scope, whose, daily, gone)} on {bill.day}, and the call may cost {from_nano(bill.held_nanousd):.4f} US dollars",
                 retry_at=_day_after(bill.day),
-                hint="It waits for the next day (UTC). To go on now, raise it: `perdure budgets list` and `perdure budgets set`.",
+                hint="There is more from the next day (UTC) on: messages wait for it. To go on now, raise it: `perdure budgets set`.",
             )
+
+
+def _too_dear(scope: BudgetScope, whose: str, daily: int, bill: Bill) -> CallTooDear:
+    budget = "the installation" if scope is BudgetScope.INSTALLATION else f"{scope.value} {whose!r}, {from_nano(daily):g} US dollars a day"
+    return CallTooDear(
+        f"the call may cost {from_nano(bill.held_nanousd):.4f} US dollars, more than the whole budget of {budget}",
+        hint="Let the request limit its answer (`max_tokens`), or raise the budget: `perdure budgets set`.",
+    )
 
 
 def _gone(scope: BudgetScope, whose: str, daily: int, gone: int) -> str:

@@ -28,7 +28,7 @@ def over_budget(book: Book, usd: float, now: Moment) -> NotYet | None:
         (limits.usd_per_day, book.day.usd, day + timedelta(days=1)),
     )
     for most, spent, end in ends:
-        if most is not None and usd > most:
+        if most and usd > most:  # of nothing there is none today, whatever it costs; that is no fault of the call
             return NotYet(wait_s=0.0, why=Reason.TOO_DEAR)
         if most is not None and (spent >= most or spent + usd > most):
             return NotYet(wait_s=end.timestamp() - now, why=Reason.BUDGET)

@@ -49,19 +49,23 @@ class BudgetJson(msgspec.Struct, kw_only=True):
     name: str
     daily_usd: float | None
     spent_usd: float
+    unseen: bool = False
+    """As answered to whoever sets it: a tenant of that name has neither a key nor spent anything today."""
 
     @classmethod
-    def of(cls, status: BudgetStatus) -> BudgetJson:
+    def of(cls, status: BudgetStatus, *, unseen: bool = False) -> BudgetJson:
         """Write a budget.
 
         Args:
             status (BudgetStatus): As the store keeps it.
+            unseen (bool): Nobody is known by its name.
 
         Returns:
             BudgetJson: For the wire.
         """
         budget = status.budget
-        return cls(scope=budget.scope.value, name=budget.name, daily_usd=budget.daily_usd, spent_usd=round(status.spent_usd, 9))
+        spent_usd = round(status.spent_usd, 9)
+        return cls(scope=budget.scope.value, name=budget.name, daily_usd=budget.daily_usd, spent_usd=spent_usd, unseen=unseen)
 
 
 def summed(entries: Iterable[Entry], by: By) -> list[SpentJson]:

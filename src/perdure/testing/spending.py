@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from perdure.agents.journal import StepKind
-from perdure.errors.base import BudgetReached, LeaseLost
+from perdure.errors.base import BudgetReached, CallTooDear, LeaseLost
 from perdure.messages.retention import Keep
 from perdure.messages.spending import EACH, Account, Bill, Budget, BudgetScope, BudgetStatus, Entry, account_of, day_of
 from perdure.messages.terms import with_terms
@@ -126,13 +126,24 @@ class SpendingKit(Kit, standard=True):
         assert [type(one) for one in second] == [BudgetReached] * 10
         assert await _gone(store, clock) == (0.0, begun * 0.25)
 
-    async def test_a_call_larger_than_the_whole_budget_is_made_while_nothing_is_spent(self, store: Store, clock: FakeClock) -> None:
-        await _caps(store, _ALL, EACH, 1.0)
-        await store.spending.reserve(_bill(clock, 3.0))
-        with pytest.raises(BudgetReached):
-            await store.spending.reserve(_bill(clock, 0.1))
+    @pytest.mark.parametrize(("scope", "name"), [(_ALL, EACH), (_TENANT, "default"), (_KEY, EACH)])
+    async def test_a_call_larger_than_a_whole_budget_is_refused_for_good(
+        self, store: Store, clock: FakeClock, scope: BudgetScope, name: str
+    ) -> None:
+        await _caps(store, scope, name, 1.0)
+        await store.spending.reserve(_bill(clock, 0.5))
+        with pytest.raises(CallTooDear) as refused:
+            await store.spending.reserve(_bill(clock, 1.1))
+        assert (refused.value.retryable, "1.1000 US dollars" in refused.value.message) == (False, True)
+        lease = await runs(store)
+        with pytest.raises(CallTooDear):
+            await store.journal.intend(lease, intent(1, bill=_bill(clock, 1.1)))
+        assert list(await store.journal.steps(lease.message.id)) == [], "nothing was written of it"
+        assert await _gone(store, clock) == (0.0, 0.5)
+        await store.spending.reserve(_bill(clock, 0.5))
+
+    async def test_of_a_budget_of_nothing_all_wait_whatever_they_cost(self, store: Store, clock: FakeClock) -> None:
         await _caps(store, _ALL, EACH, 0.0)
-        clock.pass_by(seconds=86_400)
         with pytest.raises(BudgetReached):
             await store.spending.reserve(_bill(clock, 3.0))
 

@@ -45,6 +45,7 @@ _STATUS_BY_CODE = {
     "input-too-large": 413,
     "unauthenticated": 401,
     "forbidden": 403,
+    "call-too-dear": 402,
 }
 
 _STATUS_BY_CATEGORY = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from perdure import Run, agent
-from perdure.errors.base import LeaseLost, RateLimited
+from perdure.errors.base import CallTooDear, LeaseLost, RateLimited
 from perdure.messages.spending import EACH, Budget, BudgetScope, day_of
 from perdure.messages.terms import with_terms
 from perdure.providers.prices import OwnPrice, Prices
@@ -34,7 +34,7 @@ async def brake(world: Any, usd: float, scope: BudgetScope = BudgetScope.INSTALL
 
 
 async def test_a_run_waits_for_the_next_day_when_the_money_is_spent_and_uses_no_attempt(world: Any) -> None:
-    await brake(world, 1.0)
+    await brake(world, 16.5)  # one may cost 16, and costs less
     ending = await world.parked(asks)
     assert (ending.wait.why, ending.wait.step, ending.wait.open_ended) == ("budget-window", None, False)
     assert (ending.wait.error.code, ending.wait.error.category) == ("budget-reached", "budget-window")
@@ -44,6 +44,24 @@ async def test_a_run_waits_for_the_next_day_when_the_money_is_spent_and_uses_no_
     await brake(world, 1_000.0)
     assert await world.result(asks) == 1
     assert world.provider.count == 3, "what was paid for before the wait was not paid for again"
+
+
+async def test_a_call_beyond_a_whole_budget_ends_its_message_unless_the_agent_knows_better(world: Any) -> None:
+    @agent
+    async def careful(run: Run) -> str:
+        try:
+            await run.ask("long", "all of it", max_tokens=500)
+        except CallTooDear as error:
+            return error.message + str(await run.ask("short", "0", max_tokens=5))[:0]
+        return "it was made"
+
+    await brake(world, 20.0)
+    assert "more than the whole budget of the installation" in await world.result(careful)
+    world.id = 0
+    await brake(world, 1.0)
+    failed = await world.attempt(asks)
+    assert (failed.error.code, failed.error.retryable, failed.step) == ("call-too-dear", False, None)
+    assert world.provider.count == 1
 
 
 async def test_what_a_run_costs_is_booked_on_its_tenant_key_agent_and_lane(world: Any) -> None:
@@ -56,7 +74,7 @@ async def test_what_a_run_costs_is_booked_on_its_tenant_key_agent_and_lane(world
 
 
 async def test_the_budget_of_a_key_stops_what_that_key_has_put(world: Any) -> None:
-    await brake(world, 1.0, BudgetScope.KEY, "key_7")
+    await brake(world, 16.5, BudgetScope.KEY, "key_7")
     assert isinstance(await world.result(asks, metadata=with_terms({}, by="key_8")), int)
     world.id = 0
     ending = await world.parked(asks, metadata=with_terms({}, by="key_7"))

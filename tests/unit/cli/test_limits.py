@@ -40,7 +40,11 @@ def test_a_session_is_said_at_the_put(perdure: Perdure) -> None:
 def test_budgets_are_set_and_listed_and_usage_is_told(perdure: Perdure) -> None:
     assert "installation *: $2.5 a day; $0.0000 today" in perdure("budgets", "set", "installation", "2.5").err
     assert "tenant acme: no limit a day" in perdure("budgets", "set", "tenant", "none", "--name", "acme").err
-    assert [one["daily_usd"] for one in perdure("budgets", "list", "--json").json] == [2.5, None]
+    assert "nobody is known as the tenant acme" in perdure("budgets", "set", "tenant", "3", "--name", "acme").err
+    assert "nobody" not in perdure("budgets", "set", "tenant", "none", "--name", "default").err
+    refused = perdure("budgets", "set", "key", "3", "--name", "key_of_nobody")
+    assert (refused.code != 0, "there is no key 'key_of_nobody'" in refused.err, "perdure keys list" in refused.err) == (True, True, True)
+    assert [one["daily_usd"] for one in perdure("budgets", "list", "--json").json] == [2.5, 3.0, None]
     assert "$2.5" in perdure("budgets", "list").out
     assert perdure("budgets", "set", "installation", "much").code == 2
     assert perdure("usage", "--json").json == []

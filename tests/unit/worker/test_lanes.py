@@ -420,6 +420,13 @@ async def test_a_call_that_no_budget_allows_is_refused_for_good(store: InMemoryS
     assert await closed_in(store, clock) == set()
 
 
+async def test_of_a_budget_of_nothing_all_wait_whatever_they_cost(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = await limited(store, clock, usd_per_day=0.0)
+    error = await lanes.enter("qwen/max", Ask(usd=1.5))
+    assert isinstance(error, ErrorFacts)
+    assert (error.code, error.retryable) == ("lane-budget-spent", True)
+
+
 async def test_what_an_answer_says_takes_the_place_of_the_estimate_and_teaches_the_next(store: InMemoryStore, clock: FakeClock) -> None:
     lanes = await limited(store, clock, tpm=60_000)
     ask = Ask({"messages": [{"role": "user", "content": "x" * 384}], "max_tokens": 100})

@@ -60,14 +60,22 @@ async def set_budget(call: Call) -> Answer:
         call (Call): For the scope and name in its path.
 
     Returns:
-        Answer: 200 with the budget as it is now.
+        Answer: 200 with the budget as it is now; a tenant that has neither a key nor spent anything today is said to be `unseen`.
+
+    Raises:
+        NotFound: There is no such key, or no such kind of budget.
     """
     ask: SetBudget = call.body
     scope, name = _scope(call.path["scope"]), _name(call.path["name"])
+    keys = [] if name == EACH else await call.core.store.keys.list()
+    if scope is BudgetScope.KEY and name not in {EACH, *(key.id for key in keys)}:
+        raise NotFound(f"there is no key {name!r}", hint="Name it by its id, as `perdure keys list` shows it.")
     budget = Budget(scope=scope, name=name, daily_usd=ask.daily_usd)
     await call.core.store.spending.set_budget(budget, by=call.actor)
     standing = await call.core.store.spending.budgets()
-    return json_answer(next(BudgetJson.of(one) for one in standing if (one.budget.scope, one.budget.name) == (scope, name)))
+    status = next(one for one in standing if (one.budget.scope, one.budget.name) == (scope, name))
+    unseen = scope is BudgetScope.TENANT and not status.spent_usd and name not in {EACH, "default", *(key.tenant for key in keys)}
+    return json_answer(BudgetJson.of(status, unseen=unseen))
 
 
 def _scope(said: str) -> BudgetScope:

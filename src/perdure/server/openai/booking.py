@@ -46,6 +46,7 @@ class Booking:
 
         Raises:
             BudgetReached: There is no money left for it today.
+            CallTooDear: It may cost more than a whole budget.
         """
         booking = cls(call, target, call.core.parts.prices.at_most(body, target.provider.name, target.model))
         if booking._bill.held_nanousd:

@@ -45,6 +45,7 @@ def hold(tx: Transaction, bill: Bill | None) -> None:
 
     Raises:
         BudgetReached: There is not.
+        CallTooDear: There never is.
     """
     if bill is None or not bill.held_nanousd:
         return

@@ -44,6 +44,7 @@ def intend(tx: Transaction, lease: Lease, intent: Intent, request: Parcel | None
         LeaseLost: The right is stale.
         Conflict: The step is recorded already.
         BudgetReached: There is no money left for it today.
+        CallTooDear: It may cost more than a whole budget.
     """
     row = begin(tx, lease, intent, request)
     hold(tx, intent.bill)

@@ -19,7 +19,7 @@ async def test_a_budget_is_set_and_shown_with_what_is_spent(served):
     answer = await served.call("PUT", "/api/v1/budgets/installation/*", {"daily_usd": 2.5})
     assert (answer.status, answer.json) == (
         200,
-        {"object": "budget", "scope": "installation", "name": "*", "daily_usd": 2.5, "spent_usd": 0.75},
+        {"object": "budget", "scope": "installation", "name": "*", "daily_usd": 2.5, "spent_usd": 0.75, "unseen": False},
     )
     await served.call("PUT", "/api/v1/budgets/tenant/acme", {"daily_usd": None})
     listed = (await served.get("/api/v1/budgets")).json["data"]
@@ -37,6 +37,18 @@ async def test_a_budget_that_makes_no_sense_is_refused(served, body):
 @pytest.mark.parametrize(("path", "status"), [("colour/red", 404), ("installation/x", 422), ("tenant/a%00b", 404)])
 async def test_there_is_no_budget_of_what_cannot_be(served, path, status):
     assert (await served.call("PUT", f"/api/v1/budgets/{path}", {"daily_usd": 1})).status == status
+
+
+async def test_a_budget_of_a_key_that_nobody_has_is_refused_and_one_of_a_tenant_that_nobody_knows_is_told(served):
+    assert (await served.call("PUT", "/api/v1/budgets/key/key_x", {"daily_usd": 1})).status == 404
+    assert (await served.get("/api/v1/budgets")).json["data"] == []
+    [key, *_] = (await served.get("/api/v1/keys")).json["data"]
+    assert (await served.call("PUT", f"/api/v1/budgets/key/{key['id']}", {"daily_usd": 1})).json["unseen"] is False
+    assert (await served.call("PUT", "/api/v1/budgets/tenant/acme", {"daily_usd": 1})).json["unseen"] is True
+    await served.new_key("acme", ["usage:read"])
+    await spends(served, 0.25, tenant="other")
+    for tenant in ("acme", "other", "default", "*"):
+        assert (await served.call("PUT", f"/api/v1/budgets/tenant/{tenant}", {"daily_usd": 1})).json["unseen"] is False
 
 
 async def test_usage_is_summed_by_what_is_asked_for_and_unknown_costs_are_counted(served):

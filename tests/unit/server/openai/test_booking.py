@@ -33,13 +33,22 @@ async def test_what_a_chat_cost_is_booked_on_its_key(serve, stream):
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_chat_that_there_is_no_money_for_is_not_asked(serve, stream):
     served = await serve(replies=["hi there"], prices=DEAR)
-    await served.store.spending.set_budget(Budget(scope=BudgetScope.INSTALLATION, name=EACH, daily_usd=1.0))
+    await served.store.spending.set_budget(Budget(scope=BudgetScope.INSTALLATION, name=EACH, daily_usd=17.5))  # it may cost 17
     assert (await served.post("/v1/chat/completions", HELLO)).status == 200
     stopped = await served.post("/v1/chat/completions", {**HELLO, "stream": stream})
     assert (stopped.status, stopped.json["error"]["code"]) == (429, "budget_reached")
     assert 0 < int(stopped.headers["retry-after"]) <= 86_400
     assert stopped.headers["x-should-retry"] == "false"
     assert served.provider.count == 1
+
+
+async def test_a_chat_beyond_a_whole_budget_is_refused_for_good(serve):
+    served = await serve(replies=["hi there"], prices=DEAR)
+    await served.store.spending.set_budget(Budget(scope=BudgetScope.TENANT, name=EACH, daily_usd=1.0))
+    refused = await served.post("/v1/chat/completions", HELLO)
+    assert (refused.status, refused.json["error"]["code"], refused.headers["x-should-retry"]) == (402, "call_too_dear", "false")
+    assert "of tenant 'default', 1 US dollars a day" in refused.json["error"]["message"]
+    assert served.provider.count == 0
 
 
 @pytest.mark.parametrize(
