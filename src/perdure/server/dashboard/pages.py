@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 from perdure.server.answer import Answer
 from perdure.server.core import Core
 from perdure.server.dashboard import actions
+from perdure.server.dashboard.cost import cost
 from perdure.server.dashboard.live import live
 from perdure.server.dashboard.login import Here, Login, leave
 from perdure.server.dashboard.message import message
@@ -26,6 +27,7 @@ _PAGES: tuple[tuple[str, Visited, str], ...] = (
     ("/", overview, "messages:read"),
     ("/messages/{id}", message, "messages:read"),
     ("/schedules", schedules, "schedules:read"),
+    ("/cost", cost, "usage:read"),
     ("/providers", providers, "queues:read"),
     ("/live", live, "messages:read"),
 )

@@ -103,7 +103,7 @@ async def test_nothing_sticks_out_on_any_screen_and_all_can_be_read_in_both_ligh
     context = await chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=theme)
     page = await context.new_page()
     await log_in(page, served)
-    for path in ("/", f"/messages/{long}", "/providers"):
+    for path in ("/", f"/messages/{long}", "/providers", "/cost", "/cost?days=90"):
         await page.goto(served.url + path)
         assert await page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, path
     ground, ink = await page.evaluate(
