@@ -383,6 +383,17 @@ class Client:
         """
         return self._loop.wait(self._client.lanes())
 
+    def open_lane(self, name: str) -> list[str]:
+        """Open a closed lane by hand: its messages start, and those that were parked for it go on.
+
+        Args:
+            name (str): `provider/model`; or a model, for all its deployments.
+
+        Returns:
+            list[str]: What was opened; empty if all was open.
+        """
+        return self._loop.wait(self._client.open_lane(name))
+
     def set_limit(self, scope: str, name: str, at_once: int) -> LimitJson:
         """Let only so many run at once.
 

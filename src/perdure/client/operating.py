@@ -109,6 +109,18 @@ class Operating:
         lanes: list[LaneJson] = (await self._wire.get("/api/v1/lanes"))["data"]
         return lanes
 
+    async def open_lane(self, name: str) -> list[str]:
+        """Open a closed lane by hand: its messages start, and those that were parked for it go on.
+
+        Args:
+            name (str): `provider/model`; or a model, for all its deployments.
+
+        Returns:
+            list[str]: What was opened; empty if all was open.
+        """
+        opened: list[str] = (await self._wire.ask("POST", f"/api/v1/lanes/{segment(name)}/open", repeatable=True))["opened"]
+        return opened
+
     async def set_limit(self, scope: str, name: str, at_once: int) -> LimitJson:
         """Let only so many run at once.
 

@@ -12,8 +12,17 @@ from collections.abc import Collection, Iterable, Mapping
 import msgspec
 
 from perdure.clock import Moment
+from perdure.errors.base import Category
+from perdure.errors.recovery import ACCOUNT
+from perdure.messages.message import Wait
 
-__all__ = ["Route", "blocked_by", "servable"]
+__all__ = ["MOST_WOKEN", "OPENED", "WOKEN_AFTER_S", "Route", "blocked_by", "servable", "waits_for_its_lane"]
+
+OPENED = "opened"
+"""Why a lane is as it is: a person has opened it, at the moment until which it would have been closed else."""
+MOST_WOKEN, WOKEN_AFTER_S = 1000, 0.5
+"""So many of the messages parked for a lane are woken when it is opened by hand, and so long after."""
+_OF_LANES = frozenset({Category.RATE_LIMIT, Category.CIRCUIT_OPEN}) | ACCOUNT
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +39,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """The queue, or everything, is paused."""
     lane_closed_until: Moment | None = None
     lane_closed_why: str | None = None
-    """As given to `close_lane`; kept when the lane is open again."""
+    """As given to `close_lane`; kept when the lane is open again, or `OPENED` if that was by hand, at `lane_closed_until`."""
     occupied: bool = False
     """Told of quarantine routes only: whether a message lies ready there, so that a process is started for it."""
 
@@ -83,3 +92,15 @@ def blocked_by(route: Route, *, known: Collection[tuple[str, str]], all_paused: 
     if route.lane_closed_until is not None and route.lane_closed_until > now:
         return "lane-closed"
     return None
+
+
+def waits_for_its_lane(wait: Wait) -> bool:
+    """Tell whether a message that is parked until a moment may go on once its lane is open.
+
+    Args:
+        wait (Wait): What it waits for.
+
+    Returns:
+        bool: True for a provider's limits, an open circuit and an account that needs a person; not for a sleep or a budget.
+    """
+    return wait.error is not None and wait.error.category in _OF_LANES

@@ -495,6 +495,21 @@ class MessageStore(Protocol):
         """
         ...
 
+    async def open_lane(self, lane: str, *, by: Actor | None = None) -> bool:
+        """Open a lane by hand, whatever closed it: its messages may start, and what its book says against a start is forgotten.
+
+        Those of its messages that were parked until a moment for a limit or an account, a thousand at most, are due within a
+        second. Whoever meets the same again closes it again.
+
+        Args:
+            lane (str): `provider/model`.
+            by (Actor | None): Who does it, for the audit log.
+
+        Returns:
+            bool: False if it was open; then nothing is changed.
+        """
+        ...
+
     async def set_limit(self, limit: Limit) -> LimitStatus:
         """Let only so many messages of a queue, agent, tenant or key be ready or leased at once.
 

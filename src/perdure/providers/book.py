@@ -148,6 +148,20 @@ class Book(msgspec.Struct, array_like=True):
         if self.prober and (self.prober not in living or now - self.probed_at > PROBE_S):
             self.prober = 0
 
+    def open(self, now: Moment) -> bool:
+        """Forget what stands against a start beside the limits: what a provider has said, and that it is down.
+
+        Args:
+            now (Moment): The store's time.
+
+        Returns:
+            bool: Whether anything did.
+        """
+        stood = self.down or max(self.not_before, self.requests_left.until, self.tokens_left.until) > now
+        self.down, self.prober, self.not_before = False, 0, min(self.not_before, now)
+        self.requests_left, self.tokens_left = Left(), Left()
+        return stood
+
     def spans(self, now: Moment) -> None:
         """Begin to count anew if a day or a month has begun.
 

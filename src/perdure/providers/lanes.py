@@ -199,7 +199,7 @@ class LaneStore(Protocol):
         ...
 
     async def lanes(self) -> Sequence[LaneStatus]:
-        """List the lanes that have a book.
+        """List the lanes that have a book, or are closed.
 
         Returns:
             Sequence[LaneStatus]: By name.

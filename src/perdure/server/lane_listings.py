@@ -10,7 +10,7 @@ from perdure.clock import iso
 from perdure.providers.lanes import LaneStatus
 from perdure.server.answers import Time
 
-__all__ = ["LaneJson", "LaneLimitsJson"]
+__all__ = ["LaneJson", "LaneLimitsJson", "LanesOpened"]
 
 
 class LaneLimitsJson(msgspec.Struct, kw_only=True):
@@ -25,7 +25,7 @@ class LaneLimitsJson(msgspec.Struct, kw_only=True):
 
 
 class LaneJson(msgspec.Struct, kw_only=True):
-    """A lane that has limits, or was down."""
+    """A lane that has limits, was down, or is closed."""
 
     object: Literal["lane"] = "lane"
     name: str
@@ -82,3 +82,11 @@ class LaneJson(msgspec.Struct, kw_only=True):
             closed_until=iso(status.closed_until),
             closed_why=status.closed_why,
         )
+
+
+class LanesOpened(msgspec.Struct, kw_only=True):
+    """What a person has opened."""
+
+    object: Literal["lanes.opened"] = "lanes.opened"
+    opened: list[str]
+    """Lanes and models, by name; none if all was open."""

@@ -112,6 +112,7 @@ _KIT_PARTS = (
     "keys",
     "leasing",
     "lending",
+    "opening",
     "letters",
     "limiting",
     "looking",

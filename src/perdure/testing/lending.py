@@ -16,7 +16,7 @@ from perdure.providers.lanes import Correction, Grant, Heard, Need, NotYet, Reas
 from perdure.stores.store import Store
 from perdure.testing.clock import FakeClock
 from perdure.testing.given import alive, dies
-from perdure.testing.kit import Kit
+from perdure.testing.opening import OpeningKit
 
 __all__ = ["LaneKit"]
 
@@ -49,7 +49,7 @@ async def _refused(store: Store, worker: WorkerId, need: Need | None = None, lim
     return answer
 
 
-class LaneKit(Kit, standard=True):
+class LaneKit(OpeningKit, standard=True):
     """Subclass it, give a `store` fixture made with the `clock` fixture, and how your store lends is proved."""
 
     # Rates -----------------------------------------------------------------------------------------

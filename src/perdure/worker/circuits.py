@@ -105,6 +105,14 @@ class Circuits:
         """
         self._breaker(lane).trip(wait_s)
 
+    def reset(self, lane: str) -> None:
+        """Let all calls of a lane through again.
+
+        Args:
+            lane (str): `provider/model`.
+        """
+        self._breaker(lane).succeeded()
+
     def answered(self, lane: str, *, probe: bool) -> None:
         """Note that a call was answered.
 

@@ -18,6 +18,7 @@ of all its deployments are, until the first of them opens. While one is open its
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
@@ -29,7 +30,7 @@ from perdure.errors.base import CallTooDear, Category, CircuitOpen, ErrorFacts, 
 from perdure.errors.handler import handle
 from perdure.events import tell
 from perdure.messages.retry import closes_lane, counts_in_circuit, slows_lane, unsaid_until
-from perdure.messages.routes import Route
+from perdure.messages.routes import OPENED, Route
 from perdure.messages.store import MessageStore
 from perdure.providers.asks import Ask
 from perdure.providers.lane_limits import LaneTable
@@ -87,6 +88,7 @@ class Lanes:
         self._shared: Shared | None = None
         self._portions: dict[str, Portion] = {}
         self._closed: dict[str, ErrorFacts] = {}
+        self._noted_at: dict[str, Moment] = {}
         self._several = dict(several or {})
         self._known: set[str] = {lane for lanes in self._several.values() for lane in lanes}
         self.moved: asyncio.Event = asyncio.Event()
@@ -214,8 +216,21 @@ class Lanes:
                 continue
             self._known.add(route.lane)
             until = route.lane_closed_until
+            if until is not None and route.lane_closed_why == OPENED:
+                self.opened(route.lane, at=until)
+                continue
             if until is not None and self._note(route.lane, _elsewhere(route.lane, until)) and route.lane_closed_why == _CIRCUIT_OPEN:
                 self._circuits.trip(route.lane, until - self._clock.now())
+
+    def opened(self, lane: str, *, at: Moment = math.inf) -> None:
+        """Take over that a person has opened a lane: what was known before is not true any more.
+
+        Args:
+            lane (str): `provider/model`.
+            at (Moment): When.
+        """
+        if self._noted_at.get(lane, math.inf) <= at and self._closed.pop(lane, None) is not None:
+            self._circuits.reset(lane)
 
     async def close(self, lane: str, error: ErrorFacts) -> None:
         """Close a lane, and those that share what stands against it.
@@ -307,7 +322,7 @@ class Lanes:
             return CallTooDear(what, hint="Raise the budget of the lane, or let the request limit its answer (`max_tokens`).").facts()
         at = self._clock.now() + answer.wait_s
         what = f"{lane!r} is at its limit ({answer.why.value}) until {iso(at)}"
-        error = _OURS[answer.why](what, retry_at=at, hint=f"`perdure lanes` shows the limits of {lane!r} and what uses them.").facts()
+        error = _OURS[answer.why](what, retry_at=at, hint=f"`perdure lanes list` shows the limits of {lane!r} and what uses them.").facts()
         tell("lane.limited", lane=lane, why=answer.why.value, wait_s=answer.wait_s)
         if answer.wait_s > self._patience_s:
             await self.close(lane, msgspec.structs.replace(error, retry_at=at - LEAD_S))
@@ -345,7 +360,7 @@ class Lanes:
         standing = self._closed.get(lane)
         if _until(error) <= self._clock.now() or (standing is not None and _until(error) <= _until(standing) + _TOLERANCE_S):
             return False
-        self._closed[lane] = error
+        self._closed[lane], self._noted_at[lane] = error, self._clock.now()
         return True
 
     async def _write(self, lane: str, error: ErrorFacts, until: Moment) -> None:

@@ -98,6 +98,22 @@ async def test_a_store_that_does_not_answer_leaves_the_lane_closed_here(clock: F
     assert lanes.closed("qwen/max") is not None
 
 
+async def test_a_lane_that_a_person_has_opened_is_open_to_whoever_had_closed_it_before(store: InMemoryStore, clock: FakeClock) -> None:
+    lanes = watching(store, clock)
+    await fails(lanes, 3)
+    await lanes.close("qwen/plus", base.BillingRefused("pay").facts())
+    await store.messages.open_lane("qwen/max")
+    await store.messages.open_lane("qwen/plus")
+    lanes.seen(await store.messages.routes())
+    for lane in ("qwen/max", "qwen/plus"):
+        assert lanes.closed(lane) is None
+        await let_in(lanes, lane)
+    clock.pass_by(seconds=1)
+    await lanes.close("qwen/plus", base.BillingRefused("pay").facts())
+    lanes.seen(await store.messages.routes())
+    assert lanes.closed("qwen/plus") is not None, "it was closed anew since"
+
+
 # Several deployments --------------------------------------------------------------------------------
 
 

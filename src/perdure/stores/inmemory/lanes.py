@@ -5,17 +5,51 @@ from __future__ import annotations
 import builtins
 from collections.abc import Sequence
 
-from perdure.messages.message import WorkerId
+import msgspec
+
+from perdure.clock import Moment
+from perdure.messages.message import State, WorkerId
+from perdure.messages.routes import MOST_WOKEN, OPENED, WOKEN_AFTER_S, waits_for_its_lane
 from perdure.providers.book import Book, decode, encode, status
 from perdure.providers.headroom import Headroom
 from perdure.providers.lane_limits import LaneLimits
 from perdure.providers.lanes import Correction, Heard, LaneStatus, LaneStore, Need, Standing, Turn
 from perdure.providers.probes import next_standing
 from perdure.providers.turns import Visit, take_turn
+from perdure.security.audit import Actor
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.workers import living
 
-__all__ = ["InMemoryLanes"]
+__all__ = ["InMemoryLanes", "open_lane"]
+
+
+def open_lane(contents: Contents, lane: str, now: Moment, by: Actor | None) -> bool:
+    """Open a lane by hand.
+
+    Args:
+        contents (Contents): What the store keeps.
+        lane (str): Which.
+        now (Moment): The store's time.
+        by (Actor | None): Who does it.
+
+    Returns:
+        bool: False if it was open.
+    """
+    kept = contents.books.get(lane)
+    book = None if kept is None else decode(kept)
+    stood = book is not None and book.open(now)
+    if book is not None:
+        contents.books[lane] = encode(book)
+    closed = contents.lanes.get(lane, (now, ""))[0] > now
+    if not closed and not stood:
+        return False
+    if closed:
+        contents.lanes[lane] = (now, OPENED)
+    for row in [row for row in contents.rows.values() if row.state is State.LATER and row.message.lane == lane][:MOST_WOKEN]:
+        if row.wait is not None and waits_for_its_lane(row.wait):
+            row.wait = msgspec.structs.replace(row.wait, until=min(row.wait.until or now, now + WOKEN_AFTER_S))
+    contents.note_deed(by, "lane.open", lane)
+    return True
 
 
 class InMemoryLanes(LaneStore):
@@ -73,16 +107,17 @@ class InMemoryLanes(LaneStore):
         """List the lanes that have a book."""
         with self._contents.open() as now:
             alive, closed = self._living(), self._contents.lanes
+            shut = {name for name, (until, _) in closed.items() if until > now}
             return [
                 status(
                     name,
-                    decode(book),
+                    self._book(name),
                     now,
                     alive,
                     closed_until=closed[name][0] if name in closed else None,
                     closed_why=closed[name][1] if name in closed else None,
                 )
-                for name, book in sorted(self._contents.books.items())
+                for name in sorted(shut | set(self._contents.books))
             ]
 
     def _book(self, lane: str) -> Book:

@@ -44,6 +44,7 @@ from perdure.stores.inmemory import limits as limiting
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.ending import call_off, cancel, release
 from perdure.stores.inmemory.flow import delay
+from perdure.stores.inmemory.lanes import open_lane
 from perdure.stores.inmemory.rows import GroupRow, RouteRow, Row, SignalRow
 from perdure.stores.inmemory.views import page, view
 from perdure.stores.inmemory.workers import living
@@ -251,6 +252,11 @@ class InMemoryMessages(MessageStore):
         with self.contents.open():
             standing, reason = self.contents.lanes.get(lane, (until, why))
             self.contents.lanes[lane] = (until, why) if until > standing else (standing, reason)
+
+    async def open_lane(self, lane: str, *, by: Actor | None = None) -> bool:
+        """Open a lane by hand."""
+        with self.contents.open() as now:
+            return open_lane(self.contents, lane, now, by)
 
     async def set_limit(self, limit: Limit) -> LimitStatus:
         """Let only so many run at once."""

@@ -23,6 +23,7 @@ from perdure.stores.sql import limits as flow
 from perdure.stores.sql import put as putting
 from perdure.stores.sql import revive as reviving
 from perdure.stores.sql.engine import Engine
+from perdure.stores.sql.lanes import open_lane
 from perdure.stores.sql.statements import Run, statement
 from perdure.stores.sql.transaction import sees_latest
 
@@ -152,6 +153,10 @@ class SqlMessages(MessageStore):
     async def close_lane(self, lane: str, *, until: Moment, why: str) -> None:
         """Let nothing of a lane start before a moment."""
         await self._engine.write(queues.close_lane, lane, until, why)
+
+    async def open_lane(self, lane: str, *, by: Actor | None = None) -> bool:
+        """Open a lane by hand."""
+        return await self._engine.write(open_lane, lane, by)
 
     async def set_limit(self, limit: Limit) -> LimitStatus:
         """Let only so many run at once."""

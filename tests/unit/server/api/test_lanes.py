@@ -32,5 +32,18 @@ async def test_a_lane_is_listed_with_its_limits_and_what_of_them_is_used(served:
     }
 
 
+async def test_a_closed_lane_is_listed_and_opened_by_hand(served: Any) -> None:
+    store = served.core.store
+    await store.messages.close_lane("qwen/max", until=served.clock.now() + 3600, why="provider-billing")
+    [lane] = (await served.get("/api/v1/lanes")).json["data"]
+    assert (lane["name"], lane["closed_why"]) == ("qwen/max", "provider-billing")
+    path = "/api/v1/lanes/qwen%2Fmax/open"
+    assert (await served.call("POST", path)).json == {"object": "lanes.opened", "opened": ["qwen/max"]}
+    assert (await served.get("/api/v1/lanes")).json["data"] == []
+    assert (await served.call("POST", "/api/v1/lanes/nobody/open")).status == 404
+    [deed] = (await served.get("/api/v1/audit?action=lane.open")).json["data"]
+    assert deed["target"] == "qwen/max"
+
+
 async def test_without_limits_there_is_nothing_to_list(served: Any) -> None:
     assert (await served.get("/api/v1/lanes")).json["data"] == []
