@@ -43,6 +43,8 @@ class Call:
     """Headers that go with whatever is answered, errors among it."""
     again: bool = False
     """It was made before, and nobody knows whether that was paid for."""
+    paid: bool = False
+    """A try of it may have been paid for, whatever came of the others."""
 
     @property
     def tenant(self) -> str | None:

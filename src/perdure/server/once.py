@@ -119,10 +119,15 @@ class Once:
             return begun
         own = replace(call, receive=_never_gone, says=[], again=begun.again)
         making = self._making[asked.tenant, asked.key] = _Making(self._store, asked, begun, own, door)
-        making.task.add_done_callback(lambda _: self._making.pop((asked.tenant, asked.key), None))
+        making.task.add_done_callback(lambda _: self._made(making))
         if self._renewing is None or self._renewing.done():
             self._renewing = asyncio.create_task(self._renew())
         return making
+
+    def _made(self, making: _Making) -> None:
+        name = (making.asked.tenant, making.asked.key)
+        if self._making.get(name) is making:  # and not one that was begun since
+            del self._making[name]
 
     async def _renew(self) -> None:
         while self._making:
@@ -155,7 +160,6 @@ class _Making:
         return replace(answer, pieces=self._read()) if isinstance(answer, Streamed) else answer
 
     async def _run(self) -> None:
-        paid = True
         try:
             answer = await self._door.handle(self.call)
             if isinstance(answer, Streamed):
@@ -163,8 +167,7 @@ class _Making:
             else:
                 await self._whole(answer)
         except PerdureError as error:
-            paid = error.billed is not Billed.NO
-            await self._failed(error, paid=paid)
+            await self._failed(error, paid=self.call.paid or error.billed is not Billed.NO)
         except BaseException as error:
             await self._failed(error, paid=True)
             if not isinstance(error, Exception):

@@ -137,6 +137,8 @@ class ChatRequest(msgspec.Struct):
     metadata: dict[str, Any] | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[int, Meta(ge=0, le=20)] | None = None
+    service_tier: str | None = None
+    """`flex` may wait: it is put as a message."""
 
 
 def read_chat_request(body: Any) -> dict[str, Any]:

@@ -7,16 +7,22 @@ import json
 
 import pytest
 
-from perdure.errors.base import Billed, Overloaded, ProviderTimeout, StreamCut
+from perdure.errors.base import Billed, Overloaded, ProviderTimeout, RateLimited, StreamCut
 from perdure.events import listen
 from perdure.messages.spending import day_of
+from perdure.providers.deployments import Deployments
+from perdure.providers.models import Models
 from perdure.providers.prices import OwnPrice, Prices
+from perdure.providers.target import Target
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.testing import FakeProvider, InMemoryStore
 
 HELLO = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
 CHAT = "/v1/chat/completions"
 KEY = {"Idempotency-Key": "order 7"}
+
+
+_TRIES = (("late", ProviderTimeout("late", billed=Billed.MAYBE)), ("limited", RateLimited("slow down", retry_at=1.79e9 + 30)))
 
 
 class Held(FakeProvider):
@@ -160,6 +166,15 @@ async def test_an_error_is_told_and_not_kept_and_what_may_be_paid_twice_is_count
     finally:
         stop()
     assert (again.status, served.provider.count, told) == (200, 2, [paid_again])
+
+
+async def test_a_try_that_may_be_paid_counts_although_another_was_refused_for_nothing(serve):
+    late, limited = (FakeProvider(name, replies=[error, "then"]) for name, error in _TRIES)
+    both = Deployments(name="both", targets=(Target(late, "m"), Target(limited, "m")))
+    served = await serve(models=Models({"late": late, "limited": limited}, {"both": both}, "both"), provider=late)
+    assert (await served.post(CHAT, {**HELLO, "model": "both"}, headers=KEY)).status == 429
+    [row] = served.store._contents.calls.values()
+    assert row.unsure
 
 
 async def test_a_stream_that_broke_is_not_kept(serve):

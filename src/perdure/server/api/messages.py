@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from perdure.clock import awake
 from perdure.errors.base import InvalidInput
 from perdure.messages import groups
 from perdure.messages.groups import NewGroup
@@ -14,6 +13,7 @@ from perdure.server.answer import Answer, json_answer
 from perdure.server.answers import AttemptJson, MessageJson
 from perdure.server.asks import CancelQuery, MessageQuery, MessagesQuery, PutMany, PutMessage, Signal
 from perdure.server.door import Call, Door
+from perdure.server.ended import ended
 from perdure.server.gone import while_there
 from perdure.server.listings import Listing, PageOf, ReceiptJson
 
@@ -57,7 +57,7 @@ async def get(call: Call) -> Answer:
     """
     view = await call.core.store.messages.get(call.message_id, tenant=call.tenant)
     if view.state not in ENDS and call.query.wait > 0:
-        waited = await while_there(call.receive, _ended(call, call.query.wait))
+        waited = await while_there(call.receive, ended(call.core, view.message.id, tenant=call.tenant, wait_s=call.query.wait))
         if waited is None:
             return Answer(499)
         view = waited
@@ -156,17 +156,6 @@ async def _group(call: Call) -> NewGroup | GroupId | None:
         return None
     then = None if asked.then is None else (await call.core.admission.admit([asked.then], key=call.key))[0]
     return NewGroup(name=asked.group_name or "", then=then, open=asked.open)
-
-
-async def _ended(call: Call, wait_s: float) -> View:
-    messages, number = call.core.store.messages, call.message_id
-    until = awake() + wait_s
-    async with call.core.feed.listen(lambda change: change.id == number) as listener:
-        view = await messages.get(number, tenant=call.tenant)
-        while view.state not in ENDS and not listener.closing and (left := until - awake()) > 0:
-            if await listener.next(left):
-                view = await messages.get(number, tenant=call.tenant)
-        return view
 
 
 def _with_key(ask: PutMessage, key: str, *, many: bool) -> PutMessage:

@@ -11,7 +11,7 @@ from perdure.providers.target import Target
 from perdure.server.answer import Answer, Streamed, json_answer
 from perdure.server.door import Call
 from perdure.server.gone import while_there
-from perdure.server.openai.pieces import Opened, Pieces, opened
+from perdure.server.openai.pieces import Opened, Pieces, cut, opened
 from perdure.server.openai.telling import say_cost, say_left, tell_answered
 from perdure.server.openai.tries import Made, Tries
 from perdure.wire.complete import Chunks, complete_answer, complete_text
@@ -71,13 +71,17 @@ async def _stream(call: Call, tries: Tries, body: Mapping[str, Any], wish: Wish)
     async def ask(target: Target) -> Opened:
         return await opened(wish.pieces(target, asked))
 
+    def chunks(model: str) -> Chunks:
+        return Chunks(model=model, usage=wants_usage, running=bool(options.get("continuous_usage_stats")), text=wish.text)
+
     # The first piece decides the status: an error before it is an answer of its own, with 4xx or 5xx.
-    made = await while_there(call.receive, tries.made(ask))
-    if made is None:
-        return Answer(499)
-    running = bool(options.get("continuous_usage_stats"))
-    chunks = Chunks(model=made.way.target.model, usage=wants_usage, running=running, text=wish.text)
-    return Pieces(call, made, chunks).streamed()
+    try:
+        made = await while_there(call.receive, tries.made(ask))
+    except ProviderError as error:
+        if error.answer is None:
+            raise
+        return Streamed(cut(error.answer, chunks(body.get("model") or "")))
+    return Answer(499) if made is None else Pieces(call, made, chunks(made.way.target.model)).streamed()
 
 
 async def _chat(target: Target, body: Mapping[str, Any]) -> ChatAnswer:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from perdure.server.answer import Answer, Streamed
 from perdure.server.door import Call, Door
 from perdure.server.openai.asking import CHAT, answered
+from perdure.server.openai.queued import QueuedChat, is_queued, queued
 from perdure.wire.answers import ChatCompletion
 from perdure.wire.requests import ChatRequest, read_chat_request
 
@@ -25,13 +26,14 @@ async def complete(call: Call) -> Answer | Streamed:
     Returns:
         Answer | Streamed: A `chat.completion`, or its chunks.
     """
-    return await answered(call, read_chat_request(call.body), CHAT)
+    body = read_chat_request(call.body)
+    return await (queued(call, body) if is_queued(call) else answered(call, body, CHAT))
 
 
 DOORS = (
     Door(
         "POST", "/v1/chat/completions", complete, "create_chat_completion", "Answer a chat, whole or as a stream.", "OpenAI",
-        "chat:write", bodies=(ChatRequest,), raw=True, answers={200: ChatCompletion}, streams=True,
+        "chat:write", bodies=(ChatRequest,), raw=True, answers={200: ChatCompletion, 202: QueuedChat}, streams=True,
         refusals=(402, 404, 409, 429, 502, 504), once=True,
     ),
 )  # fmt: skip

@@ -13,6 +13,7 @@ from perdure.server.door import Call
 from perdure.server.openai.refusals import said
 from perdure.server.openai.telling import tell_answered
 from perdure.server.openai.tries import Made
+from perdure.wire.answers import chunks_of
 from perdure.wire.complete import Chunks
 from perdure.wire.sse import DONE, encode_json
 from perdure.wire.usage import usage_of
@@ -20,7 +21,7 @@ from perdure.wire.usage import usage_of
 Chunk: TypeAlias = Mapping[str, Any]
 PING_S = 15.0
 
-__all__ = ["PING_S", "Opened", "Pieces", "opened"]
+__all__ = ["PING_S", "Opened", "Pieces", "cut", "opened"]
 
 
 class Opened(NamedTuple):
@@ -49,6 +50,22 @@ async def opened(chunks: AsyncIterator[Chunk]) -> Opened:
     except BaseException:
         await _close(chunks)
         raise
+
+
+async def cut(answer: Mapping[str, Any], chunks: Chunks) -> AsyncGenerator[bytes, None]:
+    """Stream an answer that is there already.
+
+    Args:
+        answer (Mapping[str, Any]): A whole `chat.completion`.
+        chunks (Chunks): Makes its pieces whole.
+
+    Yields:
+        bytes: Events, the last with the end of the stream.
+    """
+    for chunk in chunks_of(answer):
+        if (piece := chunks.take(chunk)) is not None:
+            yield encode_json(piece)
+    yield _end(chunks)
 
 
 class Pieces:
@@ -100,9 +117,8 @@ class Pieces:
             await self._book(broken)
 
     def _end(self) -> bytes:
-        last = self._chunks.last()
         self._whole = True
-        return DONE if last is None else encode_json(last) + DONE
+        return _end(self._chunks)
 
     def _broken(self, error: PerdureError) -> bytes:
         handle(error, where="server", request_id=self._call.request_id)
@@ -114,6 +130,11 @@ class Pieces:
         made = self._made
         priced = await (made.end(usage) if broken is None else made.broke(broken, usage))
         tell_answered(self._call, made.way.target, priced, seconds=made.seconds, stream=True)
+
+
+def _end(chunks: Chunks) -> bytes:
+    last = chunks.last()
+    return DONE if last is None else encode_json(last) + DONE
 
 
 async def _close(chunks: AsyncIterator[Chunk]) -> None:

@@ -10,6 +10,7 @@ from perdure.clock import Moment
 from perdure.errors.base import (
     AccountError,
     BudgetReached,
+    Conflict,
     ErrorFacts,
     InvalidInput,
     PerdureError,
@@ -60,6 +61,8 @@ def refuse(error: PerdureError, request_id: str, now: Moment) -> Answer:  # noqa
         # OpenAI's clients would otherwise try an account that needs a person again and again.
         again = error.retryable and not isinstance(error, AccountError | BudgetReached)
         headers += (("x-should-retry", "true" if again else "false"),)
+    elif isinstance(error, Conflict):
+        headers += (("x-should-retry", "true" if error.retryable else "false"),)  # or else the clients ask again whatever it is
     return json_answer(said(error), status, headers=headers)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from perdure.agents.choosing import Choosing, Way
 from perdure.clock import awake
-from perdure.errors.base import ErrorFacts, PerdureError, ProviderError
+from perdure.errors.base import Billed, ErrorFacts, PerdureError, ProviderError
 from perdure.errors.recovery import ACCOUNT, DOWN, LIMITED
 from perdure.errors.report import error_from, facts_of
 from perdure.messages.message import Wait
@@ -156,6 +156,7 @@ class Tries:
                 await way.passage.met(facts_of(error))
         finally:
             way.passage.left()
+        self._call.paid = self._call.paid or not isinstance(error, PerdureError) or error.billed is not Billed.NO
         if isinstance(error, ProviderError) and error.answer is not None:
             await booking.settle(booking.priced(usage_of(error.answer.get("usage"))))
         else:

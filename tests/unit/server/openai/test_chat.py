@@ -107,6 +107,18 @@ async def test_a_providers_error_before_the_first_piece_is_an_answer_of_its_own(
     assert "sk-aaaa" not in answer.text
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_that_declines_is_given_as_it_came_if_nobody_else_is_to_be_asked(serve, stream):
+    served = await serve(replies=[{"content": None, "refusal": "I will not."}])
+    answer = await served.post("/v1/chat/completions", {**HELLO, "stream": stream})
+    assert answer.status == 200
+    if not stream:
+        assert answer.json["choices"][0]["message"]["refusal"] == "I will not."
+    else:
+        *chunks, done = events(answer.text)
+        assert (done, "".join(json.loads(chunk)["choices"][0]["delta"].get("refusal", "") for chunk in chunks)) == ("[DONE]", "I will not.")
+
+
 async def test_a_stream_that_breaks_says_so_and_is_not_done(serve):
     provider = Scripted("half an ", "answer", then=StreamCut("'fake' ended before its end"))
     served = await serve(provider=provider)
