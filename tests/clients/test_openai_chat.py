@@ -145,14 +145,14 @@ async def test_what_the_caller_did_wrong_is_asked_nobody_else(way, client):
 
 
 async def test_where_all_have_reached_their_limit_the_caller_learns_when_the_first_opens(way, client):
-    way.first.script(Fault("status", status=429, headers={"retry-after": "30"}))
-    way.second.script(Fault("status", status=429, headers={"retry-after": "12"}))
+    way.first.script(Fault("status", status=429, headers={"retry-after": "300"}))
+    way.second.script(Fault("status", status=429, headers={"retry-after": "120"}))  # no rate, a quota: its lane is closed at once
     for asked in (1, 1):  # the second call is refused without asking anybody
         with pytest.raises(openai.RateLimitError) as refused:
             await client.chat.completions.create(model="both", messages=USER)
         headers = refused.value.response.headers
-        assert 11 <= int(headers["retry-after"]) <= 13
-        assert 10_000 < int(headers["retry-after-ms"]) <= 13_000
+        assert 110 <= int(headers["retry-after"]) <= 120
+        assert 110_000 < int(headers["retry-after-ms"]) <= 120_000
         assert headers["x-should-retry"] == "true"
         assert (way.first.count(), way.second.count()) == (asked, asked)
 
@@ -204,3 +204,28 @@ async def test_errors_are_those_that_the_client_knows(way, client):
     async with openai.AsyncOpenAI(base_url=way.url, api_key="pdr_none", max_retries=0) as stranger:
         with pytest.raises(openai.AuthenticationError):
             await stranger.chat.completions.create(model="m", messages=USER)
+
+
+async def test_a_call_waits_for_its_turn_in_a_lane_that_goes_slower_and_says_how_long(way, client):
+    class Turn:
+        starts_at, overtaken, steps = None, False, []
+
+        def sent(self):
+            self.steps.append("sent")
+
+        def answered(self, *told):
+            self.steps.append("answered")
+
+        def left(self):
+            self.steps.append("left")
+
+    class Slow:
+        async def enter(self, lane, ask):
+            turn = Turn()
+            turn.starts_at, turn.overtaken = way.served.clock.now() + 0.05, not Turn.steps
+            return turn
+
+    way.served.core.lanes = Slow()
+    answer = await client.chat.completions.with_raw_response.create(model="m", messages=USER)
+    assert float(answer.headers["perdure-queue-ms"]) >= 90  # two turns, of which the first was overtaken
+    assert Turn.steps == ["left", "sent", "answered", "left"]

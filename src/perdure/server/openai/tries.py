@@ -1,8 +1,9 @@
 """The tries of one call on `/v1`: each deployment of its model once, in the order that runs use, until one answers.
 
-A door keeps no caller waiting for a lane to open: where all deployments stand against the call, the caller is told which
-of them can be asked first, and when. What a try met is told to its lane, so that neither this server nor a worker collects
-the same refusal again. A stream counts as answered with its first piece: what breaks after that is the caller's to see.
+A door keeps no caller waiting for a lane to open, but for its turn in one that goes slower: where all deployments stand
+against the call, the caller is told which of them can be asked first, and when. What a try met is told to its lane, so that
+neither this server nor a worker collects the same refusal again. A stream counts as answered with its first piece: what
+breaks after that is the caller's to see.
 """
 
 from __future__ import annotations
@@ -129,11 +130,14 @@ class Tries:
                 return Made(way, booking, answer, began)
 
     async def _way(self) -> Way:
-        found = await self._choosing.enter()
-        if not isinstance(found, Way):
-            raise self._verdict(found)
-        if found.passage.starts_at is not None:
-            await asyncio.sleep(max(0.0, found.passage.starts_at - self._call.core.clock.now()))
+        while True:
+            found = await self._choosing.enter()
+            if not isinstance(found, Way):
+                raise self._verdict(found)
+            await self._until_its_start(found)
+            if not found.passage.overtaken:
+                break
+            found.passage.left()
         self._count += 1
         waited = f"{(awake() - self._began) * 1000:.1f}"
         self._call.says[:] = [
@@ -142,6 +146,16 @@ class Tries:
             ("perdure-queue-ms", waited),
         ]
         return found
+
+    async def _until_its_start(self, way: Way) -> None:
+        """A lane that goes slower, or has limits, lets calls start one after the other: a few seconds apart at most."""
+        if way.passage.starts_at is None:
+            return
+        try:
+            await asyncio.sleep(max(0.0, way.passage.starts_at - self._call.core.clock.now()))
+        except BaseException:
+            way.passage.left()
+            raise
 
     async def _booked(self, way: Way) -> Booking:
         try:
