@@ -101,8 +101,11 @@ def _tables(entries: Sequence[Entry], *, operator: bool) -> list[_Table]:
     wanted: list[tuple[str, By]] = [("Lanes", "lane"), ("Agents", "agent"), ("Keys", "key")]
     if operator:
         wanted.insert(2, ("Tenants", "tenant"))
-    found = [(title, by, [one for one in summed(entries, by) if one.calls or by != "lane"]) for title, by in wanted]
-    return [_Table(title, by, rows[:_MOST_ROWS], max(0, len(rows) - _MOST_ROWS)) for title, by, rows in found]
+    return [_table(title, by, [one for one in summed(entries, by) if one.calls or by != "lane"]) for title, by in wanted]
+
+
+def _table(title: str, by: By, rows: list[SpentJson]) -> _Table:
+    return _Table(title, by, rows[:_MOST_ROWS], max(0, len(rows) - _MOST_ROWS))
 
 
 def _share(status: BudgetStatus) -> float | None:
