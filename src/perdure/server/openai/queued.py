@@ -145,7 +145,8 @@ def _completion(view: View) -> dict[str, Any]:
         )
     name = ids.write(view.message.id)
     if view.error is not None:
-        raise error_from(view.error)
+        error = error_from(view.error)
+        raise error if isinstance(error, PerdureError) else PerdureError(f"the message {name!r} failed: {view.error.message}")
     raise Conflict(f"the message {name!r} has no answer: it is {view.state.value}", hint="It was called off, or the server stops.")
 
 
@@ -170,6 +171,7 @@ def _stream(call: Call, id: MessageId, body: Mapping[str, Any]) -> Streamed:
 DOORS = (
     Door(
         "GET", "/v1/chat/completions/{id}", get_chat, "get_chat_completion", "Give the answer of a chat that was put as a message.",
-        "OpenAI", "chat:write", query=MessageQuery, answers={200: ChatCompletion, 202: QueuedChat}, refusals=(402, 404, 409, 429, 502, 504),
+        "OpenAI", "chat:write", query=MessageQuery, answers={200: ChatCompletion, 202: QueuedChat},
+        refusals=(400, 402, 404, 409, 429, 502, 504),
     ),
 )  # fmt: skip

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from perdure.errors.base import ContextTooLong
+from perdure.errors.report import facts_of
 from perdure.wire.answers import completion
 
 HELLO = {"model": "small", "messages": [{"role": "user", "content": "hello"}]}
@@ -84,6 +85,20 @@ async def test_what_the_message_died_of_is_told_as_the_door_tells_it(served, str
     answer = await asking
     error = json.loads(answer.text.removeprefix("data: "))["error"] if stream else answer.json["error"]
     assert (answer.status, error["code"], "too long" in error["message"]) == (200 if stream else 400, "context_length_exceeded", True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_error_of_another_library_is_told_as_one_of_ours(served, stream):
+    asking = asyncio.create_task(served.post(CHAT, {**HELLO, "service_tier": "flex", "stream": stream}))
+    await served.store.messages.bury(await leased(served), facts_of(ValueError("no such thing")))
+    answer = await asking
+    error = json.loads(answer.text.removeprefix("data: "))["error"] if stream else answer.json["error"]
+    assert (answer.status, error["code"], "no such thing" in error["message"]) == (200 if stream else 500, "internal_error", True)
+
+
+async def test_a_query_that_is_none_is_400(served):
+    put = await served.post(CHAT, HELLO, headers=ASYNC)
+    assert (await served.get(put.headers["location"] + "?wait=long")).status == 400
 
 
 async def test_a_chat_that_was_called_off_has_no_answer_and_is_not_to_be_asked_for_again(served):
