@@ -23,6 +23,7 @@ from perdure.agents.waits import OpenCall
 from perdure.clock import awake, chance
 from perdure.errors.base import Billed, BudgetReached, ErrorFacts, InvalidOutput, ProviderError, ServerFailed
 from perdure.errors.report import facts_of
+from perdure.events import tell
 from perdure.messages.message import Wait
 from perdure.messages.retry import counts_in_circuit, wait_of
 from perdure.providers.asks import Ask
@@ -245,6 +246,7 @@ class Asking:
 
     async def _passed_on(self, error: ErrorFacts, told: Raced, *, to: str) -> None:
         await self._deferred(error, told, usage=self._costs.of_failure(error, told.way.target, hedged=told.hedged))
+        tell("try.passed-on", error=error, agent=self._steps.lease.message.agent)
         self._steps.tell("passed-on", self._call, code=error.code, lane=told.way.target.lane, to=to)
         await told.way.passage.met(error)
 

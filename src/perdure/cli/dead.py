@@ -17,6 +17,7 @@ from perdure.cli.many import (
     ForAgent,
     InQueue,
     OfCode,
+    OfPattern,
     OfTenant,
     OneId,
     Onwards,
@@ -70,7 +71,13 @@ def show(id: Id, url: Url = None, as_json: AsJson = False) -> None:
     say(f"`perdure dead revive {letter['id']}` gives it another life")
 
 
-@app.command(epilog=examples("perdure dead revive msg_01k7s8x4zv000", "perdure dead revive --code provider-billing --per-s 10"))
+@app.command(
+    epilog=examples(
+        "perdure dead revive msg_01k7s8x4zv000",
+        "perdure dead revive --code provider-billing --per-s 10",
+        "perdure dead revive --pattern pat_0123456789abcdef",
+    )
+)
 def revive(
     id: OneId = None,
     *,
@@ -81,6 +88,7 @@ def revive(
     died_after: DiedAfter = None,
     died_before: DiedBefore = None,
     text: WithText = None,
+    pattern: OfPattern = None,
     everything: Everything = False,
     per_s: Annotated[float | None, typer.Option(help="Let so many become due in a second.", show_default=False)] = None,
     dry_run: DryRun = False,
@@ -91,7 +99,7 @@ def revive(
 ) -> None:
     """Give dead letters another life with all their attempts. What their runs have recorded is kept."""
     said = {"queue": queue, "agent": agent, "code": code, "tenant": tenant, "died_after": died_after, "died_before": died_before}
-    wanted = chosen(id, everything=everything, **said, text=text)
+    wanted = chosen(id, everything=everything, **said, text=text, pattern=pattern)
     if wanted is None:
         message = talk(lambda client: client.revive(id or ""), url=url)
         print_json(message) if as_json else say(f"{message['id']} is {message['state']}")
@@ -119,6 +127,7 @@ def discard(
     died_after: DiedAfter = None,
     died_before: DiedBefore = None,
     text: WithText = None,
+    pattern: OfPattern = None,
     everything: Everything = False,
     per_s: AtPace = None,
     dry_run: DryRun = False,
@@ -133,7 +142,7 @@ def discard(
     Only the audit log remembers that they were there.
     """
     said = {"queue": queue, "agent": agent, "code": code, "tenant": tenant, "died_after": died_after, "died_before": died_before}
-    wanted = chosen(id, everything=everything, **said, text=text)
+    wanted = chosen(id, everything=everything, **said, text=text, pattern=pattern)
     if wanted is None:
         talk(lambda client: client.discard(id or ""), url=url)
         print_json({"object": "discarded", "id": id}) if as_json else say(f"{id} is gone")
@@ -169,6 +178,7 @@ def edit(
     code: OfCode = None,
     tenant: OfTenant = None,
     text: WithText = None,
+    pattern: OfPattern = None,
     everything: Everything = False,
     per_s: AtPace = None,
     dry_run: DryRun = False,
@@ -182,7 +192,7 @@ def edit(
     What they were before is kept: `perdure dead edits ID`. Recorded steps stay as well; one that is called with
     other arguments afterwards is a divergence.
     """
-    wanted = chosen(id, everything=everything, queue=queue, agent=agent, code=code, tenant=tenant, text=text)
+    wanted = chosen(id, everything=everything, queue=queue, agent=agent, code=code, tenant=tenant, text=text, pattern=pattern)
     changes: dict[str, Any] = {"priority": priority, "attempts": attempts}
     changes = {name: value for name, value in changes.items() if value is not None}
     changes |= {} if version is None else {"version": None if version == "any" else version}

@@ -12,7 +12,7 @@ from perdure.cli.options import AsJson, Data, Env, Id, Limit, Url, examples, new
 from perdure.cli.read import read_bytes
 from perdure.cli.rows import error_line, in_json
 from perdure.cli.talk import talk
-from perdure.cli.words import ago, fields, print_json, short, table
+from perdure.cli.words import ago, clean, fields, print_json, short, table
 from perdure.client.aio import AsyncClient
 from perdure.client.answers import MessagesPage, PatternJson, ReportJson, StepBrief
 from perdure.clock import iso, now
@@ -32,7 +32,7 @@ __all__ = ["app"]
 app: typer.Typer = new_app("What goes wrong: list, show, report, explain.", several=True)
 
 
-@app.command("list", epilog=examples("perdure errors list", "perdure errors list --spikes --json"))
+@app.command("list", epilog=examples("perdure errors list", "perdure errors list --spikes --json", "perdure errors list --unmapped"))
 def list_patterns(
     *,
     code: Annotated[str | None, typer.Option(help="Only with this code.", show_default=False)] = None,
@@ -40,17 +40,22 @@ def list_patterns(
     provider: Annotated[str | None, typer.Option(help="Only from this provider.", show_default=False)] = None,
     trend: Annotated[str | None, typer.Option(help="new, rising, steady, falling or quiet.", show_default=False)] = None,
     spikes: Annotated[bool, typer.Option("--spikes", help="Only those that come far more often than usual.")] = False,
+    unmapped: Annotated[bool, typer.Option("--unmapped", help="Only answers of providers that no rule knows, with one of each.")] = False,
     limit: Limit = 20,
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """List patterns among errors, newest first."""
     how = {"code": code, "agent": agent, "provider": provider, "trend": trend}
-    found = talk(lambda client: client.errors(**how, spikes=spikes, limit=limit), url=url)
+    found = talk(lambda client: client.errors(**how, spikes=spikes, unmapped=unmapped, limit=limit), url=url)
     if as_json:
         print_json(found)
         return
     table(("PATTERN", "CODE", "COUNT", "DAY", "TREND", "LAST", "WHO", "MESSAGE"), map(_row, found))
+    for one in found if unmapped else ():
+        print(f"\n{one['id']} said: {clean(one['sample'])}")
+        for line in (one["hint"] or "").split("\n"):
+            print(f"  {clean(line)}")
 
 
 @app.command(epilog=examples("perdure errors show pat_0123456789abcdef"))
@@ -131,7 +136,7 @@ def _show_pattern(found: PatternJson) -> None:
             ("pattern", found["id"]),
             ("code", f"{found['code']} ({found['category']})"),
             ("message", found["template"]),
-            ("last said", found["sample"]),
+            ("no rule knows it; it said" if found["unmapped"] else "last said", found["sample"]),
             ("hint", found["hint"]),
             ("where", ", ".join(f"{name} {found[name]}" for name in ("agent", "provider", "tool", "tool_version", "frame") if found[name])),
             ("count", f"{found['count']} since {found['first_at']}, the last at {found['last_at']}"),
@@ -140,10 +145,9 @@ def _show_pattern(found: PatternJson) -> None:
             ("hours", " ".join(map(str, found["hours"]))),
         ]
     )
-    together = [one for one in found["correlations"] if one["share"] > one["usual"]]
-    if together:
-        rows = ((one["what"], one["value"], f"{one['share']:.0%}", f"{one['usual']:.0%}") for one in together)
-        table(("TOGETHER WITH", "VALUE", "OF THESE", "OF ALL"), rows)
+    if found["correlations"]:
+        rows = ((one["what"], one["value"], f"{one['share']:.0%}", f"{one['usual']:.0%}") for one in found["correlations"])
+        table(("TOGETHER WITH", "VALUE", "OF THESE", "OF OTHERS"), rows)
 
 
 def _show_report(found: ReportJson) -> None:

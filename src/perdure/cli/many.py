@@ -27,6 +27,7 @@ OfTenant = Annotated[str | None, typer.Option("--tenant", help="Only of this ten
 DiedAfter = Annotated[str | None, typer.Option("--died-after", help="Not before: 2026-11-23T14:00:00Z.", show_default=False)]
 DiedBefore = Annotated[str | None, typer.Option("--died-before", help="Only those that died before.", show_default=False)]
 WithText = Annotated[str | None, typer.Option("--text", help="Only with this in the error or the body.", show_default=False)]
+OfPattern = Annotated[str | None, typer.Option("--pattern", help="Only what died of this pattern of `perdure errors`.", show_default=False)]
 Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count those that fit.")]
 AtMost = Annotated[int | None, typer.Option("--limit", min=1, help="At most so many.", show_default=False)]
@@ -44,6 +45,7 @@ __all__ = [
     "ForAgent",
     "InQueue",
     "OfCode",
+    "OfPattern",
     "OfTenant",
     "OneId",
     "Onwards",

@@ -298,6 +298,8 @@ class PatternJson(TypedDict):
     tool: str | None
     tool_version: str | None
     frame: str | None
+    unmapped: bool
+    """Answers of a provider that no rule knew: `sample` is one, and `hint` says how to write a rule."""
     template: str
     sample: str
     hint: str | None

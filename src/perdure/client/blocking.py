@@ -615,7 +615,7 @@ class Client:
         """Give the dead letters that fit another life; go on with `next_cursor` until it is None.
 
         Args:
-            filter (Mapping[str, Any]): Any of `tenant`, `queue`, `agent`, `code`, `died_after`, `died_before`, `text`.
+            filter (Mapping[str, Any]): Any of `tenant`, `queue`, `agent`, `code`, `died_after`, `died_before`, `text`, `pattern`.
             per_s (float | None): So many become due in a second; None is all at once.
             dry_run (bool): Only count them.
             limit (int): At most so many now.
@@ -719,6 +719,7 @@ class Client:
         provider: str | None = None,
         trend: str | None = None,
         spikes: bool = False,
+        unmapped: bool = False,
         limit: int = 50,
     ) -> list[PatternJson]:
         """List patterns among errors, those that came last first.
@@ -729,12 +730,15 @@ class Client:
             provider (str | None): Only from this provider.
             trend (str | None): Only those that are `new`, `rising`, `steady`, `falling` or `quiet`.
             spikes (bool): Only those with a spike.
+            unmapped (bool): Only answers of providers that no rule knew.
             limit (int): At most this many, 1 to 1000.
 
         Returns:
             list[PatternJson]: Each with counts, trend and what it comes together with.
         """
-        return self._loop.wait(self._client.errors(code=code, agent=agent, provider=provider, trend=trend, spikes=spikes, limit=limit))
+        return self._loop.wait(
+            self._client.errors(code=code, agent=agent, provider=provider, trend=trend, spikes=spikes, unmapped=unmapped, limit=limit)
+        )
 
     def error_pattern(self, pattern: str) -> PatternJson:
         """Look at one pattern.

@@ -21,6 +21,7 @@ class Failures:
         provider: str | None = None,
         trend: str | None = None,
         spikes: bool = False,
+        unmapped: bool = False,
         limit: int = 50,
     ) -> list[PatternJson]:
         """List patterns among errors, those that came last first.
@@ -31,12 +32,14 @@ class Failures:
             provider (str | None): Only from this provider.
             trend (str | None): Only those that are `new`, `rising`, `steady`, `falling` or `quiet`.
             spikes (bool): Only those with a spike.
+            unmapped (bool): Only answers of providers that no rule knew.
             limit (int): At most this many, 1 to 1000.
 
         Returns:
             list[PatternJson]: Each with counts, trend and what it comes together with.
         """
-        query = {"code": code, "agent": agent, "provider": provider, "trend": trend, "spikes": "true" if spikes else None, "limit": limit}
+        query: dict[str, str | int | None] = {"code": code, "agent": agent, "provider": provider, "trend": trend, "limit": limit}
+        query |= {name: "true" for name, asked in (("spikes", spikes), ("unmapped", unmapped)) if asked}
         patterns: list[PatternJson] = (await self._wire.get("/api/v1/errors", query))["data"]
         return patterns
 

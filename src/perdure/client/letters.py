@@ -79,7 +79,7 @@ class Letters:
         """Give the dead letters that fit another life; go on with `next_cursor` until it is None.
 
         Args:
-            filter (Mapping[str, Any]): Any of `tenant`, `queue`, `agent`, `code`, `died_after`, `died_before`, `text`.
+            filter (Mapping[str, Any]): Any of `tenant`, `queue`, `agent`, `code`, `died_after`, `died_before`, `text`, `pattern`.
             per_s (float | None): So many become due in a second; None is all at once.
             dry_run (bool): Only count them.
             limit (int): At most so many now.

@@ -147,6 +147,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     provider_code: str | None = None
     request_id: str | None = None
     rule: str | None = None
+    said: str | None = None
+    """What a provider answered, shortened and without keys, where no rule knew it."""
     tool: str | None = None
     tool_version: str | None = None
     trace: str | None = None

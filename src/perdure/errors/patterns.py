@@ -20,6 +20,8 @@ import msgspec
 from perdure.clock import Moment
 from perdure.errors.base import Category, ErrorFacts
 from perdure.errors.templates import ANY, Templates, masked
+from perdure.errors.together import Correlation, outstanding
+from perdure.errors.unmapped import is_unmapped
 
 __all__ = [
     "BY_CODE",
@@ -28,7 +30,6 @@ __all__ = [
     "KEPT_HOURS",
     "MOST_LINES",
     "MOST_LISTED",
-    "Correlation",
     "ErrorBook",
     "KeptLine",
     "Line",
@@ -65,6 +66,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tool: str | None = None
     tool_version: str | None = None
     frame: str | None = None
+    unmapped: bool = False
+    """A provider's answer that no rule knew."""
     message: str = ""
     """With marks in the place of values."""
 
@@ -83,7 +86,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         seen = error.evidence
         about = {name: getattr(seen, name) for name in ("provider", "model", "tool", "tool_version")}
         text = error.code if error.code in BY_CODE else masked(error.message)
-        return cls(code=error.code, category=error.category, where=where, agent=agent, frame=_frame(seen.trace), message=text, **about)
+        frame, unmapped = _frame(seen.trace), is_unmapped(error)
+        return cls(
+            code=error.code, category=error.category, where=where, agent=agent, frame=frame, unmapped=unmapped, message=text, **about
+        )
 
     @property
     def id(self) -> int:
@@ -109,7 +115,7 @@ class Noted(msgspec.Struct, frozen=True, kw_only=True):
     first_at: Moment
     last_at: Moment
     sample: str
-    """The message that came last, without secrets."""
+    """The message that came last, without secrets; of what no rule knew the answer itself."""
     hint: str | None = None
 
 
@@ -158,19 +164,6 @@ class Trend(StrEnum):
     QUIET = "quiet"  # none within a day
 
 
-class Correlation(msgspec.Struct, frozen=True, kw_only=True):
-    """With what an error comes together."""
-
-    what: str
-    """`provider`, `model`, `agent`, `tool` or `tool_version`."""
-    value: str
-    count: int
-    share: float
-    """Of the errors with this code and template."""
-    usual: float
-    """Its share of all errors; much smaller than `share` points to a cause."""
-
-
 class Pattern(msgspec.Struct, frozen=True, kw_only=True):
     """Errors from one place whose messages have one template."""
 
@@ -183,6 +176,8 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
     tool: str | None
     tool_version: str | None
     frame: str | None
+    unmapped: bool
+    """Answers of a provider that no rule knew: `sample` is one, and `hint` says how to write a rule."""
     template: str
     sample: str
     hint: str | None
@@ -252,6 +247,7 @@ def _pattern(template: str, lines: Sequence[KeptLine], kin: Sequence[KeptLine], 
         tool=line.tool,
         tool_version=line.tool_version,
         frame=line.frame,
+        unmapped=line.unmapped,
         template=template,
         sample=newest.sample,
         hint=newest.hint,
@@ -286,13 +282,8 @@ def _spikes(counts: Mapping[int, int], this: int) -> bool:
 
 
 def _correlations(kin: Sequence[KeptLine], all_lines: Sequence[KeptLine]) -> list[Correlation]:
-    mine, total = sum(one.count for one in kin), sum(one.count for one in all_lines)
-    found = []
-    for what in ("provider", "model", "agent", "tool", "tool_version"):
-        here, there = _by(kin, what), _by(all_lines, what)
-        for value, count in here.items():
-            found.append(Correlation(what=what, value=value, count=count, share=count / mine, usual=there[value] / total))
-    return sorted(found, key=lambda one: (one.usual - one.share, one.what, one.value))
+    attributes = ("provider", "model", "agent", "tool", "tool_version")
+    return outstanding({what: _by(kin, what) for what in attributes}, {what: _by(all_lines, what) for what in attributes})
 
 
 def _by(lines: Iterable[KeptLine], what: str) -> dict[str, int]:

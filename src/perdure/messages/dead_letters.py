@@ -14,13 +14,29 @@ from typing import Any, Protocol
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from perdure.clock import Moment
-from perdure.errors.base import Conflict, InvalidInput
+from perdure.clock import Moment, iso
+from perdure.errors.base import Conflict, ErrorFacts, InvalidInput
+from perdure.errors.patterns import Line
 from perdure.messages.ids import write
 from perdure.messages.message import Message, MessageId, State, View
 from perdure.security.audit import Actor
+from perdure.security.secrets import redact
 
-__all__ = ["BITE", "SHOWN", "Bite", "DeadFilter", "DeadLetters", "Edit", "Edited", "Pace", "edited", "not_dead", "read_pace", "write_pace"]
+__all__ = [
+    "BITE",
+    "SHOWN",
+    "Bite",
+    "DeadFilter",
+    "DeadLetters",
+    "DiedOf",
+    "Edit",
+    "Edited",
+    "Pace",
+    "edited",
+    "not_dead",
+    "read_pace",
+    "write_pace",
+]
 
 BITE = 200
 """Messages in one transaction, if nobody says otherwise; at most 1,000."""
@@ -28,6 +44,32 @@ _ROUNDED = 1e-6
 """A moment is written in a cursor in whole milliseconds, and a float is not exact."""
 SHOWN = 5
 """How many of them a bite shows."""
+
+
+class DiedOf(msgspec.Struct, frozen=True, kw_only=True):
+    """A pattern of errors, by the lines it is made of."""
+
+    pattern: str
+    """`pat_…`, for the audit log."""
+    agent: str
+    """Whose letters; the filter's `agent` is the same."""
+    lines: frozenset[int]
+    known: frozenset[int]
+    """All lines that are kept: of a letter whose line is not, the line for all that found no room counts."""
+
+    def has(self, error: ErrorFacts | None) -> bool:
+        """Tell whether a letter of the agent died of it.
+
+        Args:
+            error (ErrorFacts | None): What the letter died of.
+
+        Returns:
+            bool: True if so.
+        """
+        if error is None:
+            return False
+        line = Line.of(msgspec.structs.replace(error, message=redact(error.message)), where="run", agent=self.agent)
+        return line.id in self.lines or (line.id not in self.known and line.overflow.id in self.lines)
 
 
 class DeadFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +83,14 @@ class DeadFilter(msgspec.Struct, frozen=True, kw_only=True):
     died_before: Moment | None = None
     text: str | None = None
     """In the error's message or the body, in upper or lower case."""
+    died_of: DiedOf | None = None
+
+    @property
+    def named(self) -> dict[str, object]:
+        """As the audit log writes it."""
+        said: dict[str, object] = {name: value for name in self.__struct_fields__ if (value := getattr(self, name)) is not None}
+        said |= {moment: iso(getattr(self, moment)) for moment in ("died_after", "died_before") if moment in said}
+        return said | ({} if self.died_of is None else {"died_of": self.died_of.pattern})
 
 
 class Edit(msgspec.Struct, frozen=True, kw_only=True):

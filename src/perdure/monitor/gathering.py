@@ -13,6 +13,7 @@ from perdure.clock import Clock, SystemClock
 from perdure.errors.base import Category, ErrorFacts, StoreError
 from perdure.errors.handler import ErrorHandler, Report
 from perdure.errors.patterns import BY_CODE, HOUR_S, ErrorBook, Line, Noted
+from perdure.errors.unmapped import suggestion
 from perdure.events import listen
 from perdure.security.secrets import redact
 
@@ -21,7 +22,7 @@ __all__ = ["NOTE_S", "Gathering", "line_of"]
 NOTE_S = 2.0
 """How often what was gathered is written."""
 _MOST = 2000
-_LONGEST = 500
+_LONGEST, _LONGEST_ANSWER = 500, 2000
 
 
 class Gathering:
@@ -45,7 +46,7 @@ class Gathering:
         Args:
             handler (ErrorHandler): Of this process.
         """
-        self._stops += [handler.add(self), listen("message.dead", self._buried)]
+        self._stops += [handler.add(self), listen("message.dead", self._buried), listen("try.passed-on", self._passed_on)]
 
     async def end(self) -> None:
         """Hear no more, and write what there is."""
@@ -89,11 +90,16 @@ class Gathering:
             error = ErrorFacts(code=code, category=category, message=code)
             self._count(error, where="run", agent=facts.get("agent"))
 
+    def _passed_on(self, _: str, facts: Mapping[str, Any]) -> None:
+        """What another deployment made good: no error of a message, and nobody is woken by it, but a pattern all the same."""
+        self._count(facts["error"], where="passed-on", agent=facts.get("agent"))
+
     def _count(self, error: ErrorFacts, *, where: str, agent: Any) -> None:
         at = self._clock.now()
         line = line_of(error, where=where, agent=agent if isinstance(agent, str) else None)
-        sample = redact(error.message)[:_LONGEST]
-        self._add(Noted(line=line, count=1, first_at=at, last_at=at, sample=sample, hint=error.hint and redact(error.hint)))
+        said, longest = (error.evidence.said or error.message, _LONGEST_ANSWER) if line.unmapped else (error.message, _LONGEST)
+        hint = suggestion(error) if line.unmapped else error.hint
+        self._add(Noted(line=line, count=1, first_at=at, last_at=at, sample=redact(said)[:longest], hint=hint and redact(hint)))
 
     def _add(self, noted: Noted) -> None:
         with self._counting:

@@ -23,8 +23,9 @@ from perdure.errors.base import (
     RateLimited,
     ServerFailed,
 )
+from perdure.errors.unmapped import UNMAPPED
 from perdure.providers.retry_after import moment_in, next_month, retry_moment
-from perdure.providers.rule import UNMAPPED, Rule
+from perdure.providers.rule import Rule
 from perdure.providers.rules import BY_STATUS, rules_for
 from perdure.wire.errors import ErrorSaid
 
@@ -32,6 +33,7 @@ __all__ = ["UNMAPPED", "Whence", "judge", "kind_by_status", "rule_for", "status_
 
 _DEFAULT_WAIT_S = 20.0
 _LONGEST_SIGN = 200
+_LONGEST_SAID = 2000
 _HTTP_STATUS = re.compile(r"HTTP_STATUS/(\d{3})")
 _SECRETS = re.compile(r"\b(sk-|pdr_|Bearer )[\w*\-]{6,}")
 
@@ -106,6 +108,7 @@ def judge(said: ErrorSaid, whence: Whence, now: Moment, *, dice: Callable[[], fl
             provider_code=whence.sign(said.code or said.type),
             request_id=whence.sign(said.request_id or whence.request_id),
             rule=UNMAPPED if rule is None else rule.id,
+            said=None if rule is not None else whence.clean(_again(said))[:_LONGEST_SAID],
         ),
     )
 
@@ -158,6 +161,14 @@ def _sentence(said: ErrorSaid, whence: Whence, status: int | None) -> str:
     text = whence.clean(said.message or "no reason given")
     signs = ", ".join(str(sign) for sign in (status and f"HTTP {status}", whence.sign(said.code or said.type)) if sign)
     return f"{whence.provider!r} answered {signs or 'an error'}: {text}"
+
+
+def _again(said: ErrorSaid) -> str:
+    """The answer as it may be given to `perdure errors explain`."""
+    if not said.known_shape:
+        return said.message
+    body = {name: value for name in ("message", "type", "code", "param") if (value := getattr(said, name)) is not None}
+    return msgspec.json.encode({"error": body}).decode()
 
 
 def _hint(rule: Rule | None, kind: type[ProviderError], status: int | None, said: ErrorSaid) -> str | None:

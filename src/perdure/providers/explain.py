@@ -7,9 +7,10 @@ import msgspec
 from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts
 from perdure.errors.recovery import Recovery, recovery
+from perdure.errors.unmapped import UNMAPPED
 from perdure.providers.errors import Whence, judge, kind_by_status, rule_for, status_in
 from perdure.providers.own_rules import PREFIX
-from perdure.providers.rule import UNMAPPED, Rule
+from perdure.providers.rule import Rule
 from perdure.providers.rules import rules_for, table_of
 from perdure.wire.errors import ErrorSaid
 

@@ -9,10 +9,7 @@ from typing import Literal, Protocol
 from perdure.errors.base import Billed, ProviderError, Scope
 from perdure.wire.errors import ErrorSaid
 
-__all__ = ["UNMAPPED", "Expression", "Rule", "Table"]
-
-UNMAPPED = "unmapped"
-"""Stands for the rule where none fits: such errors are counted, so that a rule is written."""
+__all__ = ["Expression", "Rule", "Table"]
 
 
 class Expression(Protocol):

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from perdure.clock import awake
 from perdure.errors.base import PerdureError
+from perdure.errors.unmapped import UNMAPPED
 from perdure.events import tell
-from perdure.providers.rule import UNMAPPED
 from perdure.resources.usage import Usage
 
 __all__ = ["Call", "Tally"]

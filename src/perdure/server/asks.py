@@ -235,6 +235,8 @@ class ErrorsQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     trend: Literal["new", "rising", "steady", "falling", "quiet"] | None = None
     spikes: bool = False
     """Only those with a spike."""
+    unmapped: bool = False
+    """Only answers of providers that no rule knew."""
     limit: Limit = 50
 
 

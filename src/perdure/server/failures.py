@@ -27,8 +27,9 @@ class CorrelationJson(msgspec.Struct, kw_only=True):
     value: str
     count: int
     share: float
+    """Of these errors, as far as they have one."""
     usual: float
-    """Its share of all errors; where `share` is much larger, there may be the cause."""
+    """Of all other errors that have one; only what surely stands out is listed."""
 
 
 class PatternJson(msgspec.Struct, kw_only=True):
@@ -44,6 +45,8 @@ class PatternJson(msgspec.Struct, kw_only=True):
     tool: str | None
     tool_version: str | None
     frame: str | None
+    unmapped: bool
+    """Answers of a provider that no rule knew: `sample` is one of them, and `hint` says how to write a rule."""
     template: str
     sample: str
     hint: str | None

@@ -106,6 +106,7 @@ class LettersWanted(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, om
     died_after: When | None = None
     died_before: When | None = None
     text: Annotated[Text, Meta(description="In the error's message or the body, in upper or lower case.")] | None = None
+    pattern: Annotated[Name, Meta(description="`pat_…` of `/api/v1/errors`; for operators.")] | None = None
 
 
 class ReviveMany(msgspec.Struct, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from perdure.errors.base import Category, Conflict, DedupConflict, ErrorFacts, InvalidInput, NotFound
-from perdure.messages.dead_letters import Bite, DeadFilter, Edit
+from perdure.errors.patterns import Line
+from perdure.messages.dead_letters import Bite, DeadFilter, DiedOf, Edit
 from perdure.messages.message import MessageId, State
 from perdure.messages.store import Filter
 from perdure.security.audit import Actor, Deed, DeedFilter
@@ -212,6 +213,24 @@ class DeadLettersKit(Kit, standard=True):
         bite = await store.dead_letters.discard_all(chosen, by=ANNA)
         assert (bite.done, list(bite.sample), bite.cursor) == (1, [wanted], None)
         assert len((await store.messages.list(Filter(state=State.DEAD))).views) == 2
+
+    async def test_those_that_died_of_one_pattern_are_told_apart(self, store: Store) -> None:
+        ids = await dead(store, 2, agent="a", code="a", text="order 1 is refused")
+        others = [
+            *await dead(store, agent="a", code="a", text="it is full"),
+            *await dead(store, agent="b", code="a", text="order 2 is refused"),
+        ]
+        error = (await store.messages.get(ids[0])).error
+        assert error is not None
+        line = Line.of(error, where="run", agent="a")
+        died_of = DiedOf(pattern="pat_1", agent="a", lines=frozenset({line.id}), known=frozenset({line.id}))
+        wanted = DeadFilter(agent="a", died_of=died_of)
+        assert (await store.dead_letters.look(wanted)).done == 2
+        await store.dead_letters.revive(wanted, by=ANNA)
+        assert set(await states(store, ids)) == {State.READY}
+        assert set(await states(store, others)) == {State.DEAD}
+        [row] = await deeds(store, action="dead-letters.revive")
+        assert row.details["filter"] == {"agent": "a", "died_of": "pat_1"}
 
     async def test_many_are_revived_in_bites_that_leave_a_row_each(self, store: Store) -> None:
         ids = await dead(store, 5, code="a")

@@ -30,6 +30,7 @@ from perdure.errors.base import (
     ServerFailed,
     StreamCut,
 )
+from perdure.events import listen
 from perdure.messages.terms import with_terms
 from perdure.providers.deployments import Deployments, Order
 from perdure.providers.hedge import Hedge
@@ -66,8 +67,11 @@ def pair(first: Any, second: Any = None) -> tuple[FakeProvider, FakeProvider]:
 async def test_what_gives_no_answer_is_passed_over_within_the_same_step(world: Any, error: ProviderError) -> None:
     one, two = pair(error, "because")
     serve(world, one, two)
+    missed: list[Mapping[str, Any]] = []
+    stop = listen("try.passed-on", lambda _, facts: missed.append(facts))
 
     assert await world.result(asker) == "because"
+    stop()
     assert (one.count, two.count) == (1, 1)
     [step] = await world.steps()
     assert (step.state, step.lane, step.tries, step.attempt) == (StepState.DONE, "two/m", 2, 1)
@@ -77,6 +81,7 @@ async def test_what_gives_no_answer_is_passed_over_within_the_same_step(world: A
     assert step.ambiguous == (0 if error.billed is Billed.NO else 1), "what may have been billed is counted, and nothing else is"
     [passed_on] = [facts for name, facts in world.told if name == "step.passed-on"]
     assert (passed_on["code"], passed_on["lane"], passed_on["to"]) == (error.code, "one/m", "two/m")
+    assert [(facts["error"].code, facts["agent"]) for facts in missed] == [(error.code, asker.name)]
 
 
 async def test_once_all_have_failed_the_attempt_is_used_and_the_next_begins_with_the_first(world: Any) -> None:

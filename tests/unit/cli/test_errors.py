@@ -7,7 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+
+from perdure.clock import now
+from perdure.errors.patterns import Line, Noted
+from perdure.errors.unmapped import suggestion
+from perdure.providers.errors import Whence, judge
+from perdure.wire.errors import read_error
 
 Perdure = Callable[..., Any]
 
@@ -95,3 +102,21 @@ def test_patterns_are_listed_shown_and_reported_on(perdure: Perdure, served: Any
     assert pattern["id"] in report.out
     assert perdure("errors", "report", broken, "--json").json["next"]["then"] == "retry"
     assert perdure("errors", "show", "pat_0000000000000000").code == 3
+
+
+def test_answers_that_no_rule_knows_are_listed_with_a_rule_and_their_letters_revived(perdure: Perdure, served: Any) -> None:
+    error = judge(
+        read_error(b'{"error": {"message": "I am a teapot", "code": "teapot"}}'), Whence(provider="tea", status=418), now()
+    ).facts()
+    line = Line.of(error, where="run", agent="echo")
+    noted = Noted(line=line, count=1, first_at=now(), last_at=now(), sample=error.evidence.said or "", hint=suggestion(error))
+    other = Noted(
+        line=msgspec.structs.replace(line, unmapped=False, message="known"), count=1, first_at=now(), last_at=now(), sample="known"
+    )
+    served.ask(served.store.errors.note([noted, other]))
+    [found] = perdure("errors", "list", "--unmapped", "--json").json
+    listed = perdure("errors", "list", "--unmapped").out
+    assert all(part in listed for part in (found["id"], '"code":"teapot"', "[errors.rules.NAME]", "status = [418]"))
+    assert "no rule knows it" in perdure("errors", "show", found["id"]).out
+    assert perdure("dead", "revive", "--pattern", found["id"], "--dry-run", "--json").json["done"] == 0
+    assert perdure("dead", "revive", "--pattern", "pat_0000000000000000").code != 0

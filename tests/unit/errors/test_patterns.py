@@ -101,12 +101,13 @@ def test_what_an_error_comes_together_with_stands_out() -> None:
         kept("it broke", tool="pay", tool_version="v2", back={0: 18}),
         kept("it broke", tool="pay", tool_version="v1", back={0: 2}),
         kept("nothing there", tool="look", tool_version="v1", back={0: 80}),
+        kept("no tool at all", back={0: 500}),
     ]
     found = next(one for one in patterns_of(lines, NOW) if one.tool_version == "v2")
     strongest = found.correlations[0]
     assert {(one.what, one.value) for one in found.correlations[:2]} == {("tool", "pay"), ("tool_version", "v2")}
     version = next(one for one in found.correlations if (one.what, one.value) == ("tool_version", "v2"))
-    assert (version.count, version.share, version.usual) == (18, 0.9, 0.18)
+    assert (version.count, version.share, version.usual) == (18, 0.9, 0.0), "beside the others that have one"
     assert strongest.share - strongest.usual >= version.share - version.usual
 
 

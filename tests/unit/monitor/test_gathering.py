@@ -112,3 +112,16 @@ async def test_the_end_of_a_trouble_is_no_error_among_others(clock: FakeClock) -
         await gathering.end()
         [kept] = await store.errors.lines()
     assert kept.count == 1
+
+
+async def test_tries_that_another_deployment_made_good_are_a_pattern_and_wake_nobody(clock: FakeClock) -> None:
+    handler = ErrorHandler()
+    async with InMemoryStore(clock=clock) as store:
+        gathering = Gathering(store.errors, clock)
+        gathering.begin(handler)
+        for _ in range(3):
+            tell("try.passed-on", error=RateLimited("slow", evidence=Evidence(provider="qwen", model="max")).facts(), agent="shop")
+        await gathering.end()
+        [kept] = await store.errors.lines()
+    assert (kept.count, kept.line.where, kept.line.provider, kept.line.agent) == (3, "passed-on", "qwen", "shop")
+    assert handler.tracked() == []

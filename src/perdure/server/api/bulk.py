@@ -10,11 +10,12 @@ import msgspec
 from perdure.clock import awake
 from perdure.errors.base import Conflict, Forbidden, InvalidInput, NotFound
 from perdure.messages import ids
-from perdure.messages.dead_letters import BITE, Bite, DeadFilter, read_pace, write_pace
+from perdure.messages.dead_letters import BITE, Bite, DeadFilter, DiedOf, read_pace, write_pace
 from perdure.messages.message import MessageId, State
 from perdure.messages.store import Filter
 from perdure.server.answer import Answer, json_answer
 from perdure.server.api.edits import edit_of
+from perdure.server.api.errors import letters_of
 from perdure.server.door import Call, Door
 from perdure.server.moments import moment_of
 from perdure.server.orders import CancelMany, DiscardMany, EditMany, LettersWanted, ReviveMany
@@ -41,7 +42,7 @@ async def revive_many(call: Call) -> Answer:
         Answer: 200 with what was done.
     """
     ask: ReviveMany = call.body
-    wanted, letters = _wanted(call, ask.filter), call.core.store.dead_letters
+    wanted, letters = await _wanted(call, ask.filter), call.core.store.dead_letters
 
     async def step(limit: int, cursor: str | None) -> Bite:
         if ask.dry_run:
@@ -61,7 +62,7 @@ async def discard_many(call: Call) -> Answer:
         Answer: 200 with what was done.
     """
     ask: DiscardMany = call.body
-    wanted, letters = _wanted(call, ask.filter), call.core.store.dead_letters
+    wanted, letters = await _wanted(call, ask.filter), call.core.store.dead_letters
 
     async def step(limit: int, cursor: str | None) -> Bite:
         if ask.dry_run:
@@ -81,7 +82,7 @@ async def edit_many(call: Call) -> Answer:
         Answer: 200 with what was done, and some of the reasons why not.
     """
     ask: EditMany = call.body
-    wanted, letters = _wanted(call, ask.filter), call.core.store.dead_letters
+    wanted, letters = await _wanted(call, ask.filter), call.core.store.dead_letters
     problems: list[str] = []
 
     async def step(limit: int, cursor: str | None) -> Bite:
@@ -173,18 +174,31 @@ async def _cancelled(call: Call, id: MessageId) -> bool:
     return True
 
 
-def _wanted(call: Call, said: LettersWanted) -> DeadFilter:
+async def _wanted(call: Call, said: LettersWanted) -> DeadFilter:
     if call.tenant is not None and said.tenant not in (None, call.tenant):
         raise Forbidden(f"key {call.key.id!r} sees dead letters of tenant {call.tenant!r} only", hint="Leave `tenant` out.")
+    died_of = None if said.pattern is None else await _died_of(call, said.pattern, said.agent)
     return DeadFilter(
         tenant=call.tenant or said.tenant,
         queue=said.queue,
-        agent=said.agent,
+        agent=said.agent if died_of is None else died_of.agent,
         code=said.code,
         died_after=moment_of("filter.died_after", said.died_after),
         died_before=moment_of("filter.died_before", said.died_before),
         text=said.text,
+        died_of=died_of,
     )
+
+
+async def _died_of(call: Call, pattern: str, agent: str | None) -> DiedOf:
+    if call.tenant is not None:
+        raise Forbidden("patterns of errors are of all tenants, and for operators", hint="Say `code` and `text` instead.")
+    found = await letters_of(call, pattern)
+    if found is None:
+        raise InvalidInput(f"no message dies of the pattern {pattern!r}", hint="Only of those whose `where` is `run`.")
+    if agent not in (None, found.agent):
+        raise InvalidInput(f"the pattern {pattern!r} is of the agent {found.agent!r}, not of {agent!r}", hint="Leave `agent` out.")
+    return found
 
 
 DOORS = (

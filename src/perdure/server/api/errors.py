@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from perdure.errors.base import NotFound
 from perdure.errors.patterns import KeptLine, Pattern, patterns_of
+from perdure.messages.dead_letters import DiedOf
 from perdure.messages.message import State, View
 from perdure.messages.store import Filter
-from perdure.monitor.gathering import line_of
 from perdure.server.answer import Answer, json_answer
 from perdure.server.answers import MessageJson
 from perdure.server.asks import ErrorsQuery, PageQuery
@@ -19,7 +19,7 @@ _AT_ONCE = 200
 _MOST_LOOKED_AT = 2000
 _STEPS_BYTES = 16 * 1024 * 1024
 
-__all__ = ["DOORS"]
+__all__ = ["DOORS", "letters_of"]
 
 
 async def list_patterns(call: Call) -> Answer:
@@ -45,7 +45,7 @@ async def get_pattern(call: Call) -> Answer:
     Returns:
         Answer: 200 with it.
     """
-    return json_answer(PatternJson.of((await _found(call))[1]))
+    return json_answer(PatternJson.of((await _found(call, call.path["pattern"]))[1]))
 
 
 async def list_letters(call: Call) -> Answer:
@@ -57,14 +57,15 @@ async def list_letters(call: Call) -> Answer:
     Returns:
         Answer: 200 with a page; it may be short of its limit where many died of something else.
     """
-    kept, pattern = await _found(call)
-    known, query = {one.id for one in kept}, call.query
-    wanted = Filter(tenant=call.tenant, state=State.DEAD, agent=pattern.agent, code=pattern.code)
+    died_of, query = await letters_of(call, call.path["pattern"]), call.query
+    if died_of is None:
+        return json_answer(PageOf[MessageJson](data=[], next_cursor=None))
+    wanted = Filter(tenant=call.tenant, state=State.DEAD, agent=died_of.agent)
     views: list[View] = []
     cursor, looked_at = query.cursor, 0
     while True:
         page = await call.core.store.messages.list(wanted, limit=min(_AT_ONCE, query.limit - len(views)), cursor=cursor)
-        views += [view for view in page.views if _died_of(view, pattern, known)]
+        views += [view for view in page.views if died_of.has(view.error)]
         cursor, looked_at = page.cursor, looked_at + len(page.views)
         if cursor is None or len(views) >= query.limit or looked_at >= _MOST_LOOKED_AT:
             return json_answer(PageOf(data=[MessageJson.of(view) for view in views], next_cursor=cursor))
@@ -85,8 +86,8 @@ async def report(call: Call) -> Answer:
         what = f"{call.path['id']!r} is no dead letter: it is {view.state.value!r}"
         raise NotFound(what, hint=f"See it at /api/v1/messages/{call.path['id']}.")
     kept, patterns = await _patterns(call)
-    known = {one.id for one in kept}
-    pattern = next((one.id for one in patterns if _died_of(view, one, known)), None)
+    agent, causes = view.message.agent, (_died_of(kept, one) for one in patterns)
+    pattern = next((of.pattern for of in causes if of is not None and of.agent == agent and of.has(view.error)), None)
     attempts = list(await store.messages.attempts(view.message.id))
     steps = list(await store.journal.steps(view.message.id, shown=False, most_bytes=_STEPS_BYTES))
     return json_answer(ReportJson.of(view, view.error, attempts=attempts, steps=steps, pattern=pattern))
@@ -97,25 +98,41 @@ async def _patterns(call: Call) -> tuple[list[KeptLine], list[Pattern]]:
     return kept, patterns_of(kept, call.core.clock.now())
 
 
-async def _found(call: Call) -> tuple[list[KeptLine], Pattern]:
+async def letters_of(call: Call, wanted: str) -> DiedOf | None:
+    """Say which letters died of a pattern.
+
+    Args:
+        call (Call): From an operator.
+        wanted (str): `pat_…`.
+
+    Returns:
+        DiedOf | None: None if none can have: it is no pattern of what ended runs.
+
+    Raises:
+        NotFound: There is no such pattern.
+    """
+    return _died_of(*await _found(call, wanted))
+
+
+async def _found(call: Call, wanted: str) -> tuple[list[KeptLine], Pattern]:
     kept, patterns = await _patterns(call)
-    wanted = call.path["pattern"]
     pattern = next((one for one in patterns if one.id == wanted), None)
     if pattern is None:
         raise NotFound(f"there is no pattern {wanted[:60]!r}", hint="`/api/v1/errors` lists them; what was not seen for long is forgotten.")
     return kept, pattern
 
 
-def _died_of(view: View, pattern: Pattern, known: set[int]) -> bool:
-    if view.error is None or view.error.code != pattern.code:
-        return False
-    line = line_of(view.error, where=pattern.where, agent=view.message.agent)
-    return line.id in pattern.lines or (line.id not in known and line.overflow.id in pattern.lines)
+def _died_of(kept: list[KeptLine], pattern: Pattern) -> DiedOf | None:
+    if pattern.where != "run" or pattern.agent is None:
+        return None
+    return DiedOf(pattern=pattern.id, agent=pattern.agent, lines=pattern.lines, known=frozenset(one.id for one in kept))
 
 
 def _fits(pattern: Pattern, query: ErrorsQuery) -> bool:
     asked = {name: getattr(query, name) for name in ("code", "agent", "provider", "trend")}
-    return all(value is None or getattr(pattern, name) == value for name, value in asked.items()) and (not query.spikes or pattern.spike)
+    return all(value is None or getattr(pattern, name) == value for name, value in asked.items()) and all(
+        not asked or true for asked, true in ((query.spikes, pattern.spike), (query.unmapped, pattern.unmapped))
+    )
 
 
 DOORS = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from perdure.clock import iso
 from perdure.messages.dead import beyond_revival
 from perdure.messages.dead_letters import (
     BITE,
@@ -115,10 +114,8 @@ class InMemoryDeadLetters(DeadLetters):
         self._contents.forget(row)
 
     def _told(self, by: Actor | None, action: str, filter: DeadFilter, done: list[Row], per_s: float | None) -> None:
-        named = {name: value for name in DeadFilter.__struct_fields__ if (value := getattr(filter, name)) is not None}
-        named |= {moment: iso(named[moment]) for moment in ("died_after", "died_before") if moment in named}
         newest, oldest = write(done[0].message.id), write(done[-1].message.id)
-        self._contents.note_deed(by, action, "*", filter=named, count=len(done), newest=newest, oldest=oldest, per_s=per_s)
+        self._contents.note_deed(by, action, "*", filter=filter.named, count=len(done), newest=newest, oldest=oldest, per_s=per_s)
 
 
 def dead(contents: Contents, id: MessageId, tenant: str | None) -> Row:
@@ -201,6 +198,7 @@ def _fits(row: Row, filter: DeadFilter) -> bool:
         and filter.queue in (None, row.message.queue)
         and filter.agent in (None, row.message.agent)
         and filter.code in (None, error.code if error else None)
+        and (filter.died_of is None or filter.died_of.has(error))
         and (filter.died_after is None or row.ended_at >= filter.died_after)
         and (filter.died_before is None or row.ended_at < filter.died_before)
         and (text in row.message.body.decode(errors="replace").casefold() or (error is not None and text in error.message.casefold()))

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from perdure.clock import Moment, iso
+from perdure.clock import Moment
 from perdure.errors.base import ErrorFacts
 from perdure.messages.dead_letters import BITE, SHOWN, Bite, DeadFilter, DeadLetters, Edit, Edited, Pace, read_pace, write_pace
 from perdure.messages.ids import write
@@ -87,7 +87,7 @@ class SqlDeadLetters(DeadLetters):
 def _find(run: Run, filter: DeadFilter, limit: int, below: int) -> _Found:
     """As many as fit, looking at no more than a bounded number of others on the way."""
     wanted = Filter(tenant=filter.tenant, state=State.DEAD, queue=filter.queue, agent=filter.agent, code=filter.code)
-    looks = any(given is not None for given in (filter.died_after, filter.died_before, filter.text))
+    looks = any(given is not None for given in (filter.died_after, filter.died_before, filter.text, filter.died_of))
     found: list[int] = []
     with ExitStack() as cursors:
         for seen, one in enumerate(ids_of(run, wanted, below, cursors)):
@@ -105,10 +105,13 @@ def _fits(run: Run, filter: DeadFilter, id: int) -> bool:
     died_at, error, body = row
     if died_at < (filter.died_after or 0.0) or (filter.died_before is not None and died_at >= filter.died_before):
         return False
+    facts = None if error is None else _decode_error(error)
+    if filter.died_of is not None and not filter.died_of.has(facts):
+        return False
     if filter.text is None:
         return True
     text = filter.text.casefold()
-    return text in body.decode(errors="replace").casefold() or (error is not None and text in _decode_error(error).message.casefold())
+    return text in body.decode(errors="replace").casefold() or (facts is not None and text in facts.message.casefold())
 
 
 def _revive(tx: Transaction, found: _Found, filter: DeadFilter, pace: Pace | None, by: Actor | None) -> Bite:
@@ -141,11 +144,7 @@ def _discard(tx: Transaction, found: _Found, filter: DeadFilter, pace: Pace | No
 
 def _named(filter: DeadFilter, done: Sequence[int]) -> dict[str, object]:
     """What an audit row says of a bite: by which filter, how many, and between which ids."""
-    named = {name: value for name in DeadFilter.__struct_fields__ if (value := getattr(filter, name)) is not None}
-    for moment in ("died_after", "died_before"):
-        if moment in named:
-            named[moment] = iso(named[moment])
-    return {"filter": named, "count": len(done), "newest": write(MessageId(done[0])), "oldest": write(MessageId(done[-1]))}
+    return {"filter": filter.named, "count": len(done), "newest": write(MessageId(done[0])), "oldest": write(MessageId(done[-1]))}
 
 
 def _bite(found: _Found, done: Sequence[int], cursor: str | None, due_at: Moment | None = None) -> Bite:
