@@ -30,6 +30,7 @@ from perdure.security.audit import Actor
 
 __all__ = [
     "EACH",
+    "WOKEN_FOR_MONEY",
     "Account",
     "Bill",
     "Budget",
@@ -41,13 +42,20 @@ __all__ = [
     "brake",
     "day_of",
     "from_nano",
+    "lets_more",
     "most_spent",
+    "next_day",
+    "tenant_of",
     "to_nano",
 ]
 
 _NANO = 1_000_000_000
 _MOST_USD = 1_000_000_000.0
 EACH = "*"
+_SPREAD_S = 60.0
+"""Those that wait for midnight are due within so long after it, and nobody else who waits for money."""
+WOKEN_FOR_MONEY = 1000
+"""So many of those that wait for money are woken when a budget is raised."""
 
 
 class BudgetScope(StrEnum):
@@ -173,6 +181,9 @@ class Spending(Protocol):
     async def set_budget(self, budget: Budget, *, by: Actor | None = None) -> None:
         """Set a budget in place of the one of its scope and name.
 
+        Unless it is lowered, messages that wait for the next day's money, a thousand at most, are due within a second: whoever
+        still finds none waits again. Of a tenant's own budget these are the tenant's.
+
         Args:
             budget (Budget): From now on.
             by (Actor | None): Who does it, for the audit log.
@@ -269,6 +280,44 @@ def _gone(scope: BudgetScope, whose: str, daily: int, gone: int) -> str:
     if scope is BudgetScope.INSTALLATION:  # any tenant may read this: what all together spend is not for them
         return "the budget of the installation is spent"
     return f"of the {from_nano(daily):g} US dollars a day of {scope.value} {whose!r}, {from_nano(gone):.4f} are spent"
+
+
+def lets_more(budget: Budget, before: float | None) -> bool:
+    """Tell whether there may be money now for who waits for it.
+
+    Args:
+        budget (Budget): The new one.
+        before (float | None): What was in its place; None for as much as it takes.
+
+    Returns:
+        bool: True if it is raised. Also if it is set again, so that this wakes those that were beyond a thousand.
+    """
+    return before is not None and (budget.daily_usd is None or budget.daily_usd >= before)
+
+
+def tenant_of(budget: Budget) -> str:
+    """Say whose messages a budget bounds alone.
+
+    Args:
+        budget (Budget): Any.
+
+    Returns:
+        str: The tenant; empty where they may be anybody's.
+    """
+    return budget.name if budget.scope is BudgetScope.TENANT and budget.name != EACH else ""
+
+
+def next_day(now: Moment) -> tuple[Moment, Moment]:
+    """Say between which moments messages are due that wait for the next day's money.
+
+    Args:
+        now (Moment): The store's time.
+
+    Returns:
+        tuple[Moment, Moment]: Midnight, and a little after it, since they are spread.
+    """
+    midnight = _day_after(day_of(now))
+    return midnight, midnight + _SPREAD_S
 
 
 def most_spent(entries: Iterable[Entry], scope: BudgetScope, name: str) -> float:

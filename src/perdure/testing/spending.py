@@ -9,6 +9,7 @@ import pytest
 
 from perdure.agents.journal import StepKind
 from perdure.errors.base import BudgetReached, CallTooDear, LeaseLost
+from perdure.messages.message import Wait
 from perdure.messages.retention import Keep
 from perdure.messages.spending import EACH, Account, Bill, Budget, BudgetScope, BudgetStatus, Entry, account_of, day_of
 from perdure.messages.terms import with_terms
@@ -16,7 +17,7 @@ from perdure.resources.usage import Usage
 from perdure.security.audit import Actor, DeedFilter
 from perdure.stores.store import Store
 from perdure.testing.clock import FakeClock
-from perdure.testing.given import BROKE, dies, intent, leased, runs
+from perdure.testing.given import BROKE, alive, dies, intent, leased, runs, take
 from perdure.testing.kit import Kit
 
 __all__ = ["SpendingKit"]
@@ -168,6 +169,40 @@ class SpendingKit(Kit, standard=True):
         await store.spending.reserve(_bill(clock, 5.0))
         [deed] = (await store.audit.list(DeedFilter())).deeds
         assert (deed.action, deed.target, deed.who) == ("budget.set", "installation *", "key_op")
+
+    async def test_whoever_waits_for_money_goes_on_when_a_budget_is_raised(self, store: Store, clock: FakeClock) -> None:
+        await _caps(store, _ALL, EACH, 1.0)
+        await store.spending.reserve(_bill(clock, 1.0))
+        broke = [
+            await self._waits(store, clock, why=why, tenant=tenant) for why, tenant in (("budget-window", "a"), ("budget-window", "b"))
+        ]
+        await self._waits(store, clock, why="sleep", tenant="a")
+        await _caps(store, _ALL, EACH, 0.5)
+        assert await self._woken(store, clock) == set(), "it was lowered"
+        await _caps(store, _ALL, EACH, 2.0)
+        assert await self._woken(store, clock) == set(broke), "who sleeps until midnight sleeps on"
+
+    async def test_a_tenants_own_budget_wakes_its_own_and_again_when_it_is_set_again(self, store: Store, clock: FakeClock) -> None:
+        await _caps(store, _ALL, EACH, 1.0)
+        await store.spending.reserve(_bill(clock, 1.0))
+        await _caps(store, _TENANT, "a", 2.0)
+        await self._waits(store, clock, tenant="b")
+        for raised in (3.0, 3.0, None):
+            mine = await self._waits(store, clock, tenant="a")
+            await _caps(store, _TENANT, "a", raised)
+            assert await self._woken(store, clock) == {mine}
+
+    async def _waits(self, store: Store, clock: FakeClock, *, why: str = "budget-window", tenant: str = "a") -> int:
+        lease = await runs(store, tenant=tenant)
+        with pytest.raises(BudgetReached) as stopped:
+            await store.journal.intend(lease, intent(1, bill=_bill(clock, 0.5)))
+        await store.messages.park(lease, Wait(why=why, until=(stopped.value.retry_at or 0.0) + 0.7, error=stopped.value.facts()))
+        return lease.message.id
+
+    async def _woken(self, store: Store, clock: FakeClock) -> set[int]:
+        clock.pass_by(seconds=1)
+        await store.messages.tend()
+        return {lease.message.id for lease in await take(store, await alive(store), 10)}
 
     async def test_a_stale_worker_holds_and_books_nothing(self, store: Store, clock: FakeClock) -> None:
         lease = await runs(store)

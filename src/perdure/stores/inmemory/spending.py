@@ -8,8 +8,12 @@ from collections.abc import Sequence
 import msgspec
 
 from perdure.clock import Moment
-from perdure.messages.message import Lease
+from perdure.errors.base import Category
+from perdure.messages.message import Lease, State
+from perdure.messages.routes import WOKEN_AFTER_S
 from perdure.messages.spending import (
+    EACH,
+    WOKEN_FOR_MONEY,
     Account,
     Bill,
     Budget,
@@ -20,7 +24,10 @@ from perdure.messages.spending import (
     brake,
     day_of,
     from_nano,
+    lets_more,
     most_spent,
+    next_day,
+    tenant_of,
     to_nano,
 )
 from perdure.resources.usage import Usage
@@ -134,9 +141,23 @@ class InMemorySpending(Spending):
 
     async def set_budget(self, budget: Budget, *, by: Actor | None = None) -> None:
         """Set a budget in place of the one of its scope and name."""
-        with self._contents.open():
-            self._contents.budgets[budget.scope, budget.name] = budget
+        with self._contents.open() as now:
+            budgets = self._contents.budgets
+            before = budgets.get((budget.scope, budget.name)) or budgets.get((budget.scope, EACH))
+            budgets[budget.scope, budget.name] = budget
+            if lets_more(budget, None if before is None else before.daily_usd):
+                _wake(self._contents, tenant_of(budget), now)
             self._contents.note_deed(by, "budget.set", f"{budget.scope.value} {budget.name}", daily_usd=budget.daily_usd)
+
+
+def _wake(contents: Contents, tenant: str, now: Moment) -> None:
+    since, until = next_day(now)
+    woken = 0
+    for row in contents.rows.values():
+        wait = row.wait if row.state is State.LATER and tenant in ("", row.message.tenant) else None
+        if wait is not None and wait.why == Category.BUDGET and since <= (wait.until or 0.0) <= until and woken < WOKEN_FOR_MONEY:
+            row.wait = msgspec.structs.replace(wait, until=now + WOKEN_AFTER_S)
+            woken += 1
 
 
 def _book(

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from perdure.messages.message import Lease
+from perdure.messages.routes import WOKEN_AFTER_S
 from perdure.messages.spending import (
     EACH,
+    WOKEN_FOR_MONEY,
     Account,
     Bill,
     Budget,
@@ -20,6 +22,9 @@ from perdure.messages.spending import (
     brake,
     day_of,
     from_nano,
+    lets_more,
+    next_day,
+    tenant_of,
     to_nano,
 )
 from perdure.resources.usage import Usage
@@ -32,6 +37,7 @@ __all__ = ["SqlSpending", "booked", "charge", "hold", "save"]
 
 _ADD, _LIST, _BUDGETS, _SET = statement("ledger_add"), statement("ledger_list"), statement("budget_list"), statement("budget_set")
 _LIST_OF, _LANES = statement("ledger_list_of"), statement("ledger_lanes")
+_WAKE = statement("later_for_money")
 _MOST_OF_TENANTS, _MOST_OF_KEYS = statement("ledger_most_of_tenants"), statement("ledger_most_of_keys")
 _OF_ALL, _OF_TENANT, _OF_KEY = statement("ledger_of_all"), statement("ledger_of_tenant"), statement("ledger_of_key")
 
@@ -184,5 +190,9 @@ def _budget(scope: str, name: str, daily: int | None) -> Budget:
 
 
 def _set_budget(tx: Transaction, budget: Budget, by: Actor | None) -> None:
+    standing = _daily(tx.run)
+    before = standing.get((budget.scope, budget.name), standing.get((budget.scope, EACH)))
     tx.run(_SET, (budget.scope, budget.name, None if budget.daily_usd is None else to_nano(budget.daily_usd)))
     tx.audit(by, "budget.set", f"{budget.scope.value} {budget.name}", daily_usd=budget.daily_usd)
+    if lets_more(budget, None if before is None else from_nano(before)):
+        tx.run(_WAKE, (tx.now + WOKEN_AFTER_S, *next_day(tx.now), tenant_of(budget), WOKEN_FOR_MONEY))

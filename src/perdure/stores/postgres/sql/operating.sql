@@ -46,3 +46,11 @@ SELECT m.id, m.route, m.tenant, m.priority, m.deadline, m.max_wait_s, m.parent, 
   LEFT JOIN bound b ON b.id = o.id
   LEFT JOIN progress p ON p.id = o.id
  ORDER BY o.id DESC;
+
+-- name: later_for_money
+-- What is in `wait` is found as bytes.
+UPDATE later SET at = ?1
+ WHERE id IN (SELECT id FROM later
+               WHERE at >= ?2 AND at <= ?3 AND position('"why":"budget-window"'::bytea IN wait) > 0
+                 AND (?4 = '' OR tenant = (SELECT id FROM tenant WHERE name = ?4))
+               ORDER BY id LIMIT ?5);

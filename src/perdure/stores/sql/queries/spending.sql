@@ -59,3 +59,11 @@ SELECT scope, name, daily FROM budget ORDER BY scope, name;
 
 -- name: budget_set
 INSERT INTO budget (scope, name, daily) VALUES (?, ?, ?) ON CONFLICT (scope, name) DO UPDATE SET daily = excluded.daily;
+
+-- name: later_for_money
+-- Those that wait for a day's money are due at midnight; what they wait for is in `wait`.
+UPDATE later SET at = ?1
+ WHERE id IN (SELECT id FROM later
+               WHERE at >= ?2 AND at <= ?3 AND instr(CAST(wait AS TEXT), '"why":"budget-window"') > 0
+                 AND (?4 = '' OR tenant = (SELECT id FROM tenant WHERE name = ?4))
+               ORDER BY id LIMIT ?5);
