@@ -3,7 +3,7 @@
 #   PYTHON=python3.12 make test    another interpreter for new environments (3.11 or later)
 #   INSTALLER=pip make run         when only pip knows your package registry
 #   make test ARGS="-k lease -x"   a part of the suite, without the coverage gate
-#   make test WORKERS=8            on a larger machine (the crash tests mostly wait: one more than there are cores)
+#   make test WORKERS=8            on a larger machine (the crash tests mostly wait: more than there are cores)
 #   make test SLOW=1               the long forms too (soak, thousands of kills)
 
 SHELL := /bin/bash
@@ -18,7 +18,7 @@ ONCE ?=
 ARGS ?=
 SLOW ?=
 SHORT ?=
-WORKERS ?= 3
+WORKERS ?= 5
 UPGRADE ?=
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -66,6 +66,11 @@ class Batcher(Generic[Item, Result]):
         """How many items wait for their batch."""
         return len(self._queue)
 
+    @property
+    def busy(self) -> bool:
+        """Whether anything is under way or waits."""
+        return bool(self._working)
+
     def add(self, item: Item, *, size_bytes: int = 0) -> asyncio.Future[Result]:
         """Hand in an item.
 

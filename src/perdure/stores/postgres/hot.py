@@ -57,6 +57,18 @@ class Pool(Protocol):
 class Book(Protocol):
     """Draws the tags of a process."""
 
+    def draw_own(self, line: tuple[int, int, int, int], cost: int) -> int | None:
+        """Draw a tag from those that were drawn ahead.
+
+        Args:
+            line (tuple[int, int, int, int]): Of which line.
+            cost (int): What it costs.
+
+        Returns:
+            int | None: None if there are none left.
+        """
+        ...
+
     async def draw(self, wishes: Sequence[tuple[tuple[int, int, int, int], int]]) -> list[int]:
         """Draw tags.
 

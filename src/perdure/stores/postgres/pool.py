@@ -8,8 +8,8 @@ is thrown away and never handed to anybody else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 
 from perdure.clock import awake, chance
 from perdure.errors.base import StoreBusy, StoreClosed
@@ -40,33 +40,45 @@ class Pool:
         self._trouble: BaseException | None = None
         """Why no connection could be opened lately: then those who wait in line wait for that."""
 
-    @asynccontextmanager
-    async def take(self, until: float | None = None) -> AsyncIterator[Connection]:
-        """Borrow a connection.
+    def take(self, until: float | None = None) -> AbstractAsyncContextManager[Connection]:
+        """Borrow a connection, for an `async with`.
 
         Args:
             until (float | None): Wait for one no longer than until then, by `awake()`; None is the store's `wait_s` from now.
 
-        Yields:
-            Connection: One that works, as far as anybody knows.
-
-        Raises:
-            StoreBusy: All are taken, or the server is full.
-            StoreError: The server cannot be reached.
-            StoreClosed: The store is closed.
+        Returns:
+            AbstractAsyncContextManager[Connection]: Gives one that works, as far as anybody knows, or raises `StoreBusy`: all are
+                taken, or the server is full; `StoreError`: the server cannot be reached; `StoreClosed`: the store is closed.
         """
-        until = awake() + self._address.wait_s if until is None else until
+        return _Loan(self, awake() + self._address.wait_s if until is None else until)
+
+    async def lend(self, until: float) -> Connection:
+        """Hand a connection out.
+
+        Args:
+            until (float): Wait for one no longer than until then, by `awake()`.
+
+        Returns:
+            Connection: To be given back with `take_back`.
+        """
         await self._enter(until)
         try:
             connection = await self._find(until)
-            self._taken.add(connection)
-            try:
-                yield connection
-            finally:
-                self._taken.discard(connection)
-                self._give_back(connection)
-        finally:
+        except BaseException:
             self._room.release()
+            raise
+        self._taken.add(connection)
+        return connection
+
+    def take_back(self, connection: Connection) -> None:
+        """Take a connection back, whatever state it is in.
+
+        Args:
+            connection (Connection): That was lent.
+        """
+        self._taken.discard(connection)
+        self._give_back(connection)
+        self._room.release()
 
     async def close(self) -> None:
         """Close all of them; those in use are cut off."""
@@ -115,3 +127,19 @@ class Pool:
             discard(connection)
         else:
             self._idle.append(connection)
+
+
+class _Loan:
+    """What `async with pool.take()` enters. A generator would do, and costs each statement several microseconds more."""
+
+    __slots__ = ("_connection", "_pool", "_until")
+
+    def __init__(self, pool: Pool, until: float) -> None:
+        self._pool, self._until = pool, until
+
+    async def __aenter__(self) -> Connection:
+        self._connection = await self._pool.lend(self._until)
+        return self._connection
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._pool.take_back(self._connection)

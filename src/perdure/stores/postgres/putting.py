@@ -15,7 +15,9 @@ from perdure.messages.message import GroupId, NewMessage, Receipt
 from perdure.resources.batcher import Batcher
 from perdure.stores.postgres.hot import Event, Ground, ask, columns, each_apart, hot
 from perdure.stores.postgres.interned import Interned
+from perdure.stores.postgres.kinds import Kind, Kinds
 from perdure.stores.postgres.limits import KnownLimits
+from perdure.stores.postgres.lone import PUT, LonePut, born
 from perdure.stores.postgres.marked import write
 from perdure.stores.postgres.text import to_kept
 from perdure.stores.postgres.wishes import Wish, strangers
@@ -23,23 +25,10 @@ from perdure.stores.sql import put as shared
 
 __all__ = ["Putting"]
 
-_ONE, _READY, _PLAIN, _KEYED, _BOUND = (hot(f"put_{name}") for name in ("one", "ready", "plain", "keyed", "bound"))
+_READY, _PLAIN, _KEYED, _BOUND = (hot(f"put_{name}") for name in ("ready", "plain", "keyed", "bound"))
 _LINES, _DRAW, _KNOWN = hot("lines_there"), hot("groups_drawn"), hot("keys_known")
-_PUT = "message.put"
 _MOST_CALLS, _MOST_BYTES, _ROW_BYTES = 1000, 4 * 1024 * 1024, 256
 _encode = msgspec.json.Encoder().encode
-_MOST_KINDS = 10_000
-
-
-class _Kind:
-    """What many messages have in common. The same object for all of them."""
-
-    __slots__ = ("attempts", "cost", "line", "max_wait_s", "priority", "route", "tenant")
-
-    def __init__(self, new: NewMessage, tenant: int, route: int) -> None:
-        self.tenant, self.route, self.priority, self.attempts = tenant, route, new.priority, new.attempts
-        self.max_wait_s, self.cost = new.max_wait_s, new.cost
-        self.line = (route, tenant, new.priority, 0)
 
 
 class Putting:
@@ -53,7 +42,8 @@ class Putting:
 
     def __init__(self, ground: Ground, names: Interned, limits: KnownLimits) -> None:
         self._ground, self._names, self._limits = ground, names, limits
-        self._kinds: dict[tuple[Any, ...], _Kind] = {}
+        self._kinds = Kinds(names)
+        self._lone = LonePut(ground, self._kinds, limits)
         self._batcher = Batcher(self._flush, most_items=_MOST_CALLS, most_bytes=_MOST_BYTES, flushes=2)
 
     async def put(self, messages: Sequence[NewMessage], group: NewGroup | GroupId | None = None) -> list[Receipt]:
@@ -66,6 +56,8 @@ class Putting:
         Returns:
             list[Receipt]: One for each.
         """
+        if len(messages) == 1 and group is None and self._limits.none and not self._batcher.busy and self._lone.fits(messages[0]):
+            return [await self._lone.put(messages[0])]
         wish, size_bytes = Wish(messages, group), shared.size_of(messages)
         receipts: list[Receipt] | None = None
         if wish.fits and (self._limits.none or not await self._limits.rule(messages)):
@@ -77,6 +69,7 @@ class Putting:
 
     async def close(self) -> None:
         """Put what was accepted, then end."""
+        await self._lone.close()
         await self._batcher.close()
 
     async def _known(self, messages: Sequence[NewMessage]) -> list[Receipt] | None:
@@ -103,12 +96,10 @@ class Putting:
     async def _put(self, wishes: Sequence[Wish]) -> list[list[Receipt] | BaseException | None]:
         now = self._ground.clock.now()
         calls = [wish.all for wish in wishes]
-        kinds = await self._kinds_of(calls, now)
+        kinds = [await self._kinds.of(new, now) for messages in calls for new in messages]
         bound = any(wish.is_bound for wish in wishes)
         groups = await self._groups(wishes) if bound else [None] * len(wishes)
         tags = await self._tags(await self._have_a_turn(wishes, now, bound=bound), kinds)
-        if len(tags) == 1 and not bound and _says_no_more(wishes[0].messages[0], tags[0]):
-            return await self._put_one(wishes, kinds[0], tags[0], now)
         numbers = {kind: number for number, kind in enumerate(dict.fromkeys(kinds), 1)}
         rows = _rows(calls, [numbers[kind] for kind in kinds], tags)
         statement, given = _KEYED, [*_common(numbers), *columns(rows, 10)]
@@ -121,21 +112,11 @@ class Putting:
         self._limits.heard(found[0][2])
         return self._answer(wishes, groups, found)
 
-    async def _put_one(
-        self, wishes: Sequence[Wish], kind: _Kind, tag: int | None, now: float
-    ) -> list[list[Receipt] | BaseException | None]:
-        [new] = wishes[0].messages
-        metadata = _encode(new.metadata) if new.metadata else None
-        said = (kind.tenant, kind.route, kind.priority, kind.attempts, new.timeout_s, kind.max_wait_s, metadata, new.body, tag)
-        found = await write(self._ground, _ONE, now, *said)
-        self._limits.heard(found[0][2])
-        return self._answer(wishes, [None], found)
-
     def _answer(
         self, wishes: Sequence[Wish], groups: Sequence[GroupId | None], found: Sequence[Any]
     ) -> list[list[Receipt] | BaseException | None]:
         receipts: list[list[Receipt] | BaseException | None] = []
-        told, newest = heard(_PUT), -1
+        told, newest = heard(PUT), -1
         events: list[Event] = []
         numbers = (row[0] for row in found)
         for wish, group in zip(wishes, groups, strict=True):
@@ -146,7 +127,7 @@ class Putting:
                 receipts.append([Receipt(number, group=group) for number in ids[len(ids) - len(wish.messages) :]])
                 newest = found[-1][1]
                 if told:
-                    events += [_born(number, new) for number, new in zip(ids, wish.all, strict=True)]
+                    events += [born(number, new) for number, new in zip(ids, wish.all, strict=True)]
         if newest >= 0:
             self._ground.committed(newest, events)
         return receipts
@@ -188,33 +169,10 @@ class Putting:
         given = ([tenant for tenant, _ in order], [to_kept(name) for _, name in order])
         return {order[row[0] - 1] for row in await ask(self._ground, _LINES, *given)} if order else set()
 
-    async def _kinds_of(self, calls: Sequence[Sequence[NewMessage]], now: float) -> list[_Kind]:
-        """Find what each message has in common with others; nearly always it is known."""
-        kinds: list[_Kind] = []
-        for messages in calls:
-            for new in messages:
-                key = (new.queue, new.agent, new.version, new.lane, new.tenant, new.priority, new.attempts, new.max_wait_s, new.cost)
-                kind = self._kinds.get(key)
-                kinds.append(await self._learn(key, new, now) if kind is None else kind)
-        return kinds
-
-    async def _learn(self, key: tuple[Any, ...], new: NewMessage, now: float) -> _Kind:
-        route = await self._names.learn_route((new.queue, new.agent, new.version, new.lane, 0), patience_s=new.max_wait_s, now=now)
-        tenant = self._names.tenants.get(new.tenant) or await self._names.learn_tenant(new.tenant)
-        if len(self._kinds) >= _MOST_KINDS:
-            self._kinds.clear()
-        kind = self._kinds[key] = _Kind(new, tenant, route.id)
-        return kind
-
-    async def _tags(self, have_a_turn: Sequence[bool], kinds: Sequence[_Kind]) -> list[int | None]:
+    async def _tags(self, have_a_turn: Sequence[bool], kinds: Sequence[Kind]) -> list[int | None]:
         wishes = [(kind.line, kind.cost) for kind, turn in zip(kinds, have_a_turn, strict=True) if turn]
         tags = iter(await self._ground.book.draw(wishes) if wishes else ())
         return [next(tags) if turn else None for turn in have_a_turn]
-
-
-def _says_no_more(new: NewMessage, tag: int | None) -> bool:
-    """Whether nothing but its turn is to be said of a message that lies ready at once."""
-    return tag is not None and new.deadline is None and new.due_at is None and new.key is None and new.dedup_key is None and new.cost == 1
 
 
 def _plainly(given: Sequence[Sequence[Any]]) -> tuple[str, list[Sequence[Any]]]:
@@ -225,7 +183,7 @@ def _plainly(given: Sequence[Sequence[Any]]) -> tuple[str, list[Sequence[Any]]]:
     return _READY, [*common, kind, tag, body, timeout_s, metadata]
 
 
-def _common(there: Iterable[_Kind]) -> list[list[Any]]:
+def _common(there: Iterable[Kind]) -> list[list[Any]]:
     """Say once what messages have in common."""
     return [
         [kind.tenant for kind in there],
@@ -268,8 +226,3 @@ def _bonds(wishes: Sequence[Wish], groups: Sequence[GroupId | None]) -> list[tup
         for wish, group in zip(wishes, groups, strict=True)
         for new in wish.all
     ]
-
-
-def _born(id: int, new: NewMessage) -> Event:
-    facts = {"message": id, "agent": new.agent, "queue": new.queue, "tenant": new.tenant, "attempt": 0, "code": None}
-    return _PUT, facts

@@ -76,6 +76,18 @@ class TagBook:
         self._raising: asyncio.Task[None] | None = None
         self._raised: dict[int, int] = {}
 
+    def draw_own(self, line: Line, cost: int) -> int | None:
+        """Draw a tag from those that were drawn ahead.
+
+        Args:
+            line (Line): Of which line.
+            cost (int): What it costs.
+
+        Returns:
+            int | None: None if there are none left; then `draw`.
+        """
+        return self._range(line).take(cost, awake())
+
     async def draw(self, wishes: Sequence[tuple[Line, int]]) -> list[int]:
         """Draw tags.
 

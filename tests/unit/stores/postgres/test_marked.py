@@ -82,12 +82,12 @@ class Strikes:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sent = 0
         self._numbers, self._deed = count(0x0123_4567_0000_0001), lambda nonce: None
-        monkeypatch.setattr(marked, "randbits", self._name)
+        monkeypatch.setattr(marked, "_next_name", self._name)
 
     def with_(self, deed: Callable[[bytes], Any]) -> None:
         self.sent, self._deed = 0, deed
 
-    def _name(self, bits: int) -> int:
+    def _name(self) -> int:
         nonce = next(self._numbers)
         self.sent += 1
         if self.sent == 1:
