@@ -2,14 +2,15 @@
 
 SOAK_S=900 pytest tests/crash/test_soak.py        the long form
 
-In a minute on a machine that others use too a third of the time says little: then only what grows without end is found. The long
-form is strict.
+In a minute on a machine that others use too a third of the time says little: then only what grows without end is found, and how late
+answers come, which follows what the neighbours do, is told and not judged. The long form is strict.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import statistics
 import sys
@@ -37,7 +38,7 @@ class Bounds(NamedTuple):
 
 
 STRICT = Bounds(rss=(1.05, 8), size=(1.10, 8), late=(2.0, 20), rate=0.5)
-GENEROUS = Bounds(rss=(1.25, 24), size=(1.5, 32), late=(10.0, 2000), rate=0.1)
+GENEROUS = Bounds(rss=(1.25, 24), size=(1.5, 32), late=(1.0, math.inf), rate=0.1)
 
 
 @pytest.fixture

@@ -204,11 +204,11 @@ async def _died_of(call: Call, pattern: str, agent: str | None) -> DiedOf:
 DOORS = (
     Door(
         "POST", "/api/v1/dead-letters/revive", revive_many, "revive_many", "Give the dead letters that fit another life.", _PART,
-        "dead-letters:write", bodies=(ReviveMany,), answers={200: BiteJson},
+        "dead-letters:write", bodies=(ReviveMany,), answers={200: BiteJson}, refusals=(404,),
     ),
     Door(
         "POST", "/api/v1/dead-letters/discard", discard_many, "discard_many", "Forget the dead letters that fit, journals and all.", _PART,
-        "dead-letters:write", bodies=(DiscardMany,), answers={200: BiteJson},
+        "dead-letters:write", bodies=(DiscardMany,), answers={200: BiteJson}, refusals=(404,),
     ),
     Door(
         "POST", "/api/v1/dead-letters/edit", edit_many, "edit_many", "Change the dead letters that fit.", _PART,
