@@ -79,6 +79,7 @@ class ServerSettings(Part):
     host: str = Field(default="127.0.0.1", description="Where to listen. TLS is for a proxy in front.")
     port: int = Field(default=8321, ge=0, le=65535, description="0 takes any free one.")
     max_body_bytes: int = Field(default=4 * 1024 * 1024, ge=1024, description="Larger requests get 413.")
+    max_file_bytes: int = Field(default=200 * 1024 * 1024, ge=1024, description="Larger files get 413 at `/v1/files`.")
     max_depth: int = Field(default=64, ge=4, le=500, description="Deeper JSON gets 400.")
     max_batch: int = Field(default=1000, ge=1, le=10_000, description="Messages in one put.")
     allow_unregistered: bool = Field(default=False, description="Accept messages for agents no worker has registered.")

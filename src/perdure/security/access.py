@@ -34,6 +34,8 @@ SCOPES: Mapping[str, str] = {
     "keys:write": "make and revoke keys",
     "chat:write": "ask a model directly",
     "models:read": "see which models there are",
+    "files:read": "see files, and what is in them",
+    "files:write": "hand in and delete files",
     "agents:read": "see which agents there are, with their schemas",
     "workers:read": "see who works here (operators)",
     "metrics:read": "read the metrics (operators)",
@@ -47,6 +49,8 @@ PROGRAM_SCOPES = (
     "steps:read",
     "chat:write",
     "models:read",
+    "files:read",
+    "files:write",
     "agents:read",
     "changes:read",
 )

@@ -24,12 +24,12 @@ _BRACKETS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[{]}"))
 _LONE_HALF = re.compile(rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*+\\u0000")
-_DRAIN_BYTES, _DRAIN_S = 64 * 1024 * 1024, 10.0
+DRAIN_BYTES, _DRAIN_S = 64 * 1024 * 1024, 10.0
 """How much of a too large body we let pass unread, so that its sender gets to read our answer."""
 BODY_S = 120.0
 """How long a body may take to arrive."""
 
-__all__ = ["BODY_S", "check_media_type", "depth_of", "parse_json", "read_body"]
+__all__ = ["BODY_S", "DRAIN_BYTES", "body_pieces", "check_media_type", "depth_of", "drain", "parse_json", "read_body"]
 
 
 async def read_body(headers: Headers, receive: Receive, *, limit: int) -> bytes:
@@ -55,7 +55,7 @@ async def read_body(headers: Headers, receive: Receive, *, limit: int) -> bytes:
     if body is not None:
         return body
     if headers.get("expect", "").lower() != "100-continue":
-        await _drain(receive)
+        await drain(receive)
     raise InputTooLarge(
         f"the body is larger than {limit:,} bytes",
         hint="Put less at once, or raise `server.max_body_bytes`.",
@@ -68,7 +68,7 @@ async def _read(headers: Headers, receive: Receive, *, limit: int) -> bytes | No
         return None
     pieces: list[bytes] = []
     size = 0
-    async for piece in _pieces(receive):
+    async for piece in body_pieces(receive):
         size += len(piece)
         if size > limit:
             return None
@@ -140,7 +140,18 @@ def depth_of(body: bytes, *, enough: int) -> int:
     return max(accumulate(memoryview(brackets).cast("b")), default=0)
 
 
-async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
+async def body_pieces(receive: Receive) -> AsyncIterator[bytes]:
+    """Read a request's body as it comes.
+
+    Args:
+        receive (Receive): As ASGI gives it.
+
+    Yields:
+        bytes: The next piece, perhaps empty.
+
+    Raises:
+        Malformed: The caller hung up in the middle.
+    """
     while True:
         event = await receive()
         if event["type"] == "http.disconnect":
@@ -150,11 +161,16 @@ async def _pieces(receive: Receive) -> AsyncIterator[bytes]:
             return
 
 
-async def _drain(receive: Receive) -> None:
-    left = _DRAIN_BYTES
+async def drain(receive: Receive) -> None:
+    """Let what is left of a refused body pass unread, within limits, so that its sender gets to read our answer.
+
+    Args:
+        receive (Receive): As ASGI gives it.
+    """
+    left = DRAIN_BYTES
     try:
         async with asyncio.timeout(_DRAIN_S):
-            async for piece in _pieces(receive):
+            async for piece in body_pieces(receive):
                 left -= len(piece)
                 if left < 0:
                     return

@@ -108,6 +108,8 @@ class Door:
     """One type, or one and the type of the same in bulk, which has the field `messages`."""
     optional: bool = False
     """Whether nothing may be said at all; the body is then None."""
+    upload: bool = False
+    """Whether the handler reads the body itself, a form with a file, piece by piece; `bodies` then only documents it."""
     raw: bool = False
     """Whether the handler checks the decoded body itself; `bodies` then only documents it."""
     answers: Mapping[int, Any] = field(default_factory=dict)

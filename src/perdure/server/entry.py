@@ -81,6 +81,8 @@ class Doors:
         check_access(key, scope=door.scope, operator=door.operator)
         call = Call(self._core, key, trace.request_id, headers, scope.get("path_params", {}), receive, says=trace.says)
         call.query = read_query(scope.get("query_string", b""), door.query)
+        if door.upload:
+            return await door.handle(call)
         body = await read_body(headers, receive, limit=self._core.settings.max_body_bytes)
         if door.bodies and (body.strip() or not door.optional):
             check_media_type(headers)

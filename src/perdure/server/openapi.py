@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from perdure.server.answer import Answer, json_answer
+from perdure.server.answer import JSON, Answer, json_answer
 from perdure.server.door import Call, Door
 from perdure.server.health import HealthJson
 from perdure.server.openai.refusals import OpenAIError
@@ -38,6 +38,8 @@ _SAYS = {
 }
 _ONCE = "With it the call is made once: the same key and body get the answer that was recorded, another body is refused."
 _KEY = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~][ -~]*$"}
+_MEDIA_TYPES: dict[Any, str] = {str: "text/plain", bytes: "application/octet-stream"}
+"""Of answers that are not JSON."""
 _ALWAYS = (401, 403, 422, 500, 503)
 _READING = (400, 413, 415)
 
@@ -130,7 +132,7 @@ def _operation(door: Door, schema_of: dict[str, Any]) -> dict[str, Any]:
     if door.bodies:
         described["requestBody"] = {
             "required": not door.optional,
-            "content": {"application/json": {"schema": _one_of(door.bodies, schema_of)}},
+            "content": {"multipart/form-data" if door.upload else JSON: {"schema": _one_of(door.bodies, schema_of)}},
         }
     return described
 
@@ -164,8 +166,8 @@ def _parameters(door: Door) -> list[dict[str, Any]]:
 def _responses(door: Door, schema_of: dict[str, Any]) -> dict[str, Any]:
     responses: dict[str, Any] = {}
     for status, kind in door.answers.items():
-        media_type = "text/plain" if kind is str else "application/json"
-        content = {media_type: {"schema": _one_of(_each(kind), schema_of)}}
+        schema = {"type": "string", "format": "binary"} if kind is bytes else _one_of(_each(kind), schema_of)
+        content: dict[str, Any] = {_MEDIA_TYPES.get(kind, JSON): {"schema": schema}}
         if door.streams:
             content["text/event-stream"] = {
                 "schema": {"type": "string", "description": "Events whose data is a chunk; `[DONE]` is the last."}

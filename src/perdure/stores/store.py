@@ -11,6 +11,7 @@ from perdure.errors.patterns import ErrorBook
 from perdure.memory.manager import Memory
 from perdure.messages.calls import CallStore
 from perdure.messages.dead_letters import DeadLetters
+from perdure.messages.files import FileStore
 from perdure.messages.registry import WorkerRegistry
 from perdure.messages.retention import Retention
 from perdure.messages.schedules import ScheduleStore
@@ -101,6 +102,11 @@ class Store(Protocol):
     @property
     def calls(self) -> CallStore:
         """Calls with a key of their caller's own."""
+        ...
+
+    @property
+    def files(self) -> FileStore:
+        """What callers hand in, and are handed back."""
         ...
 
     @property

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from perdure.testing.conformance import run_conformance
     from perdure.testing.errors import ErrorsKit
     from perdure.testing.faults import Fault
+    from perdure.testing.filing import FileKit
     from perdure.testing.health import HealthKit
     from perdure.testing.journal import JournalKit
     from perdure.testing.keys import KeyStoreKit
@@ -42,6 +43,7 @@ __all__ = [
     "FakeClock",
     "FakeProvider",
     "Fault",
+    "FileKit",
     "HealthKit",
     "InMemoryStore",
     "JournalKit",
@@ -70,6 +72,7 @@ _HOMES = {
     "ErrorsKit": "perdure.testing.errors",
     "FakeClock": "perdure.testing.clock",
     "FakeProvider": "perdure.testing.provider",
+    "FileKit": "perdure.testing.filing",
     "Fault": "perdure.testing.faults",
     "HealthKit": "perdure.testing.health",
     "InMemoryStore": "perdure.stores.inmemory",
@@ -105,6 +108,7 @@ _KIT_PARTS = (
     "deeds",
     "ending",
     "errors",
+    "filing",
     "flowing",
     "given",
     "health",

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from perdure.agents.journal import Journal
 from perdure.memory.manager import Memory
+from perdure.messages.files import FileStore
 from perdure.messages.registry import WorkerRegistry
 from perdure.messages.retention import Retention
 from perdure.messages.schedules import ScheduleStore
@@ -52,6 +53,11 @@ class WorkerStore(Protocol):
     @property
     def lanes(self) -> LaneStore:
         """What limited lanes have lent."""
+        ...
+
+    @property
+    def files(self) -> FileStore:
+        """What of them is gone is tidied, too."""
         ...
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from perdure.messages.files import FileStore
 from perdure.messages.retention import Keep, Retention
 
 __all__ = ["Tidying"]
@@ -17,11 +18,13 @@ class Tidying:
     Args:
         retention (Retention): Of the store.
         keep (Keep): How long what is kept.
+        files (FileStore): What of them is gone, goes.
     """
 
-    def __init__(self, retention: Retention, keep: Keep) -> None:
+    def __init__(self, retention: Retention, keep: Keep, files: FileStore) -> None:
         self._retention = retention
         self._keep = keep
+        self._files = files
 
     async def once(self) -> float:
         """Forget one bite.
@@ -29,4 +32,5 @@ class Tidying:
         Returns:
             float: Seconds until the next round.
         """
-        return MORE_S if (await self._retention.tidy(self._keep)).more else TIDY_S
+        more = (await self._retention.tidy(self._keep)).more
+        return MORE_S if await self._files.forget() or more else TIDY_S

@@ -113,7 +113,7 @@ class Worker:
         self._backoff = backoff or Backoff()
         self._duties = Duties(store.messages, store.workers, self._clock, dead_after_s=dead_after_s)
         self._firing = Firing(store.schedules, self._clock)
-        self._tidying = Tidying(store.retention, keep or Keep())
+        self._tidying = Tidying(store.retention, keep or Keep(), store.files)
         self._lanes = Lanes(store.messages, self._clock, circuit=circuit, table=lanes, patience_s=park_after_s, several=models.several())
         self._watch = watch
         self._last_call = LastCall()

@@ -32,7 +32,7 @@ async def test_a_round_of_tidying_comes_back_at_once_while_there_is_more() -> No
     async with InMemoryStore(clock=clock) as store:
         for _ in range(501):
             await store.messages.cancel(await put(store))
-        round_ = Tidying(store.retention, Keep(cancelled_s=60.0))
+        round_ = Tidying(store.retention, Keep(cancelled_s=60.0), store.files)
         assert await round_.once() == TIDY_S
 
         clock.pass_by(seconds=61)

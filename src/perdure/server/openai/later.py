@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from perdure.errors.base import NotFound, NotYetBuilt, PerdureError
 
-LATER = ("batches", "files", "responses")
-_INSTEAD = "Built so far: /v1/chat/completions, /v1/completions, /v1/embeddings and /v1/models; durable messages are at /api/v1/messages."
+LATER = ("batches", "responses")
+_INSTEAD = "Built so far: chat/completions, completions, embeddings, files and models; durable messages are at /api/v1/messages."
 
 __all__ = ["LATER", "nothing_here"]
 

@@ -12,7 +12,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
@@ -24,6 +24,7 @@ from perdure.errors.patterns import KeptLine
 from perdure.events import tell
 from perdure.messages.calls import KeptAnswer
 from perdure.messages.dead_letters import Edited
+from perdure.messages.files import File, NewFile
 from perdure.messages.ids import write
 from perdure.messages.limits import GateName
 from perdure.messages.message import ENDS, HELD_INSTEAD, Lease, MessageId, Move, State, Wait, WorkerId, after
@@ -40,7 +41,7 @@ from perdure.stores.inmemory.flow import Flow, delay
 from perdure.stores.inmemory.kin import Kin
 from perdure.stores.inmemory.rows import RouteKey, RouteRow, Row, WorkerRow
 
-__all__ = ["CallRow", "Contents"]
+__all__ = ["CallRow", "Contents", "FileRow"]
 
 _TOLD = {
     Move.LEASE: "message.leased",
@@ -71,6 +72,39 @@ class CallRow:
     answer: KeptAnswer | None = None
 
 
+@dataclass(slots=True)
+class FileRow:
+    """A file, whole or not."""
+
+    new: NewFile
+    created_at: Moment
+    goes_at: Moment | None
+    state: str = "open"
+    pieces: list[bytes] = field(default_factory=list)
+
+    def is_there(self, now: Moment) -> bool:
+        """Tell whether it can be seen.
+
+        Args:
+            now (Moment): The store's time.
+
+        Returns:
+            bool: Once it is whole, until it expires.
+        """
+        return self.state == "kept" and (self.goes_at is None or self.goes_at > now)
+
+    def seen(self) -> File:
+        """Show it.
+
+        Returns:
+            File: As others see it.
+        """
+        made = {name: getattr(self.new, name) for name in NewFile.__struct_fields__}
+        return File(
+            **made, size_bytes=sum(map(len, self.pieces)), pieces=len(self.pieces), created_at=self.created_at, expires_at=self.goes_at
+        )
+
+
 class Contents:
     """What is kept.
 
@@ -89,6 +123,7 @@ class Contents:
         self.lanes: dict[str, tuple[Moment, str]] = {}
         self.books: dict[str, bytes] = {}
         self.calls: dict[tuple[str, str], CallRow] = {}
+        self.files: dict[str, FileRow] = {}
         self.paused_queues: set[str] = set()
         self.all_paused = False
         self.pauses: dict[str, Pause] = {}

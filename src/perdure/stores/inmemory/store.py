@@ -10,6 +10,7 @@ from perdure.stores.inmemory.audit import InMemoryAudit
 from perdure.stores.inmemory.calls import InMemoryCalls
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.errors import InMemoryErrors
+from perdure.stores.inmemory.files import InMemoryFiles
 from perdure.stores.inmemory.health import InMemoryHealth
 from perdure.stores.inmemory.journal import InMemoryJournal
 from perdure.stores.inmemory.keys import InMemoryKeys
@@ -54,6 +55,7 @@ class InMemoryStore:
         self._lanes = InMemoryLanes(self._contents)
         self._health = InMemoryHealth(self._contents)
         self._calls = InMemoryCalls(self._contents)
+        self._files = InMemoryFiles(self._contents)
         self._measures = InMemoryMeasures(self._contents)
 
     @property
@@ -130,6 +132,11 @@ class InMemoryStore:
     def calls(self) -> InMemoryCalls:
         """Calls with a key of their caller's own."""
         return self._calls
+
+    @property
+    def files(self) -> InMemoryFiles:
+        """What callers hand in, and are handed back."""
+        return self._files
 
     @property
     def measures(self) -> InMemoryMeasures:

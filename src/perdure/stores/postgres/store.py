@@ -20,6 +20,7 @@ from perdure.stores.sql.audit import SqlAudit
 from perdure.stores.sql.bites import SqlDeadLetters
 from perdure.stores.sql.calls import SqlCalls
 from perdure.stores.sql.errors import SqlErrors
+from perdure.stores.sql.files import SqlFiles
 from perdure.stores.sql.health import SqlHealth
 from perdure.stores.sql.journal import SqlJournal
 from perdure.stores.sql.keys import SqlKeys
@@ -80,6 +81,7 @@ class PostgresStore:
         self._lanes = SqlLanes(self._engine)
         self._health = SqlHealth(self._engine)
         self._calls = SqlCalls(self._engine)
+        self._files = SqlFiles(self._engine)
         self._measures = SqlMeasures(self._engine)
 
     @property
@@ -156,6 +158,11 @@ class PostgresStore:
     def calls(self) -> SqlCalls:
         """Calls with a key of their caller's own."""
         return self._calls
+
+    @property
+    def files(self) -> SqlFiles:
+        """What callers hand in, and are handed back."""
+        return self._files
 
     @property
     def measures(self) -> SqlMeasures:

@@ -84,3 +84,7 @@ SELECT fingerprint, token, until, unsure, status, media_type, headers, body FROM
 -- name: book_get
 -- Locked: one turn follows the other.
 SELECT book FROM lane_book WHERE name = ? FOR UPDATE;
+
+-- name: file_open
+-- Locked: one piece follows the other.
+SELECT pieces FROM kept_file WHERE id = ? AND state = 'open' FOR UPDATE;
