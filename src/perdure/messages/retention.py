@@ -42,6 +42,8 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
     """Workers that have ended."""
     calls_s: float | None = _DAY_S
     """Answers to calls with a key of their caller's own; whoever asks again later has the call made again."""
+    responses_s: float | None = 30 * _DAY_S
+    """Responses of `/v1/responses`, and with them the conversations that go on from them."""
 
     @property
     def shortest_s(self) -> float:
@@ -96,6 +98,7 @@ class Tidied(msgspec.Struct, frozen=True, kw_only=True):
     changes: int = 0
     workers: int = 0
     calls: int = 0
+    responses: int = 0
     more: bool = False
     """Whether another bite would find more at once."""
 

@@ -170,7 +170,10 @@ def _responses(door: Door, schema_of: dict[str, Any]) -> dict[str, Any]:
         content: dict[str, Any] = {_MEDIA_TYPES.get(kind, JSON): {"schema": schema}}
         if door.streams:
             content["text/event-stream"] = {
-                "schema": {"type": "string", "description": "Events whose data is a chunk; `[DONE]` is the last."}
+                "schema": {
+                    "type": "string",
+                    "description": "Events whose data is JSON; `[DONE]` ends those of chats and texts.",
+                }
             }
         responses[str(status)] = {"description": door.says, "content": content}
     refusal = ("application/json", OpenAIError) if door.path.startswith("/v1/") else ("application/problem+json", Problem)

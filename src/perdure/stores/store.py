@@ -13,6 +13,7 @@ from perdure.messages.calls import CallStore
 from perdure.messages.dead_letters import DeadLetters
 from perdure.messages.files import FileStore
 from perdure.messages.registry import WorkerRegistry
+from perdure.messages.responses import ResponseStore
 from perdure.messages.retention import Retention
 from perdure.messages.schedules import ScheduleStore
 from perdure.messages.spending import Spending
@@ -112,6 +113,11 @@ class Store(Protocol):
     @property
     def measures(self) -> MeasureBook:
         """How long calls of models take."""
+        ...
+
+    @property
+    def responses(self) -> ResponseStore:
+        """Responses of `/v1/responses` that are kept."""
         ...
 
     async def __aenter__(self) -> Self:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from perdure.testing.provider import FakeProvider
     from perdure.testing.providers import ProviderKit
     from perdure.testing.real import RealAnswer, real_answers
+    from perdure.testing.responding import ResponseKit
     from perdure.testing.retention import RetentionKit
     from perdure.testing.schedules import ScheduleKit
     from perdure.testing.spending import SpendingKit
@@ -56,6 +57,7 @@ __all__ = [
     "ProviderCase",
     "ProviderKit",
     "RealAnswer",
+    "ResponseKit",
     "RetentionKit",
     "ScheduleKit",
     "SpendingKit",
@@ -86,6 +88,7 @@ _HOMES = {
     "ProviderCase": "perdure.testing.case",
     "ProviderKit": "perdure.testing.providers",
     "RealAnswer": "perdure.testing.real",
+    "ResponseKit": "perdure.testing.responding",
     "RetentionKit": "perdure.testing.retention",
     "ScheduleKit": "perdure.testing.schedules",
     "SpendingKit": "perdure.testing.spending",
@@ -126,6 +129,7 @@ _KIT_PARTS = (
     "operating",
     "providers",
     "putting",
+    "responding",
     "retention",
     "schedules",
     "telling",

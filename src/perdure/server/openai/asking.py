@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from perdure.errors.base import InvalidRequest, ProviderError
@@ -14,6 +15,7 @@ from perdure.server.gone import while_there
 from perdure.server.openai.pieces import Opened, Pieces, cut, opened
 from perdure.server.openai.telling import say_cost, say_left, tell_answered
 from perdure.server.openai.tries import Made, Tries
+from perdure.server.openai.voice import ChunkVoice, Voice
 from perdure.wire.complete import Chunks, complete_answer, complete_text
 
 __all__ = ["CHAT", "TEXT", "Wish", "answered"]
@@ -24,9 +26,10 @@ class Wish(NamedTuple):
 
     whole: Callable[[Target, Mapping[str, Any]], Awaitable[ChatAnswer]]
     pieces: Callable[[Target, Mapping[str, Any]], AsyncIterator[dict[str, Any]]]
-    complete: Callable[..., dict[str, Any]]
-    """Makes what came whole."""
-    text: bool
+    complete: Callable[[Mapping[str, Any], str], Awaitable[dict[str, Any]]]
+    """Makes of what came whole, and the model that was asked, what the caller is given."""
+    voice: Callable[[str, Mapping[str, Any]], Voice]
+    """Tells a stream of that model to the caller, with these `stream_options`."""
 
 
 async def answered(call: Call, body: Mapping[str, Any], wish: Wish) -> Answer | Streamed:
@@ -50,7 +53,7 @@ async def _whole(call: Call, tries: Tries, body: Mapping[str, Any], wish: Wish) 
     except ProviderError as error:
         if error.answer is None:
             raise
-        return json_answer(wish.complete(error.answer, model=body.get("model") or ""))
+        return json_answer(await wish.complete(error.answer, body.get("model") or ""))
     return Answer(499) if made is None else await _told(call, made, wish)
 
 
@@ -60,19 +63,16 @@ async def _told(call: Call, made: Made[ChatAnswer], wish: Wish) -> Answer:
     tell_answered(call, target, usage, seconds=made.seconds, stream=False)
     say_cost(call, usage)
     say_left(call, answer.headroom)
-    return json_answer(wish.complete(answer.body, model=target.model))
+    return json_answer(await wish.complete(answer.body, target.model))
 
 
 async def _stream(call: Call, tries: Tries, body: Mapping[str, Any], wish: Wish) -> Answer | Streamed:
     options = dict(body.get("stream_options") or {})
-    wants_usage = bool(options.pop("include_usage", False))  # asked of the upstream always, since it is what the call costs
-    asked = {**body, "stream_options": options} if options else {name: value for name, value in body.items() if name != "stream_options"}
+    upstream = {name: value for name, value in options.items() if name != "include_usage"}  # asked always: it is what the call costs
+    asked = {**body, "stream_options": upstream} if upstream else {name: value for name, value in body.items() if name != "stream_options"}
 
     async def ask(target: Target) -> Opened:
         return await opened(wish.pieces(target, asked))
-
-    def chunks(model: str) -> Chunks:
-        return Chunks(model=model, usage=wants_usage, running=bool(options.get("continuous_usage_stats")), text=wish.text)
 
     # The first piece decides the status: an error before it is an answer of its own, with 4xx or 5xx.
     try:
@@ -80,8 +80,8 @@ async def _stream(call: Call, tries: Tries, body: Mapping[str, Any], wish: Wish)
     except ProviderError as error:
         if error.answer is None:
             raise
-        return Streamed(cut(error.answer, chunks(body.get("model") or "")))
-    return Answer(499) if made is None else Pieces(call, made, chunks(made.way.target.model)).streamed()
+        return Streamed(cut(error.answer, wish.voice(body.get("model") or "", options)))
+    return Answer(499) if made is None else Pieces(call, made, wish.voice(made.way.target.model, options)).streamed()
 
 
 async def _chat(target: Target, body: Mapping[str, Any]) -> ChatAnswer:
@@ -107,5 +107,18 @@ def _texts(target: Target) -> TextProvider:
     return target.provider
 
 
-CHAT = Wish(_chat, _chat_pieces, complete_answer, text=False)
-TEXT = Wish(_text, _text_pieces, complete_text, text=True)
+async def _complete_chat(body: Mapping[str, Any], model: str) -> dict[str, Any]:
+    return complete_answer(body, model=model)
+
+
+async def _complete_text(body: Mapping[str, Any], model: str) -> dict[str, Any]:
+    return complete_text(body, model=model)
+
+
+def _voice(model: str, options: Mapping[str, Any], *, text: bool = False) -> Voice:
+    usage, running = bool(options.get("include_usage")), bool(options.get("continuous_usage_stats"))
+    return ChunkVoice(Chunks(model=model, usage=usage, running=running, text=text))
+
+
+CHAT = Wish(_chat, _chat_pieces, _complete_chat, _voice)
+TEXT = Wish(_text, _text_pieces, _complete_text, partial(_voice, text=True))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from perdure.server.door import Door
-from perdure.server.openai import chat, completions, embeddings, files, models, queued
+from perdure.server.openai import chat, completions, embeddings, files, models, queued, responses
 
-DOORS: tuple[Door, ...] = (*chat.DOORS, *queued.DOORS, *completions.DOORS, *embeddings.DOORS, *models.DOORS, *files.DOORS)
+DOORS: tuple[Door, ...] = (
+    *chat.DOORS, *queued.DOORS, *completions.DOORS, *embeddings.DOORS, *models.DOORS, *files.DOORS, *responses.DOORS,
+)  # fmt: skip
 
 __all__ = ["DOORS"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from perdure.errors.base import NotFound, NotYetBuilt, PerdureError
 
-LATER = ("batches", "responses")
-_INSTEAD = "Built so far: chat/completions, completions, embeddings, files and models; durable messages are at /api/v1/messages."
+LATER = ("batches",)
+_INSTEAD = "Built so far: chat/completions, completions, embeddings, files, models and responses; messages are at /api/v1/messages."
 
 __all__ = ["LATER", "nothing_here"]
 

@@ -10,12 +10,10 @@ from perdure.errors.handler import handle
 from perdure.resources.usage import Usage
 from perdure.server.answer import Streamed
 from perdure.server.door import Call
-from perdure.server.openai.refusals import said
 from perdure.server.openai.telling import tell_answered
 from perdure.server.openai.tries import Made
+from perdure.server.openai.voice import Voice
 from perdure.wire.answers import chunks_of
-from perdure.wire.complete import Chunks
-from perdure.wire.sse import DONE, encode_json
 from perdure.wire.usage import usage_of
 
 Chunk: TypeAlias = Mapping[str, Any]
@@ -52,20 +50,20 @@ async def opened(chunks: AsyncIterator[Chunk]) -> Opened:
         raise
 
 
-async def cut(answer: Mapping[str, Any], chunks: Chunks) -> AsyncGenerator[bytes, None]:
+async def cut(answer: Mapping[str, Any], voice: Voice) -> AsyncGenerator[bytes, None]:
     """Stream an answer that is there already.
 
     Args:
         answer (Mapping[str, Any]): A whole `chat.completion`.
-        chunks (Chunks): Makes its pieces whole.
+        voice (Voice): Tells it.
 
     Yields:
         bytes: Events, the last with the end of the stream.
     """
     for chunk in chunks_of(answer):
-        if (piece := chunks.take(chunk)) is not None:
-            yield encode_json(piece)
-    yield _end(chunks)
+        if piece := voice.take(chunk):
+            yield piece
+    yield await voice.end()
 
 
 class Pieces:
@@ -74,11 +72,11 @@ class Pieces:
     Args:
         call (Call): Whose.
         made (Made[Opened]): The try that was answered.
-        chunks (Chunks): Makes its pieces whole.
+        voice (Voice): Tells it.
     """
 
-    def __init__(self, call: Call, made: Made[Opened], chunks: Chunks) -> None:
-        self._call, self._made, self._chunks = call, made, chunks
+    def __init__(self, call: Call, made: Made[Opened], voice: Voice) -> None:
+        self._call, self._made, self._voice = call, made, voice
         self._whole = False
 
     def streamed(self) -> Streamed:
@@ -90,25 +88,25 @@ class Pieces:
         return Streamed(self._events(), ping_s=PING_S, is_whole=lambda: self._whole)
 
     async def _events(self) -> AsyncGenerator[bytes, None]:
-        chunks, made = self._chunks, self._made
+        voice, made = self._voice, self._made
         broken: BaseException | None = None
         try:
-            if (piece := chunks.take(made.answer.first)) is not None:
-                yield encode_json(piece)
+            if piece := voice.take(made.answer.first):
+                yield piece
             async for chunk in made.answer.chunks:
-                if (piece := chunks.take(chunk)) is not None:
-                    yield encode_json(piece)
-            yield self._end()
+                if piece := voice.take(chunk):
+                    yield piece
+            yield await self._end()
         except ProviderError as error:
             broken = None if error.answer is not None else error  # it came to its end, and says itself that it was cut off or declined
-            yield self._end() if broken is None else self._broken(error)
+            yield (await self._end()) if broken is None else self._broken(error)
         except PerdureError as error:
             broken = error
             yield self._broken(error)
         except Exception as error:
             broken = error
             handle(error, where="server", what=f"stream of request {self._call.request_id} broke", broke=True)
-            yield encode_json(said(PerdureError("something went wrong inside", hint="The log has it under this request's id.")))
+            yield voice.broken(PerdureError("something went wrong inside", hint="The log has it under this request's id."))
         except BaseException as error:  # nobody listens any more
             broken = error
             raise
@@ -116,25 +114,21 @@ class Pieces:
             await _close(made.answer.chunks)
             await self._book(broken)
 
-    def _end(self) -> bytes:
+    async def _end(self) -> bytes:
+        last = await self._voice.end()
         self._whole = True
-        return _end(self._chunks)
+        return last
 
     def _broken(self, error: PerdureError) -> bytes:
         handle(error, where="server", request_id=self._call.request_id)
-        return encode_json(said(error))
+        return self._voice.broken(error)
 
     async def _book(self, broken: BaseException | None) -> None:
-        counts = self._chunks.counts
+        counts = self._voice.counts
         usage = Usage(calls=1) if counts is None else usage_of(counts)
         made = self._made
         priced = await (made.end(usage) if broken is None else made.broke(broken, usage))
         tell_answered(self._call, made.way.target, priced, seconds=made.seconds, stream=True)
-
-
-def _end(chunks: Chunks) -> bytes:
-    last = chunks.last()
-    return DONE if last is None else encode_json(last) + DONE
 
 
 async def _close(chunks: AsyncIterator[Chunk]) -> None:

@@ -29,6 +29,7 @@ from perdure.server.gone import while_there
 from perdure.server.openai.pieces import PING_S, cut
 from perdure.server.openai.refusals import said
 from perdure.server.openai.telling import say_cost
+from perdure.server.openai.voice import ChunkVoice
 from perdure.wire.answers import ChatCompletion
 from perdure.wire.complete import Chunks, complete_answer
 from perdure.wire.sse import encode_json
@@ -38,7 +39,7 @@ _ASYNC = re.compile(r"(?:^|[,;\s])respond-async(?:$|[,;\s])", re.IGNORECASE)
 _WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,5})", re.IGNORECASE)
 _NOT_PUT = frozenset({"stream", "stream_options"})
 
-__all__ = ["DOORS", "QueuedChat", "is_queued", "queued"]
+__all__ = ["DOORS", "QueuedChat", "completion_of", "is_queued", "put_chat", "queued"]
 
 
 class QueuedChat(msgspec.Struct, kw_only=True):
@@ -77,8 +78,7 @@ async def queued(call: Call, body: Mapping[str, Any]) -> Answer | Streamed:
         UnknownAgent: No worker has the agent `chat`.
         Forbidden: The key may put no messages.
     """
-    check_access(call.key, scope="messages:write")
-    number = await _put(call, body)
+    number = await put_chat(call, body)
     call.says.append(("perdure-message", ids.write(number)))
     prefer = call.headers.get("prefer", "")
     if _ASYNC.search(prefer) is None:
@@ -106,7 +106,21 @@ async def get_chat(call: Call) -> Answer:
     return await _later(call, number, wait_s=call.query.wait)
 
 
-async def _put(call: Call, body: Mapping[str, Any]) -> MessageId:
+async def put_chat(call: Call, body: Mapping[str, Any]) -> MessageId:
+    """Put a chat as a message.
+
+    Args:
+        call (Call): Whose; the same key of its own puts nothing a second time.
+        body (Mapping[str, Any]): A chat request that was checked.
+
+    Returns:
+        MessageId: Of the message.
+
+    Raises:
+        UnknownAgent: No worker has the agent `chat`.
+        Forbidden: The key may put no messages.
+    """
+    check_access(call.key, scope="messages:write")
     asked = PutMessage(agent=chat.name, body={name: value for name, value in body.items() if name not in _NOT_PUT})
     key = call.headers.get("idempotency-key")
     if key is not None:  # so that a repeat after a crash finds the message that was put, and not only the call
@@ -128,14 +142,26 @@ async def _later(call: Call, id: MessageId, *, wait_s: float, applied: bool = Fa
 
 
 def _answer(call: Call, view: View) -> Answer:
-    body = _completion(view)
+    body = completion_of(view)
     call.says.append(("perdure-attempts", str(view.attempt)))
     if view.usage is not None:
         say_cost(call, view.usage)
     return json_answer(body)
 
 
-def _completion(view: View) -> dict[str, Any]:
+def completion_of(view: View) -> dict[str, Any]:
+    """Give what a chat that was put as a message was answered.
+
+    Args:
+        view (View): Of the message, which has ended.
+
+    Returns:
+        dict[str, Any]: A whole `chat.completion`.
+
+    Raises:
+        PerdureError: What it died of.
+        Conflict: It has no answer, or one that is no completion.
+    """
     if view.state is State.DONE and view.result is not None:
         answer = msgspec.json.decode(view.result)
         if isinstance(answer, dict) and isinstance(answer.get("choices"), list):
@@ -155,14 +181,14 @@ def _stream(call: Call, id: MessageId, body: Mapping[str, Any]) -> Streamed:
 
     async def pieces() -> AsyncGenerator[bytes, None]:
         try:
-            answer = _completion(await ended(call.core, id, tenant=call.tenant))
+            answer = completion_of(await ended(call.core, id, tenant=call.tenant))
         except PerdureError as error:
             handle(error, where="server", request_id=call.request_id)
             yield encode_json(said(error))
             return
         chunks = Chunks(model=answer["model"], usage=bool((body.get("stream_options") or {}).get("include_usage")))
         whole.append(True)
-        async for piece in cut(answer, chunks):
+        async for piece in cut(answer, ChunkVoice(chunks)):
             yield piece
 
     return Streamed(pieces(), ping_s=PING_S, is_whole=lambda: bool(whole))

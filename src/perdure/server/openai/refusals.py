@@ -24,7 +24,7 @@ from perdure.server.refusals import headers_for
 from perdure.wire.errors import error_body, status_of
 from perdure.wire.requests import param_of
 
-__all__ = ["OpenAIError", "refuse", "said"]
+__all__ = ["OpenAIError", "refuse", "said", "without_secrets"]
 
 
 class ErrorBody(msgspec.Struct, kw_only=True):
@@ -66,6 +66,19 @@ def refuse(error: PerdureError, request_id: str, now: Moment) -> Answer:  # noqa
     return json_answer(said(error), status, headers=headers)
 
 
+def without_secrets(error: PerdureError) -> ErrorFacts:
+    """Say of an error what a caller may know.
+
+    Args:
+        error (PerdureError): What went wrong.
+
+    Returns:
+        ErrorFacts: Its facts.
+    """
+    facts: ErrorFacts = error.facts()
+    return msgspec.structs.replace(facts, message=redact(facts.message), hint=facts.hint and redact(facts.hint))
+
+
 def said(error: PerdureError) -> dict[str, object]:
     """Write an error as OpenAI does.
 
@@ -75,6 +88,4 @@ def said(error: PerdureError) -> dict[str, object]:
     Returns:
         dict[str, object]: `{"error": …}`, without secrets.
     """
-    facts: ErrorFacts = error.facts()
-    clean = msgspec.structs.replace(facts, message=redact(facts.message), hint=facts.hint and redact(facts.hint))
-    return error_body(clean, param=param_of(error) if isinstance(error, InvalidInput) else None)
+    return error_body(without_secrets(error), param=param_of(error) if isinstance(error, InvalidInput) else None)

@@ -29,6 +29,7 @@ from perdure.messages.ids import write
 from perdure.messages.limits import GateName
 from perdure.messages.message import ENDS, HELD_INSTEAD, Lease, MessageId, Move, State, Wait, WorkerId, after
 from perdure.messages.registry import AgentCard
+from perdure.messages.responses import KeptResponse
 from perdure.messages.schedules import Schedule
 from perdure.messages.spending import Account, Budget, Entry
 from perdure.messages.store import Change, Pause
@@ -124,6 +125,7 @@ class Contents:
         self.books: dict[str, bytes] = {}
         self.calls: dict[tuple[str, str], CallRow] = {}
         self.files: dict[str, FileRow] = {}
+        self.responses: dict[str, tuple[Moment, KeptResponse]] = {}
         self.paused_queues: set[str] = set()
         self.all_paused = False
         self.pauses: dict[str, Pause] = {}

@@ -37,10 +37,17 @@ class InMemoryRetention(Retention):
             changes = _forget_first(self._contents.changes, limit * CHANGES_EACH, keep.changes_s, now)
             workers = self._forget_workers(keep, limit, now)
             calls = self._forget_calls(keep, limit, now)
-            more = max(len(going), len(lighter)) > limit or limit in (deeds, workers, calls) or changes == limit * CHANGES_EACH
-            gone = len(going[:limit])
+            responses = self._forget_responses(keep, limit, now)
+            full = limit in (deeds, workers, calls, responses) or changes == limit * CHANGES_EACH
             return Tidied(
-                messages=gone, journals=len(lighter[:limit]), deeds=deeds, changes=changes, workers=workers, calls=calls, more=more
+                messages=len(going[:limit]),
+                journals=len(lighter[:limit]),
+                deeds=deeds,
+                changes=changes,
+                workers=workers,
+                calls=calls,
+                responses=responses,
+                more=full or max(len(going), len(lighter)) > limit,
             )
 
     async def sizes(self) -> dict[str, int]:
@@ -63,6 +70,14 @@ class InMemoryRetention(Retention):
         old = [name for name, row in kept if row.at < now - keep.calls_s and (row.answer is not None or row.until < now)][:limit]
         for name in old:
             del self._contents.calls[name]
+        return len(old)
+
+    def _forget_responses(self, keep: Keep, limit: int, now: Moment) -> int:
+        if keep.responses_s is None:
+            return 0
+        old = [name for name, (at, _) in self._contents.responses.items() if at < now - keep.responses_s][:limit]
+        for name in old:
+            del self._contents.responses[name]
         return len(old)
 
     def _forget_workers(self, keep: Keep, limit: int, now: Moment) -> int:

@@ -19,6 +19,7 @@ from perdure.stores.inmemory.letters import InMemoryDeadLetters
 from perdure.stores.inmemory.measures import InMemoryMeasures
 from perdure.stores.inmemory.memory import InMemoryMemory
 from perdure.stores.inmemory.messages import InMemoryMessages
+from perdure.stores.inmemory.responses import InMemoryResponses
 from perdure.stores.inmemory.retention import InMemoryRetention
 from perdure.stores.inmemory.runs import InMemoryRuns
 from perdure.stores.inmemory.schedules import InMemorySchedules
@@ -57,6 +58,7 @@ class InMemoryStore:
         self._calls = InMemoryCalls(self._contents)
         self._files = InMemoryFiles(self._contents)
         self._measures = InMemoryMeasures(self._contents)
+        self._responses = InMemoryResponses(self._contents)
 
     @property
     def messages(self) -> InMemoryMessages:
@@ -142,6 +144,11 @@ class InMemoryStore:
     def measures(self) -> InMemoryMeasures:
         """How long calls of models take."""
         return self._measures
+
+    @property
+    def responses(self) -> InMemoryResponses:
+        """Responses of `/v1/responses` that are kept."""
+        return self._responses
 
     async def __aenter__(self) -> Self:
         """Open it.

@@ -28,7 +28,7 @@ _WALK, _FACTS = statement("tidying_walk"), statement("tidying_facts")
 _PASSED, _PASS, _SEEN = statement("expiry_due"), statement("expiry_add"), statement("expiry_seen")
 _AUDIT, _WORKERS, _SIZES = statement("audit_forget"), statement("worker_forget"), statement("store_sizes")
 _OLD_CHANGES, _CHANGES = statement("change_old"), statement("change_forget")
-_LEDGER, _CALLS = statement("ledger_forget"), statement("call_forget")
+_LEDGER, _CALLS, _RESPONSES = statement("ledger_forget"), statement("call_forget"), statement("response_forget")
 _NEVER = -math.inf
 
 
@@ -64,7 +64,7 @@ class SqlRetention(Retention):
 
 
 def _look(run: Run, keep: Keep, now: Moment) -> bool:
-    before = (_before(now, kept_s) for kept_s in (keep.audit_s, keep.changes_s, keep.workers_s, keep.calls_s))
+    before = (_before(now, kept_s) for kept_s in (keep.audit_s, keep.changes_s, keep.workers_s, keep.calls_s, keep.responses_s))
     return bool(run(_LOOK, (now, now - keep.shortest_s, now - keep.journal_s, *before)).get)
 
 
@@ -92,8 +92,9 @@ def _tidy(tx: Transaction, keep: Keep, limit: int) -> Tidied:
         tx.run(_LEDGER, (day_of(tx.now - keep.audit_s),))
     workers = len(tx.run(_WORKERS, (_before(tx.now, keep.workers_s), limit)).fetchall())
     calls = len(tx.run(_CALLS, (_before(tx.now, keep.calls_s), tx.now, limit)).fetchall())
-    more = messages.full or journals.full or limit in (deeds, workers, calls)
-    return Tidied(messages=gone, journals=lighter, deeds=deeds, workers=workers, calls=calls, more=more)
+    responses = len(tx.run(_RESPONSES, (_before(tx.now, keep.responses_s), limit)).fetchall())
+    more = messages.full or journals.full or limit in (deeds, workers, calls, responses)
+    return Tidied(messages=gone, journals=lighter, deeds=deeds, workers=workers, calls=calls, responses=responses, more=more)
 
 
 def _sizes(run: Run) -> dict[str, int]:

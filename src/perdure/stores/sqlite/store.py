@@ -19,6 +19,7 @@ from perdure.stores.sql.lanes import SqlLanes
 from perdure.stores.sql.measures import SqlMeasures
 from perdure.stores.sql.memory import SqlMemory
 from perdure.stores.sql.messages import SqlMessages
+from perdure.stores.sql.responses import SqlResponses
 from perdure.stores.sql.runs import SqlRuns
 from perdure.stores.sql.schedules import SqlSchedules
 from perdure.stores.sql.spending import SqlSpending
@@ -80,6 +81,7 @@ class SqliteStore:
         self._calls = SqlCalls(self._engine)
         self._files = SqlFiles(self._engine)
         self._measures = SqlMeasures(self._engine)
+        self._responses = SqlResponses(self._engine)
 
     @property
     def messages(self) -> SqlMessages:
@@ -165,6 +167,11 @@ class SqliteStore:
     def measures(self) -> SqlMeasures:
         """How long calls of models take."""
         return self._measures
+
+    @property
+    def responses(self) -> SqlResponses:
+        """Responses of `/v1/responses` that are kept."""
+        return self._responses
 
     async def __aenter__(self) -> Self:
         """Open it, creating or upgrading what is there.

@@ -191,7 +191,7 @@ async def test_an_unknown_model_is_404_with_what_there_is(served):
     assert "fake/fake-1" in answer.json["error"]["message"]
 
 
-@pytest.mark.parametrize("path", ["responses", "responses/resp_1", "batches"])
+@pytest.mark.parametrize("path", ["batches", "batches/b_1"])
 async def test_what_comes_later_is_refused_by_name(served, path):
     answer = await served.post(f"/v1/{path}", {})
     assert (answer.status, answer.json["error"]["code"]) == (422, "not_yet_built")
