@@ -10,6 +10,7 @@ import pytest
 from openai.types.responses import Response, ResponseItem, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
+from perdure.errors.base import ContextTooLong
 from perdure.testing import Fault
 from perdure.wire.answers import completion
 
@@ -43,15 +44,21 @@ def events_of(text):
     return [EVENTS.validate_json(data.removeprefix("data: "), strict=True) for _, data in blocks]
 
 
-async def answer_of(served, result):
-    """Do what a worker does."""
+async def leased(served):
+    """Wait for the message, as a worker does."""
     async with asyncio.timeout(10):
         while not (routes := await served.store.messages.routes()):
             await asyncio.sleep(0.002)
         while not (leases := await served.store.messages.lease(routes, limit=1, worker=served.worker)):
             await asyncio.sleep(0.002)
-    await served.store.messages.done(leases[0], json.dumps(result).encode())
     return leases[0]
+
+
+async def answer_of(served, result):
+    """Do what a worker does."""
+    lease = await leased(served)
+    await served.store.messages.done(lease, json.dumps(result).encode())
+    return lease
 
 
 AT_LAST = completion(model="m-1", message={"role": "assistant", "content": "at last"}, usage={"prompt_tokens": 1, "completion_tokens": 2})
@@ -231,6 +238,30 @@ async def test_the_background_is_called_off_as_often_as_one_likes(way, client):
         await client.responses.cancel(at_once.id)
     with pytest.raises(openai.BadRequestError):
         await client.responses.retrieve(at_once.id, stream=True)
+
+
+async def test_another_tenant_has_no_such_response(way, client):
+    stored = await client.responses.create(model="m", input=SUM)
+    made = await way.served.post("/api/v1/keys", {"name": "acme", "scopes": ["chat:write", "messages:write"], "tenant": "acme"})
+    async with openai.AsyncOpenAI(base_url=way.url, api_key=made.json["key"], max_retries=0) as other:
+        for ask in (other.responses.retrieve, other.responses.delete, other.responses.cancel, other.responses.input_items.list):
+            with pytest.raises(openai.NotFoundError):
+                await ask(stored.id)
+        with pytest.raises(openai.BadRequestError):
+            await other.responses.create(model="m", input=SUM, previous_response_id=stored.id)
+        own = await other.responses.create(model="m", input=SUM, background=True)
+        assert (await other.responses.retrieve(own.id)).status == "queued"
+    assert (await client.responses.retrieve(stored.id)).id == stored.id
+
+
+async def test_what_a_response_in_the_background_died_of_is_told(way, client):
+    put = await client.responses.create(model="m", input=SUM, background=True)
+    lease = await leased(way.served)
+    await way.served.store.messages.bury(lease, ContextTooLong("too long for it").facts())
+    found = checked((await way.served.get(f"{PATH}/{put.id}")).raw)
+    assert (found.status, found.error.code, "too long" in found.error.message) == ("failed", "invalid_prompt", True)
+    last = events_of((await way.served.get(f"{PATH}/{put.id}?stream=true")).text)[-1]
+    assert (last.type, last.response) == ("response.failed", found)
 
 
 async def test_a_key_makes_a_response_once_at_once_and_in_the_background(way, client):

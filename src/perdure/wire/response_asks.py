@@ -55,6 +55,8 @@ _CHATS = {
     "n": "several requests",
     "functions": "tools",
     "function_call": "tool_choice",
+    "modalities": "text alone",
+    "audio": "text alone",
 }
 _LOGPROBS = "message.output_text.logprobs"
 

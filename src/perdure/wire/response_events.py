@@ -53,6 +53,7 @@ class ResponseEvents:
         self._reason: str | None = None
         self._said: _Item | None = None
         self._calls: dict[int, _Item] = {}
+        self._cited: list[dict[str, Any]] = []  # told when the text is whole: some servers send them before it
 
     def begin(self) -> list[Event]:
         """Tell that it is asked.
@@ -97,8 +98,9 @@ class ResponseEvents:
             found += self._say("reasoning", "reasoning_text", thought, [])
         if text := delta.get("content"):
             found += self._say("message", "output_text", text, logprobs)
-        elif logprobs and self._said is not None:
-            self._said.logprobs += logprobs
+        elif logprobs and self._said is not None and self._said.parts:
+            self._said.parts[-1].logprobs += logprobs
+        self._cited += [_annotation(one) for one in delta.get("annotations") or [] if isinstance(one.get("url_citation"), Mapping)]
         if refusal := delta.get("refusal"):
             found += self._say("message", "refusal", refusal, [])
         for call in delta.get("tool_calls") or []:
@@ -149,26 +151,32 @@ class ResponseEvents:
         if not item.parts or item.parts[-1].kind != part:
             found += self._close_part(item)
             item.parts.append(_Part(part))
-            found.append(self._event("response.content_part.added", **self._place(item), part=item.parts[-1].whole([])))
+            found.append(self._event("response.content_part.added", **self._place(item), part=item.parts[-1].whole()))
         item.parts[-1].text += text
-        item.logprobs += logprobs
+        item.parts[-1].logprobs += logprobs
         more = {"logprobs": logprobs} if part == "output_text" else {}
         return [*found, self._event(f"response.{part}.delta", **self._place(item), delta=text, **more)]
 
     def _close_part(self, item: _Item) -> list[Event]:
         if not item.parts:
             return []
-        part = item.parts[-1]
-        more = {"logprobs": item.logprobs} if part.kind == "output_text" else {}
+        part, found = item.parts[-1], []
+        if part.kind == "output_text":
+            part.annotations, self._cited = self._cited, []
+            found = [
+                self._event("response.output_text.annotation.added", **self._place(item), annotation_index=at, annotation=annotation)
+                for at, annotation in enumerate(part.annotations)
+            ]
+        more = {"logprobs": part.logprobs} if part.kind == "output_text" else {}
         name = "refusal" if part.kind == "refusal" else "text"
         return [
+            *found,
             self._event(f"response.{part.kind}.done", **self._place(item), **{name: part.text}, **more),
-            self._event("response.content_part.done", **self._place(item), part=part.whole(item.logprobs)),
+            self._event("response.content_part.done", **self._place(item), part=part.whole()),
         ]
 
     def _call(self, piece: Mapping[str, Any]) -> list[Event]:
-        given = piece.get("index")
-        at = given if isinstance(given, int) else max(len(self._calls) - (0 if piece.get("id") else 1), 0)
+        at = self._index(piece)
         function = piece.get("function") or {}
         found = self._close_said("completed")
         if at not in self._calls:
@@ -181,6 +189,13 @@ class ResponseEvents:
             item.arguments += text
             found.append(self._event("response.function_call_arguments.delta", item_id=item.id, output_index=item.at, delta=text))
         return found
+
+    def _index(self, piece: Mapping[str, Any]) -> int:
+        given, last = piece.get("index"), max(self._calls, default=-1)
+        if isinstance(given, int):
+            return given
+        begins = last < 0 or (piece.get("id") or self._calls[last].call_id) != self._calls[last].call_id
+        return last + 1 if begins else last
 
     def _open(self, kind: str) -> _Item:
         item = _Item(kind, len(self.response["output"]), self.response["id"])
@@ -214,11 +229,13 @@ class ResponseEvents:
 class _Part:
     def __init__(self, kind: str) -> None:
         self.kind, self.text = kind, ""
+        self.logprobs: list[dict[str, Any]] = []
+        self.annotations: list[dict[str, Any]] = []
 
-    def whole(self, logprobs: list[dict[str, Any]]) -> dict[str, Any]:
+    def whole(self) -> dict[str, Any]:
         if self.kind == "refusal":
             return {"type": "refusal", "refusal": self.text}
-        more = {"annotations": [], "logprobs": list(logprobs)} if self.kind == "output_text" else {}
+        more = {"annotations": list(self.annotations), "logprobs": list(self.logprobs)} if self.kind == "output_text" else {}
         return {"type": self.kind, "text": self.text, **more}
 
 
@@ -228,15 +245,21 @@ class _Item:
         self.kind, self.at = kind, at
         self.id = prefix + hashlib.sha256(f"{owner}>{at}".encode()).hexdigest()[:32]
         self.parts: list[_Part] = []
-        self.logprobs: list[dict[str, Any]] = []
         self.call_id = self.name = self.arguments = ""
 
     def whole(self, status: str) -> dict[str, Any]:
         head = {"id": self.id, "type": self.kind, "status": status}
         if self.kind == "function_call":
             return {**head, "call_id": self.call_id, "name": self.name, "arguments": self.arguments}
-        parts = [part.whole(self.logprobs) for part in self.parts]
+        parts = [part.whole() for part in self.parts]
         return {**head, "summary": [], "content": parts} if self.kind == "reasoning" else {**head, "role": "assistant", "content": parts}
+
+
+def _annotation(said: Mapping[str, Any]) -> dict[str, Any]:
+    cited = said["url_citation"]
+    first, last = (at if isinstance(at := cited.get(f"{end}_index"), int) else 0 for end in ("start", "end"))
+    title, url = str(cited.get("title") or ""), str(cited.get("url") or "")
+    return {"type": "url_citation", "start_index": first, "end_index": last, "title": title, "url": url}
 
 
 def _logprob(said: Mapping[str, Any]) -> dict[str, Any]:

@@ -62,6 +62,7 @@ def test_calls_of_a_server_that_counts_them_not_are_told_apart_by_their_ids():
     pieces = [
         {"id": "a", "function": {"name": "f", "arguments": "{"}},
         {"function": {"arguments": "}"}},
+        {"id": "a", "function": {"arguments": ""}},
         {"id": "b", "function": {"name": "g"}},
     ]
     _, response = told(*({"tool_calls": [piece]} for piece in pieces))
@@ -87,6 +88,14 @@ def test_the_same_answer_is_told_by_the_same_events():
     answer = completion(model="m", message={"role": "assistant", "content": "x" * 10}, usage={"prompt_tokens": 1, "completion_tokens": 2})
     assert completed(BEGUN, answer, at=3) == completed(BEGUN, answer, at=3)
     assert completed(BEGUN, answer, at=3)["usage"]["total_tokens"] == 3
+
+
+def test_what_a_server_has_cited_is_told_with_the_text():
+    cited = {"type": "url_citation", "url_citation": {"start_index": 0, "end_index": 2, "title": "T", "url": "http://x"}}
+    found, response = told({"annotations": [cited]}, {"content": "So"})
+    expected = {"type": "url_citation", "start_index": 0, "end_index": 2, "title": "T", "url": "http://x"}
+    assert response["output"][0]["content"][0]["annotations"] == [expected]
+    assert kinds(found)[-5:-3] == ["output_text.annotation.added", "output_text.done"]
 
 
 def test_tokens_nobody_counted_are_not_made_up():

@@ -17,6 +17,7 @@ from perdure.errors.base import Conflict, NotFound, PerdureError
 from perdure.messages import ids
 from perdure.messages.message import ENDS, MessageId, State, View
 from perdure.messages.responses import KeptResponse
+from perdure.security.audit import Actor
 from perdure.server.answer import Streamed
 from perdure.server.core import Core
 from perdure.server.ended import ended, reached
@@ -69,17 +70,18 @@ async def now_of(core: Core, kept: KeptResponse) -> dict[str, Any]:
     return events.response
 
 
-async def call_off(core: Core, kept: KeptResponse) -> None:
+async def call_off(core: Core, kept: KeptResponse, by: Actor) -> None:
     """Call a response off, and wait a moment until its worker has let go of it; one that has ended stays as it is.
 
     Args:
         core (Core): Where.
         kept (KeptResponse): Which.
+        by (Actor): Who does it, for the audit log.
     """
     if kept.message is None:
         return
     try:
-        await core.store.messages.cancel(kept.message)
+        await core.store.messages.cancel(kept.message, by=by)
         await ended(core, kept.message, tenant=None, wait_s=_CALLED_OFF_S)
     except (Conflict, NotFound):
         pass  # it has ended, perhaps long ago

@@ -106,7 +106,7 @@ async def cancel(call: Call) -> Answer:
     kept = await _kept(call)
     if kept.message is None:
         raise _wrong("response_id", f"{kept.id!r} cannot be cancelled. {_PLAIN} can")
-    await call_off(call.core, kept)
+    await call_off(call.core, kept, call.actor)
     return json_answer(await now_of(call.core, kept))
 
 
@@ -120,7 +120,7 @@ async def delete(call: Call) -> Answer:
         Answer: That it is gone.
     """
     kept = await _kept(call)
-    await call_off(call.core, kept)
+    await call_off(call.core, kept, call.actor)
     await call.core.store.responses.drop(kept.id, tenant=call.tenant)
     return json_answer(DeletedResponse(id=kept.id))
 
