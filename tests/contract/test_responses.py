@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from perdure.stores.postgres.flags import ALL_OFF
 from perdure.stores.postgres.store import PostgresStore
 from perdure.stores.sqlite.store import SqliteStore
 from perdure.stores.store import Store
@@ -30,11 +29,4 @@ class TestPostgres(ResponseKit):
     @pytest.fixture
     async def store(self, clock: FakeClock, postgres_url: str) -> AsyncIterator[Store]:
         async with PostgresStore(postgres_url, clock=clock, pool=4) as opened:
-            yield opened
-
-
-class TestPostgresWithAllFlagsOff(ResponseKit):
-    @pytest.fixture
-    async def store(self, clock: FakeClock, postgres_url: str) -> AsyncIterator[Store]:
-        async with PostgresStore(postgres_url, clock=clock, pool=4, flags=ALL_OFF) as opened:
             yield opened
