@@ -152,7 +152,7 @@ class ResponseEvents:
             found += self._close_part(item)
             item.parts.append(_Part(part))
             found.append(self._event("response.content_part.added", **self._place(item), part=item.parts[-1].whole()))
-        item.parts[-1].text += text
+        item.parts[-1].pieces.append(text)
         item.parts[-1].logprobs += logprobs
         more = {"logprobs": logprobs} if part == "output_text" else {}
         return [*found, self._event(f"response.{part}.delta", **self._place(item), delta=text, **more)]
@@ -186,7 +186,7 @@ class ResponseEvents:
             found.append(self._event("response.output_item.added", output_index=item.at, item=item.whole("in_progress")))
         item = self._calls[at]
         if text := function.get("arguments"):
-            item.arguments += text
+            item.pieces.append(text)
             found.append(self._event("response.function_call_arguments.delta", item_id=item.id, output_index=item.at, delta=text))
         return found
 
@@ -228,9 +228,14 @@ class ResponseEvents:
 
 class _Part:
     def __init__(self, kind: str) -> None:
-        self.kind, self.text = kind, ""
+        self.kind = kind
+        self.pieces: list[str] = []
         self.logprobs: list[dict[str, Any]] = []
         self.annotations: list[dict[str, Any]] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self.pieces)
 
     def whole(self) -> dict[str, Any]:
         if self.kind == "refusal":
@@ -245,7 +250,12 @@ class _Item:
         self.kind, self.at = kind, at
         self.id = prefix + hashlib.sha256(f"{owner}>{at}".encode()).hexdigest()[:32]
         self.parts: list[_Part] = []
-        self.call_id = self.name = self.arguments = ""
+        self.pieces: list[str] = []
+        self.call_id = self.name = ""
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.pieces)
 
     def whole(self, status: str) -> dict[str, Any]:
         head = {"id": self.id, "type": self.kind, "status": status}

@@ -12,7 +12,7 @@ from perdure.server.openai.refusals import without_secrets
 from perdure.server.openai.voice import Voice
 from perdure.wire.complete import complete_answer
 from perdure.wire.response_events import Event, ResponseEvents, completed
-from perdure.wire.sse import encode_event
+from perdure.wire.sse import encode_json
 
 Begin: TypeAlias = Callable[[str], dict[str, Any]]
 """Begins the response of a model."""
@@ -30,7 +30,7 @@ def written(events: Sequence[Event]) -> bytes:
     Returns:
         bytes: Each under its type.
     """
-    return b"".join(encode_event(event, event=event["type"]) for event in events)
+    return b"".join(b"event: %b\n%b" % (event["type"].encode(), encode_json(event)) for event in events)
 
 
 def told_as_response(begin: Begin, keep: Keep, clock: Clock) -> Wish:
