@@ -143,6 +143,31 @@ async def test_pictures_and_unknown_parameters_reach_the_upstream_and_what_is_ou
     assert not {"input", "metadata", "store", "stream", "tools", "text"} & set(body)
 
 
+async def test_files_that_were_handed_in_are_sent_along_and_named_again(way, client):
+    pdf, png = [await client.files.create(file=(name, b"AAA"), purpose="user_data") for name in ("a.pdf", "b.png")]
+    parts = [{"type": "input_file", "file_id": pdf.id}, {"type": "input_image", "file_id": png.id, "detail": "low"}]
+    asked = [{"role": "user", "content": [{"type": "input_text", "text": "What is this?"}, *parts]}]
+    first = await client.responses.create(model="m", input=asked)
+    await client.responses.create(model="m", input="And now?", previous_response_id=first.id)
+    for body in way.first.bodies():
+        assert body["messages"][0]["content"][1:] == [
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,QUFB"}},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,QUFB", "detail": "low"}},
+        ]
+    listed = await client.responses.input_items.list(first.id)
+    assert listed.data[0].content[1].file_id == pdf.id
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.responses.create(model="m", input=[{"role": "user", "content": [{"type": "input_file", "file_id": "file-none"}]}])
+    assert refused.value.param == "input[0].content[0].file_id"
+
+
+async def test_files_larger_than_a_request_may_be_are_refused(way, client):
+    large = await client.files.create(file=("a.txt", b"x" * (4 * 1024 * 1024 + 1)), purpose="user_data")
+    with pytest.raises(openai.APIStatusError) as refused:
+        await client.responses.create(model="m", input=[{"role": "user", "content": [{"type": "input_file", "file_id": large.id}]}])
+    assert (refused.value.status_code, way.first.count()) == (413, 0)
+
+
 async def test_what_a_response_answers_is_listed_in_pages_of_openais_types(client, way):
     first = await client.responses.create(model="m", input=[{"role": "user", "content": str(n)} for n in range(5)])
     pages = [item async for item in client.responses.input_items.list(first.id, limit=2, order="asc")]
@@ -171,7 +196,7 @@ async def test_what_is_deleted_or_was_never_stored_is_404_and_cannot_be_gone_on_
         ({"tools": [{"type": "web_search"}]}, "tools[0].type"), ({"truncation": "auto"}, "truncation"), ({"prompt": {"id": "p"}}, "prompt"),
         ({"conversation": "conv_1"}, "conversation"), ({"tool_choice": {"type": "file_search"}}, "tool_choice.type"),
         ({"input": [{"type": "web_search_call", "id": "w"}]}, "input[0].type"), ({"messages": []}, "messages"),
-        ({"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]}, "input[0].content[0].type"),
+        ({"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]}, "input[0].content[0].file_id"),
         ({"background": True, "store": False}, "background"), ({"input": []}, "input"), ({"input": 5}, "input"),
         ({"input": [{"type": "function_call_output", "call_id": "c", "output": "x"}]}, "input"),
     ],

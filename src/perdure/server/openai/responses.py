@@ -19,6 +19,7 @@ from perdure.messages.responses import KeptResponse
 from perdure.server.answer import Answer, Streamed, json_answer
 from perdure.server.door import Call, Door
 from perdure.server.openai.asking import answered
+from perdure.server.openai.attached import attached
 from perdure.server.openai.background import call_off, followed, id_of, now_of
 from perdure.server.openai.queued import put_chat
 from perdure.server.openai.response_voice import told_as_response
@@ -60,8 +61,9 @@ async def create(call: Call) -> Answer | Streamed:
     """
     body = read_response_request(call.body)
     asked = items_of(body["input"])
-    as_messages(asked)  # what is wrong with it is told by its own place, not by that in the whole conversation
-    chat = as_chat(body, await _before(call, body.get("previous_response_id")) + asked)
+    own = await attached(call, asked)
+    as_messages(own)  # what is wrong with it is told by its own place, not by that in the whole conversation
+    chat = as_chat(body, await attached(call, await _before(call, body.get("previous_response_id"))) + own)
     if body.get("background"):
         return await _put(call, body, chat, asked)
     name, at = new_response_id(), call.core.clock.now()
