@@ -11,6 +11,7 @@ from openai.types.responses import Response, ResponseItem, ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
 from perdure.errors.base import ContextTooLong
+from perdure.messages.retention import Keep
 from perdure.testing import Fault
 from perdure.wire.answers import completion
 
@@ -296,3 +297,10 @@ async def test_a_key_makes_a_response_once_at_once_and_in_the_background(way, cl
         assert first == again
     assert way.first.count() == 1
     assert len((await way.served.get("/api/v1/messages")).json["data"]) == 1
+
+
+async def test_a_key_whose_answer_was_lost_finds_the_response_it_has_put(way, client):
+    asked = {"model": "m", "input": SUM, "background": True, "extra_headers": {"Idempotency-Key": "k"}}
+    first = await client.responses.create(**asked)
+    assert (await way.served.store.retention.tidy(Keep(calls_s=-1.0))).calls == 1  # as if the server had died before it could record it
+    assert await client.responses.create(**asked) == first

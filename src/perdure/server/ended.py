@@ -10,7 +10,7 @@ from perdure.server.core import Core
 
 _LONG_S = 366 * 24 * 3600.0
 
-__all__ = ["ended", "reached"]
+__all__ = ["ended", "has_ended", "reached"]
 
 
 async def ended(core: Core, id: MessageId, *, tenant: str | None, wait_s: float = _LONG_S) -> View:
@@ -28,7 +28,7 @@ async def ended(core: Core, id: MessageId, *, tenant: str | None, wait_s: float 
     Raises:
         NotFound: There is no such message, or it is not theirs to see.
     """
-    return await reached(core, id, _has_ended, tenant=tenant, wait_s=wait_s)
+    return await reached(core, id, has_ended, tenant=tenant, wait_s=wait_s)
 
 
 async def reached(core: Core, id: MessageId, enough: Callable[[View], bool], *, tenant: str | None, wait_s: float = _LONG_S) -> View:
@@ -56,5 +56,13 @@ async def reached(core: Core, id: MessageId, enough: Callable[[View], bool], *, 
         return view
 
 
-def _has_ended(view: View) -> bool:
+def has_ended(view: View) -> bool:
+    """Tell whether a message has ended.
+
+    Args:
+        view (View): Of it.
+
+    Returns:
+        bool: However it did.
+    """
     return view.state in ENDS

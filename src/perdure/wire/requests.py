@@ -29,6 +29,7 @@ __all__ = [
     "param_of",
     "read_chat_request",
     "read_request",
+    "wrong",
 ]
 
 _NAME = re.compile(r"[a-zA-Z0-9_.:-]{1,128}\Z")
@@ -195,6 +196,20 @@ def param_of(error: InvalidInput) -> str | None:
     """
     path, found, _ = (error.problems[0] if error.problems else "").partition(": ")
     return path if found else None
+
+
+def wrong(place: str, what: str) -> InvalidInput:
+    """Say that one field of a request is wrong.
+
+    Args:
+        place (str): Which, as `param_of` will give it.
+        what (str): What is wrong with it.
+
+    Returns:
+        InvalidInput: To be raised.
+    """
+    problem = f"{place}: {what}"
+    return InvalidInput(problem, problems=[problem])
 
 
 def _problems(request: ChatRequest, body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

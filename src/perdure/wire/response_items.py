@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from perdure.errors.base import InvalidInput
+from perdure.wire.requests import wrong
 
 __all__ = ["as_messages", "items_of", "shown"]
 
@@ -74,10 +74,10 @@ def as_messages(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         kind = item.get("type") or "message"
         take = _TAKE.get(kind)
         if take is None:
-            raise _wrong(f"input[{at}].type", f"{str(kind)[:60]!r} {_THERE}")
+            raise wrong(f"input[{at}].type", f"{str(kind)[:60]!r} {_THERE}")
         take(chat, item, f"input[{at}]")
     if not chat.messages:
-        raise _wrong("input", "says nothing")
+        raise wrong("input", "says nothing")
     return chat.messages
 
 
@@ -91,7 +91,7 @@ class _Chat:
     def message(self, item: Mapping[str, Any], place: str) -> None:
         role = item.get("role")
         if role not in _ROLES:
-            raise _wrong(f"{place}.role", f"{str(role)[:60]!r} is none of 'system', 'developer', 'user', 'assistant'")
+            raise wrong(f"{place}.role", f"{str(role)[:60]!r} is none of 'system', 'developer', 'user', 'assistant'")
         content = _content(item.get("content"), f"{place}.content")
         if role != "assistant":
             self.messages.append({"role": role, "content": content})
@@ -103,7 +103,7 @@ class _Chat:
         fields = {name: item.get(name) for name in ("call_id", "name", "arguments")}
         for name, value in fields.items():
             if not isinstance(value, str) or (not value and name != "arguments"):
-                raise _wrong(f"{place}.{name}", "required")
+                raise wrong(f"{place}.{name}", "required")
         last = self.messages[-1] if self.messages else {}
         if last.get("role") != "assistant" or self._thought:
             self.messages.append(last := self._thinking({"role": "assistant", "content": None}))
@@ -112,16 +112,16 @@ class _Chat:
 
     def output(self, item: Mapping[str, Any], place: str) -> None:
         if not isinstance(item.get("call_id"), str):
-            raise _wrong(f"{place}.call_id", "required")
+            raise wrong(f"{place}.call_id", "required")
         said = item.get("output")
         content = said if isinstance(said, str) else _joined(_content(said, f"{place}.output"))
         if not isinstance(content, str):
-            raise _wrong(f"{place}.output", "only text can be the answer of a tool in a chat")
+            raise wrong(f"{place}.output", "only text can be the answer of a tool in a chat")
         self.messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": content})
 
     def reasoning(self, item: Mapping[str, Any], place: str) -> None:
         if item.get("encrypted_content"):
-            raise _wrong(f"{place}.encrypted_content", "only OpenAI can read it. Leave it out")
+            raise wrong(f"{place}.encrypted_content", "only OpenAI can read it. Leave it out")
         parts = [part for part in (item.get("content") or item.get("summary") or []) if isinstance(part, Mapping)]
         self._thought += [part["text"] for part in parts if isinstance(part.get("text"), str) and part["text"]]
 
@@ -139,13 +139,13 @@ def _content(content: Any, place: str) -> str | list[dict[str, Any]]:
     if isinstance(content, str):
         return content
     if not isinstance(content, list) or not content:
-        raise _wrong(place, "must be a text or a list of parts")
+        raise wrong(place, "must be a text or a list of parts")
     return [_part(part, f"{place}[{at}]") for at, part in enumerate(content)]
 
 
 def _part(part: Any, place: str) -> dict[str, Any]:
     if not isinstance(part, Mapping):
-        raise _wrong(place, "must be an object with a `type`")
+        raise wrong(place, "must be an object with a `type`")
     kind = part.get("type")
     if kind in ("input_text", "output_text", "text") and isinstance(part.get("text"), str):
         return {"type": "text", "text": part["text"]}
@@ -158,7 +158,7 @@ def _part(part: Any, place: str) -> dict[str, Any]:
         return {"type": "file", "file": {name: part[name] for name in ("filename", "file_data") if part.get(name)}}
     if kind == "input_audio" and isinstance(part.get("input_audio"), Mapping):
         return {"type": "input_audio", "input_audio": dict(part["input_audio"])}
-    raise _wrong(
+    raise wrong(
         f"{place}.type", f"a part of type {str(kind)[:60]!r} like this cannot be said in a chat. Send the text, picture or file itself"
     )
 
@@ -174,8 +174,3 @@ def _joined(content: Any) -> Any:
     if isinstance(content, list) and all(part["type"] == "text" for part in content):
         return "".join(part["text"] for part in content)
     return content
-
-
-def _wrong(place: str, what: str) -> InvalidInput:
-    problem = f"{place}: {what}"
-    return InvalidInput(problem, problems=[problem])

@@ -7,10 +7,11 @@ import mimetypes
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from perdure.errors.base import InputTooLarge, InvalidInput, NotFound
+from perdure.errors.base import InputTooLarge, NotFound
 from perdure.messages.files import File
 from perdure.server.auth import check_access
 from perdure.server.door import Call
+from perdure.wire.requests import wrong
 
 _FIELDS = {"input_image": "image_url", "input_file": "file_data"}
 _LISTS = ("content", "output")
@@ -57,8 +58,7 @@ class _Attaching:
         try:
             file = await self._call.core.store.files.get(part["file_id"], tenant=self._call.tenant)
         except NotFound as error:
-            problem = f"{place}.file_id: {error.message}"
-            raise InvalidInput(problem, problems=[problem]) from error
+            raise wrong(f"{place}.file_id", error.message) from error
         rest = {name: value for name, value in part.items() if name != "file_id"}
         named = {"filename": file.name} if field == "file_data" else {}
         return {**named, **rest, field: await self._data(file, place)}

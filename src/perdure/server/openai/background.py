@@ -20,7 +20,7 @@ from perdure.messages.responses import KeptResponse
 from perdure.security.audit import Actor
 from perdure.server.answer import Streamed
 from perdure.server.core import Core
-from perdure.server.ended import ended, reached
+from perdure.server.ended import ended, has_ended, reached
 from perdure.server.openai.pieces import PING_S
 from perdure.server.openai.queued import completion_of
 from perdure.server.openai.refusals import without_secrets
@@ -87,12 +87,13 @@ async def call_off(core: Core, kept: KeptResponse, by: Actor) -> None:
         pass  # it has ended, perhaps long ago
 
 
-def followed(core: Core, kept: KeptResponse, *, after: int) -> Streamed:
+def followed(core: Core, said: bytes, number: MessageId, *, after: int) -> Streamed:
     """Stream the events of a response in the background, from wherever the caller is.
 
     Args:
         core (Core): Where.
-        kept (KeptResponse): Which.
+        said (bytes): As it was when it was put.
+        number (MessageId): Who makes it.
         after (int): The last event that the caller has; -1 for none.
 
     Returns:
@@ -102,9 +103,9 @@ def followed(core: Core, kept: KeptResponse, *, after: int) -> Streamed:
 
     async def pieces() -> AsyncGenerator[bytes, None]:
         told = after
-        for enough in (_is_there, _is_begun, _has_ended):
-            view = await _until(core, kept, enough)
-            events = list(_events(ResponseEvents(msgspec.json.decode(kept.said)), view))
+        for enough in (_is_there, _is_begun, has_ended):
+            view = await reached(core, number, enough, tenant=None)
+            events = list(_events(ResponseEvents(msgspec.json.decode(said)), view))
             news = [event for event in events if event["sequence_number"] > told]
             told = max(told, len(events) - 1)
             if view.state in ENDS:
@@ -115,12 +116,6 @@ def followed(core: Core, kept: KeptResponse, *, after: int) -> Streamed:
                 return
 
     return Streamed(pieces(), ping_s=PING_S, is_whole=lambda: bool(whole))
-
-
-async def _until(core: Core, kept: KeptResponse, enough: Any) -> View:
-    if kept.message is None:
-        raise Conflict(f"the response {kept.id!r} is not in the background")
-    return await reached(core, kept.message, enough, tenant=None)
 
 
 async def _view(core: Core, number: MessageId) -> View:
@@ -164,7 +159,3 @@ def _is_there(view: View) -> bool:  # noqa: ARG001 - what is asked first
 
 def _is_begun(view: View) -> bool:
     return view.state in ENDS or view.state is State.LEASED or view.attempt > 0
-
-
-def _has_ended(view: View) -> bool:
-    return view.state in ENDS

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from perdure.errors.base import InvalidInput, NotFound, StoreError
+from perdure.errors.base import NotFound, StoreError
 from perdure.errors.handler import handle
 from perdure.messages import ids
 from perdure.messages.responses import KeptResponse
@@ -23,6 +23,7 @@ from perdure.server.openai.attached import attached
 from perdure.server.openai.background import call_off, followed, id_of, now_of
 from perdure.server.openai.queued import put_chat
 from perdure.server.openai.response_voice import told_as_response
+from perdure.wire.requests import wrong
 from perdure.wire.response_asks import ResponseRequest, as_chat, read_response_request
 from perdure.wire.response_items import as_messages, items_of, shown
 from perdure.wire.response_said import DeletedResponse, Response, ResponseItems, begun, new_response_id
@@ -88,12 +89,12 @@ async def retrieve(call: Call) -> Answer | Streamed:
     query: ResponseQuery = call.query
     if not query.stream:
         if query.starting_after is not None:
-            raise _wrong("starting_after", "only allowed with `stream=true`")
+            raise wrong("starting_after", "only allowed with `stream=true`")
         return json_answer(await now_of(call.core, kept))
     if kept.message is None:
-        raise _wrong("stream", f"{kept.id!r} has no events any more. {_PLAIN} keep them")
+        raise wrong("stream", f"{kept.id!r} has no events any more. {_PLAIN} keep them")
     await now_of(call.core, kept)  # refused here, and not in a stream, if there is nothing to be told
-    return followed(call.core, kept, after=-1 if query.starting_after is None else query.starting_after)
+    return followed(call.core, kept.said, kept.message, after=-1 if query.starting_after is None else query.starting_after)
 
 
 async def cancel(call: Call) -> Answer:
@@ -107,7 +108,7 @@ async def cancel(call: Call) -> Answer:
     """
     kept = await _kept(call)
     if kept.message is None:
-        raise _wrong("response_id", f"{kept.id!r} cannot be cancelled. {_PLAIN} can")
+        raise wrong("response_id", f"{kept.id!r} cannot be cancelled. {_PLAIN} can")
     await call_off(call.core, kept, call.actor)
     return json_answer(await now_of(call.core, kept))
 
@@ -145,7 +146,7 @@ async def input_items(call: Call) -> Answer:
     if query.after is not None:
         start = next((at + 1 for at, item in enumerate(items) if item["id"] == query.after), -1)
         if start < 0:
-            raise _wrong("after", f"{query.after[:80]!r} is none of its items")
+            raise wrong("after", f"{query.after[:80]!r} is none of its items")
     page = items[start : start + query.limit]
     first, last = (page[0]["id"], page[-1]["id"]) if page else (None, None)
     return json_answer(ResponseItems(object="list", data=page, first_id=first, last_id=last, has_more=start + len(page) < len(items)))
@@ -159,7 +160,7 @@ async def _put(call: Call, body: Mapping[str, Any], chat: Mapping[str, Any], ask
     own = KeptResponse(id=said["id"], tenant=_tenant(call), said=_json(said), asked=_json(asked), message=number)
     await call.core.store.responses.keep(own)
     kept = await call.core.store.responses.get(own.id, tenant=None)  # that of the first time, if a key brought it here again
-    return followed(call.core, kept, after=-1) if body.get("stream") else Answer(200, kept.said)
+    return followed(call.core, kept.said, number, after=-1) if body.get("stream") else Answer(200, kept.said)
 
 
 async def _keep(call: Call, body: Mapping[str, Any], asked: list[dict[str, Any]], response: Mapping[str, Any]) -> None:
@@ -177,14 +178,14 @@ async def _before(call: Call, name: str | None) -> list[dict[str, Any]]:
     turns: list[list[dict[str, Any]]] = []
     while name is not None:
         if len(turns) == _MOST_TURNS:
-            raise _wrong("previous_response_id", f"more than {_MOST_TURNS} responses come before it. Begin anew with a summary as `input`")
+            raise wrong("previous_response_id", f"more than {_MOST_TURNS} responses come before it. Begin anew with a summary as `input`")
         try:
             kept = await call.core.store.responses.get(name, tenant=call.tenant)
             response = await now_of(call.core, kept)
         except NotFound as error:
-            raise _wrong("previous_response_id", error.message) from error
+            raise wrong("previous_response_id", error.message) from error
         if response["status"] in ("queued", "in_progress"):
-            raise _wrong("previous_response_id", f"{name[:80]!r} goes on in the background. Wait until it is completed")
+            raise wrong("previous_response_id", f"{name[:80]!r} goes on in the background. Wait until it is completed")
         turns.append([*_asked(kept), *response["output"]])
         name = response.get("previous_response_id")
     return [item for turn in reversed(turns) for item in turn]
@@ -204,11 +205,6 @@ def _tenant(call: Call) -> str:
 
 def _json(value: Any) -> bytes:
     return msgspec.json.encode(value)
-
-
-def _wrong(field: str, what: str) -> InvalidInput:
-    problem = f"{field}: {what}"
-    return InvalidInput(problem, problems=[problem])
 
 
 DOORS = (
