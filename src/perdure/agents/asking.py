@@ -18,6 +18,7 @@ from perdure.agents.choosing import UNWATCHED, Choosing, Way
 from perdure.agents.costs import Costs
 from perdure.agents.hedging import Asked, Raced, raced
 from perdure.agents.journal import StepKind, StepState
+from perdure.agents.kinds import CHAT, Kind
 from perdure.agents.steps import Steps
 from perdure.agents.waits import OpenCall
 from perdure.clock import awake, chance
@@ -78,6 +79,7 @@ class Asking:
         timeout_s (float | None): For the whole answer of one try; None for the provider's own.
         check (Callable[[ChatAnswer], None] | None): Raises `InvalidOutput` for an answer that is to be
             recorded as a failure.
+        kind (Kind): What is asked for.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Asking:
         *,
         timeout_s: float | None = None,
         check: Callable[[ChatAnswer], None] | None = None,
+        kind: Kind = CHAT,
     ) -> None:
         self._steps = steps
         self._call = call
@@ -96,6 +99,7 @@ class Asking:
         self._model = model
         self._timeout_s = timeout_s
         self._check = check
+        self._kind = kind
         self._costs = Costs(steps.parts.prices, steps.lease.message, steps.spending.max_cost_usd)
 
     async def answer(self) -> ChatAnswer:
@@ -181,11 +185,11 @@ class Asking:
         body = target.request({key: value for key, value in self._body.items() if key not in _NOT_SENT and value is not None})
         provider = target.provider
         way.passage.sent()
-        resumable = provider if isinstance(provider, ResumableProvider) and provider.resumes(body) else None
+        resumable = provider if self._kind is CHAT and isinstance(provider, ResumableProvider) and provider.resumes(body) else None
         began = awake()
         try:
             if resumable is None:
-                answer = await provider.chat(body, timeout_s=self._timeout_s)
+                answer = await self._kind.ask(provider, body, self._timeout_s)
                 choosing.model.pace.note(target.lane, awake() - began)
                 return answer
             begun = await resumable.begin(body, timeout_s=self._timeout_s)
@@ -224,7 +228,7 @@ class Asking:
             await self._put_off(wait, told)
             choosing.bar(lane, wait)
             return None
-        if choosing.fall_back(facts):
+        if self._kind.falls_back and choosing.fall_back(facts):
             await self._passed_on(facts, told, to=choosing.model.name)
             self._costs.reckon(self._body, choosing.model.targets)
             self._costs.refuse_unpriced(choosing.model.targets)

@@ -22,6 +22,7 @@ from perdure.agents.call import SCOPE, Call
 from perdure.agents.conversation import ChatResult, Check, Conversation
 from perdure.agents.effects import carry_out
 from perdure.agents.journal import StepKind
+from perdure.agents.kinds import CHAT, TEXT, VECTORS
 from perdure.agents.mapping import in_scope, mapped
 from perdure.agents.memory import RunMemory
 from perdure.agents.others import Others
@@ -288,21 +289,22 @@ class Run(Others):
         return conversation
 
     def complete(self, name: str, body: Mapping[str, Any]) -> Coroutine[Any, Any, dict[str, Any]]:
-        """Send an OpenAI chat request as it is.
+        """Send an OpenAI request as it is: for a chat; with `prompt` for the end of a text, with `input` for vectors.
 
         Args:
             name (str): What this call is called in the journal.
             body (Mapping[str, Any]): The request; its `model` decides who answers.
 
         Returns:
-            Coroutine[Any, Any, dict[str, Any]]: The whole `chat.completion`.
+            Coroutine[Any, Any, dict[str, Any]]: The whole `chat.completion`, `text_completion` or list of vectors.
 
         Raises:
             ProviderError: There was no answer, and waiting does not help.
         """
         call = take(self._steps, _named(name), body)
         model = body.get("model") or self._agent.model
-        asking = Asking(self._steps, call, body, lambda: self._steps.parts.models.deployments(model))
+        kind = CHAT if "messages" in body else TEXT if "prompt" in body else VECTORS if "input" in body else CHAT
+        asking = Asking(self._steps, call, body, lambda: self._steps.parts.models.deployments(model), kind=kind)
 
         async def whole() -> dict[str, Any]:
             return (await asking.answer()).body

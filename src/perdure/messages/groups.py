@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -57,6 +57,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     state: State
     result: bytes | None = None
     error: ErrorFacts | None = None
+    metadata: Mapping[str, str] = {}
 
 
 class Members(msgspec.Struct, frozen=True):

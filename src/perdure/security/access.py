@@ -36,6 +36,8 @@ SCOPES: Mapping[str, str] = {
     "models:read": "see which models there are",
     "files:read": "see files, and what is in them",
     "files:write": "hand in and delete files",
+    "batches:read": "see batches, and how far they are",
+    "batches:write": "order batches, and call them off",
     "agents:read": "see which agents there are, with their schemas",
     "workers:read": "see who works here (operators)",
     "metrics:read": "read the metrics (operators)",
@@ -51,6 +53,8 @@ PROGRAM_SCOPES = (
     "models:read",
     "files:read",
     "files:write",
+    "batches:read",
+    "batches:write",
     "agents:read",
     "changes:read",
 )

@@ -25,8 +25,10 @@ from perdure.server.health import Health, Ready
 from perdure.server.metrics import metrics_door
 from perdure.server.once import Once
 from perdure.server.openai import refusals as openai_refusals
+from perdure.server.openai.advancing import Advancing
 from perdure.server.openai.doors import DOORS as OPENAI_DOORS
 from perdure.server.openai.later import nothing_here
+from perdure.server.openai.lines import Lines
 from perdure.server.openapi import openapi_door
 from perdure.server.parts import ServerParts
 from perdure.worker.calendar import Firing
@@ -78,18 +80,28 @@ def _living(core: Core, metrics: Metrics, once: Once) -> Callable[[Starlette], A
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         metrics.start()
-        firing = asyncio.create_task(rounds("firing schedules", Firing(core.store.schedules, core.clock).once))
+        chores = {"firing schedules": Firing(core.store.schedules, core.clock).once, "batches": _batches(core).once}
+        doing = {asyncio.create_task(rounds(what, once)) for what, once in chores.items()}
         try:
             yield
         finally:
             metrics.stop()
-            firing.cancel()
-            await asyncio.wait([firing])
+            for task in doing:
+                task.cancel()
+            await asyncio.wait(doing)
             await core.feed.close()
             await once.close()
             await core.lanes.close_all()
 
     return lifespan
+
+
+def _batches(core: Core) -> Advancing:
+    limits = core.settings
+    lines = Lines(
+        core.store.files, core.models, core.parts.queue, max_line_bytes=limits.max_body_bytes, max_depth=limits.max_depth
+    )  # fmt: skip
+    return Advancing(core.store, core.clock, lines)
 
 
 def _problem(error: PerdureError, request_id: str, now: float) -> Answer:

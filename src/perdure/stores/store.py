@@ -9,6 +9,7 @@ from perdure.agents.journal import Journal
 from perdure.agents.runs import Runs
 from perdure.errors.patterns import ErrorBook
 from perdure.memory.manager import Memory
+from perdure.messages.batches import BatchStore
 from perdure.messages.calls import CallStore
 from perdure.messages.dead_letters import DeadLetters
 from perdure.messages.files import FileStore
@@ -108,6 +109,11 @@ class Store(Protocol):
     @property
     def files(self) -> FileStore:
         """What callers hand in, and are handed back."""
+        ...
+
+    @property
+    def batches(self) -> BatchStore:
+        """Files of requests, and how far they have come."""
         ...
 
     @property

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from perdure.stores.inmemory import InMemoryStore
+    from perdure.testing.batching import BatchKit
     from perdure.testing.calling import CallKit
     from perdure.testing.case import ProviderCase
     from perdure.testing.clock import FakeClock
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from perdure.testing.workers import WorkerRegistryKit
 
 __all__ = [
+    "BatchKit",
     "CallKit",
     "ErrorsKit",
     "FakeClock",
@@ -71,6 +73,7 @@ __all__ = [
 
 _HOMES = {
     "CallKit": "perdure.testing.calling",
+    "BatchKit": "perdure.testing.batching",
     "ErrorsKit": "perdure.testing.errors",
     "FakeClock": "perdure.testing.clock",
     "FakeProvider": "perdure.testing.provider",
@@ -102,6 +105,7 @@ _HOMES = {
 
 
 _KIT_PARTS = (
+    "batching",
     "answering",
     "breaking",
     "calling",

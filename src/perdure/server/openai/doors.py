@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from perdure.server.door import Door
-from perdure.server.openai import chat, completions, embeddings, files, models, queued, responses
+from perdure.server.openai import batches, chat, completions, embeddings, files, models, queued, responses
 
 DOORS: tuple[Door, ...] = (
-    *chat.DOORS, *queued.DOORS, *completions.DOORS, *embeddings.DOORS, *models.DOORS, *files.DOORS, *responses.DOORS,
+    *chat.DOORS, *queued.DOORS, *completions.DOORS, *embeddings.DOORS, *models.DOORS, *files.DOORS, *batches.DOORS, *responses.DOORS,
 )  # fmt: skip
 
 __all__ = ["DOORS"]

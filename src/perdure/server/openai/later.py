@@ -1,13 +1,12 @@
-"""What OpenAI has behind `/v1` and we have not: planned things are refused by name, never half-answered."""
+"""What OpenAI has behind `/v1` and we have not."""
 
 from __future__ import annotations
 
-from perdure.errors.base import NotFound, NotYetBuilt, PerdureError
+from perdure.errors.base import NotFound, PerdureError
 
-LATER = ("batches",)
-_INSTEAD = "Built so far: chat/completions, completions, embeddings, files, models and responses; messages are at /api/v1/messages."
+_INSTEAD = "There are chat/completions, completions, embeddings, responses, files, batches and models; messages are at /api/v1/messages."
 
-__all__ = ["LATER", "nothing_here"]
+__all__ = ["nothing_here"]
 
 
 def nothing_here(path: str) -> PerdureError:
@@ -17,9 +16,6 @@ def nothing_here(path: str) -> PerdureError:
         path (str): As the caller asked for it.
 
     Returns:
-        PerdureError: `NotYetBuilt` for what is planned, else `NotFound`.
+        PerdureError: `NotFound`.
     """
-    name = path.removeprefix("/v1/").partition("/")[0]
-    if name in LATER:
-        return NotYetBuilt(f"/v1/{name} is not built yet", hint=_INSTEAD)
     return NotFound(f"there is nothing at {path[:200]!r}", hint=_INSTEAD)

@@ -8,7 +8,7 @@ from perdure.clock import Moment
 from perdure.messages.files import ABANDONED_S, File, FilePage, FileStore, FileWish, NewFile, no_file
 from perdure.stores.inmemory.contents import Contents, FileRow
 
-__all__ = ["InMemoryFiles"]
+__all__ = ["InMemoryFiles", "finish_row", "open_row"]
 
 
 class InMemoryFiles(FileStore):
@@ -29,17 +29,14 @@ class InMemoryFiles(FileStore):
     async def write(self, id: str, piece: bytes) -> None:
         """Write the next piece of a file."""
         with self._contents.open() as now:
-            row = self._open(id)
+            row = open_row(self._contents, id)
             row.pieces.append(piece)
             row.goes_at = now + ABANDONED_S
 
     async def finish(self, id: str, *, purpose: str | None = None, expires_s: float | None = None) -> File:
         """Let a file be seen."""
         with self._contents.open() as now:
-            row = self._open(id)
-            row.state, row.goes_at = "kept", None if expires_s is None else now + expires_s
-            row.new = row.new if purpose is None else msgspec.structs.replace(row.new, purpose=purpose)
-            return row.seen()
+            return finish_row(self._contents, id, now, purpose=purpose, expires_s=expires_s)
 
     async def give_up(self, id: str) -> None:
         """Say that a file will not be finished."""
@@ -87,14 +84,49 @@ class InMemoryFiles(FileStore):
                 del self._contents.files[name]
             return len(due) > 1
 
-    def _open(self, id: str) -> FileRow:
-        row = self._contents.files.get(id)
-        if row is None or row.state != "open":
-            raise no_file(id)
-        return row
-
     def _row(self, id: str, tenant: str | None, now: Moment) -> FileRow:
         row = self._contents.files.get(id)
         if row is None or not row.is_there(now) or tenant not in (None, row.new.tenant):
             raise no_file(id)
         return row
+
+
+def finish_row(contents: Contents, id: str, now: Moment, *, purpose: str | None = None, expires_s: float | None = None) -> File:
+    """Let a file be seen.
+
+    Args:
+        contents (Contents): What the store keeps.
+        id (str): One that is not finished.
+        now (Moment): The store's time.
+        purpose (str | None): What it is for; None for what was said before.
+        expires_s (float | None): How long it is kept.
+
+    Returns:
+        File: It.
+
+    Raises:
+        NotFound: It was given up meanwhile.
+    """
+    row = open_row(contents, id)
+    row.state, row.goes_at = "kept", None if expires_s is None else now + expires_s
+    row.new = row.new if purpose is None else msgspec.structs.replace(row.new, purpose=purpose)
+    return row.seen()
+
+
+def open_row(contents: Contents, id: str) -> FileRow:
+    """Find a file that is being written.
+
+    Args:
+        contents (Contents): What the store keeps.
+        id (str): Which.
+
+    Returns:
+        FileRow: It.
+
+    Raises:
+        NotFound: There is none.
+    """
+    row = contents.files.get(id)
+    if row is None or row.state != "open":
+        raise no_file(id)
+    return row

@@ -65,5 +65,5 @@ def members(contents: Contents, id: GroupId, limit: int, cursor: str | None, ten
     after = after_cursor(cursor)
     ids = [one for one in sorted(contents.kin.groups[id].members) if one > after]
     rows = [contents.rows[one] for one in ids[:limit]]
-    found = [Member(id=row.message.id, state=row.state, result=row.result, error=row.error) for row in rows]
+    found = [Member(id=row.message.id, state=row.state, result=row.result, error=row.error, metadata=row.message.metadata) for row in rows]
     return Members(found, str(ids[limit - 1]) if len(ids) > limit else None)

@@ -7,6 +7,7 @@ from typing import Self
 
 from perdure.clock import Clock, SystemClock
 from perdure.stores.inmemory.audit import InMemoryAudit
+from perdure.stores.inmemory.batches import InMemoryBatches
 from perdure.stores.inmemory.calls import InMemoryCalls
 from perdure.stores.inmemory.contents import Contents
 from perdure.stores.inmemory.errors import InMemoryErrors
@@ -57,6 +58,7 @@ class InMemoryStore:
         self._health = InMemoryHealth(self._contents)
         self._calls = InMemoryCalls(self._contents)
         self._files = InMemoryFiles(self._contents)
+        self._batches = InMemoryBatches(self._contents)
         self._measures = InMemoryMeasures(self._contents)
         self._responses = InMemoryResponses(self._contents)
 
@@ -139,6 +141,11 @@ class InMemoryStore:
     def files(self) -> InMemoryFiles:
         """What callers hand in, and are handed back."""
         return self._files
+
+    @property
+    def batches(self) -> InMemoryBatches:
+        """Files of requests, and how far they have come."""
+        return self._batches
 
     @property
     def measures(self) -> InMemoryMeasures:

@@ -17,6 +17,7 @@ from perdure.stores.postgres.messages import PostgresMessages
 from perdure.stores.postgres.received import ReceivedMessages
 from perdure.stores.postgres.takeover import PostgresWorkers
 from perdure.stores.sql.audit import SqlAudit
+from perdure.stores.sql.batches import SqlBatches
 from perdure.stores.sql.bites import SqlDeadLetters
 from perdure.stores.sql.calls import SqlCalls
 from perdure.stores.sql.errors import SqlErrors
@@ -83,6 +84,7 @@ class PostgresStore:
         self._health = SqlHealth(self._engine)
         self._calls = SqlCalls(self._engine)
         self._files = SqlFiles(self._engine)
+        self._batches = SqlBatches(self._engine)
         self._measures = SqlMeasures(self._engine)
         self._responses = SqlResponses(self._engine)
 
@@ -165,6 +167,11 @@ class PostgresStore:
     def files(self) -> SqlFiles:
         """What callers hand in, and are handed back."""
         return self._files
+
+    @property
+    def batches(self) -> SqlBatches:
+        """Files of requests, and how far they have come."""
+        return self._batches
 
     @property
     def measures(self) -> SqlMeasures:

@@ -18,6 +18,8 @@ __all__ = ["add_members", "begin", "close", "group_of", "members", "open_group"]
 
 _ADD, _GET, _COUNT, _CLOSE = (statement(n) for n in ("group_add", "group_get", "group_count", "group_close"))
 _MEMBER, _MEMBERS, _OUTCOME, _TENANT = (statement(n) for n in ("member_add", "member_list", "view_outcome", "tenant_get"))
+_METADATA = statement("member_metadata")
+_decode_metadata = msgspec.json.Decoder(dict[str, str]).decode
 _decode_error = msgspec.json.Decoder(ErrorFacts).decode
 
 
@@ -139,4 +141,6 @@ def _member(run: Run, id: int) -> Member:
     row: tuple[Any, ...] | None = run(_OUTCOME, (id,)).fetchone()
     error, result = (None, None) if row is None else row[5:7]
     facts = None if error is None else _decode_error(error)
-    return Member(id=MessageId(id), state=state_of(run, id), result=result, error=facts)
+    metadata = run(_METADATA, (id,)).get
+    said = {} if metadata is None else _decode_metadata(metadata)
+    return Member(id=MessageId(id), state=state_of(run, id), result=result, error=facts, metadata=said)

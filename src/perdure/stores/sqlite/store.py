@@ -8,6 +8,7 @@ from typing import Self
 
 from perdure.clock import Clock, SystemClock
 from perdure.stores.sql.audit import SqlAudit
+from perdure.stores.sql.batches import SqlBatches
 from perdure.stores.sql.bites import SqlDeadLetters
 from perdure.stores.sql.calls import SqlCalls
 from perdure.stores.sql.errors import SqlErrors
@@ -80,6 +81,7 @@ class SqliteStore:
         self._health = SqlHealth(self._engine)
         self._calls = SqlCalls(self._engine)
         self._files = SqlFiles(self._engine)
+        self._batches = SqlBatches(self._engine)
         self._measures = SqlMeasures(self._engine)
         self._responses = SqlResponses(self._engine)
 
@@ -162,6 +164,11 @@ class SqliteStore:
     def files(self) -> SqlFiles:
         """What callers hand in, and are handed back."""
         return self._files
+
+    @property
+    def batches(self) -> SqlBatches:
+        """Files of requests, and how far they have come."""
+        return self._batches
 
     @property
     def measures(self) -> SqlMeasures:

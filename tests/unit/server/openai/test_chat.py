@@ -191,11 +191,10 @@ async def test_an_unknown_model_is_404_with_what_there_is(served):
     assert "fake/fake-1" in answer.json["error"]["message"]
 
 
-@pytest.mark.parametrize("path", ["batches", "batches/b_1"])
-async def test_what_comes_later_is_refused_by_name(served, path):
-    answer = await served.post(f"/v1/{path}", {})
-    assert (answer.status, answer.json["error"]["code"]) == (422, "not_yet_built")
-    assert path.partition("/")[0] in answer.json["error"]["message"]
+async def test_what_is_not_there_is_404_with_what_is(served):
+    answer = await served.post("/v1/moderations", {})
+    assert (answer.status, answer.json["error"]["code"]) == (404, "not_found")
+    assert "batches" in answer.json["error"]["message"]
 
 
 async def test_what_there_is_not_is_404_in_openais_shape(served):

@@ -174,6 +174,9 @@ def test_every_statement_is_used_and_stands_once() -> None:
         "book": ("get", "add", "set", "list"),
         "health": ("list", "take", "set", "get", "forget"),
         "call": ("get", "add", "begin", "renew", "record", "free", "drop"),
+        "response": ("add", "get", "drop"),
+        "file": ("due", "gone", "forget", "drop"),
+        "batch": ("add", "get", "list", "cancel", "due", "look", "take", "keep"),
         "measure": ("known", "series", "add", "list"),
     }
     made = {f"{noun}_{verb}" for noun, verbs in fstrings.items() for verb in verbs} | {

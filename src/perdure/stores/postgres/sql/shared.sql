@@ -88,3 +88,7 @@ SELECT book FROM lane_book WHERE name = ? FOR UPDATE;
 -- name: file_open
 -- Locked: one piece follows the other.
 SELECT pieces FROM kept_file WHERE id = ? AND state = 'open' FOR UPDATE;
+
+-- name: batch_due
+-- Locked: one of those who look gets it, the others the next.
+SELECT id FROM batch WHERE open = 1 AND due_at <= ? ORDER BY due_at, id LIMIT 1 FOR UPDATE SKIP LOCKED;

@@ -84,3 +84,6 @@ INSERT INTO member (grp, id) VALUES (?, ?);
 
 -- name: member_list
 SELECT id FROM member WHERE grp = ? AND id > ? ORDER BY id LIMIT ?;
+
+-- name: member_metadata
+SELECT metadata FROM message WHERE id = ?;
