@@ -183,6 +183,16 @@ async def test_lines_that_were_put_before_a_crash_are_not_put_again(way, client,
     assert (await client.batches.retrieve(batch.id)).request_counts.total == 5
 
 
+async def test_an_order_with_a_key_is_one_batch_also_where_a_crash_lost_the_answer(way, client):
+    file = await client.files.create(file=("lines.jsonl", written([line(1)])), purpose="batch")
+    order = {"input_file_id": file.id, "endpoint": CHAT, "completion_window": "24h", "extra_headers": {"Idempotency-Key": "monday"}}
+    first = await client.batches.create(**order)
+    assert (await client.batches.create(**order)).id == first.id
+    way.served.store._contents.calls.clear()  # as if the server had died before it was recorded
+    assert (await client.batches.create(**order)).id == first.id
+    assert [one.id async for one in client.batches.list()] == [first.id]
+
+
 async def test_an_order_that_cannot_be_is_refused_and_a_tenant_sees_its_own_alone(way, client):
     file = await client.files.create(file=("lines.jsonl", written([line(1)])), purpose="user_data")
     for wrong in (

@@ -73,6 +73,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """Of its messages."""
     put: int = 0
     """So many lines are messages."""
+    called_off: bool = False
+    """All of them that had not ended are called off; those that run are being ended."""
     completed: int = 0
     failed: int = 0
     output_file: str | None = None

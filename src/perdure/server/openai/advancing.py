@@ -109,8 +109,9 @@ class Advancing:
             ended = self._at(batch, BatchState.FINALIZING)
             await self._store.batches.keep(taken, ended, due_s=0.0)
             return
-        if batch.cancelling_at is not None or self._clock.now() >= batch.expires_at:
+        if not batch.called_off and (batch.cancelling_at is not None or self._clock.now() >= batch.expires_at):
             await self._call_off(taken, batch, group.id)
+            batch = msgspec.structs.replace(batch, called_off=True)
         await self._store.batches.keep(taken, batch, due_s=LOOK_S)
 
     async def _group(self, batch: Batch) -> Group | None:

@@ -6,8 +6,10 @@ The doors only order, show and call off; `advancing.py` does the work.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import re
 import secrets
+from contextlib import suppress
 from typing import Annotated, Any
 
 import msgspec
@@ -20,6 +22,7 @@ from perdure.server.answer import Answer, json_answer
 from perdure.server.asks import Name
 from perdure.server.auth import check_access
 from perdure.server.door import Call, Door
+from perdure.server.once import HEADER
 from perdure.server.openai.outcomes import BatchJson
 from perdure.wire.batches import BatchRequest, priority_of, window_s
 from perdure.wire.files import PageJson
@@ -52,9 +55,12 @@ async def create(call: Call) -> Answer:
     check_access(call.key, scope="chat:write")
     asked = read_request(call.body, BatchRequest)
     tenant = await _whose(call, asked.input_file_id)
+    name = _name(call)
+    with suppress(NotFound):  # ordered by the same call, which was cut off before that was kept
+        return json_answer(await _look(call, await call.core.store.batches.get(name, tenant=tenant)))
     metadata = asked.metadata or {}
     batch = Batch(
-        id="batch_" + secrets.token_hex(12),
+        id=name,
         tenant=tenant,
         input_file=asked.input_file_id,
         endpoint=asked.endpoint,
@@ -106,6 +112,15 @@ async def cancel_batch(call: Call) -> Answer:
         Answer: 200 with it; one that has ended is left as it is.
     """
     return json_answer(await _look(call, await call.core.store.batches.cancel(_id(call), tenant=call.tenant)))
+
+
+def _name(call: Call) -> str:
+    """Of a call with a key always the same, so that one begun again after a crash finds the batch, and orders no second one."""
+    key = call.headers.get(HEADER)
+    if key is None:
+        return "batch_" + secrets.token_hex(12)
+    said = msgspec.json.encode([call.tenant, key, call.body], order="sorted")
+    return "batch_" + hashlib.sha256(said).hexdigest()[:24]
 
 
 async def _whose(call: Call, file: str) -> str:
