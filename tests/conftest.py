@@ -10,13 +10,14 @@ import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import pytest
 
 pytest_plugins = ["servers.fixtures"]
 
-_FIRST = ("test_soak", "tests/crash/")
+_FIRST = ("test_soak", "test_kills", "tests/crash/")
 _UNMEASURED = ("tests/crash/", "tests/examples/", "tests/simulation/", "contract/test_machine", "AllFlagsOff", "BehindAPooler")
 
 
@@ -34,19 +35,31 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What must be run, and what first.
 
     Without its capabilities PostgreSQL takes the shared way, which SQLite proves too: by default a quarter of those kits is run.
     What takes longest and mostly waits begins first, so that the rest is done beside it and nobody waits for it at the end.
     Measuring coverage takes twice as long again as what is measured: it is not done where other tests run the same lines.
     """
-    items.sort(key=lambda item: next((turn for turn, part in enumerate(_FIRST) if part in item.nodeid), len(_FIRST)))
+    items[:] = _dealt(items, getattr(config, "workerinput", {}).get("workercount", 1))
     for item in items:
         if any(name in item.nodeid for name in _UNMEASURED):
             item.add_marker(pytest.mark.no_cover)
         if any(name in item.nodeid for name in ("AllFlagsOff", "BehindAPooler")) and zlib.crc32(item.nodeid.encode()) % 4:
             item.add_marker(pytest.mark.slow)
+
+
+def _dealt(items: list[pytest.Item], players: int) -> list[pytest.Item]:
+    """One stretch for each process, which pytest-xdist gives out in order: each begins with its share of the long tests."""
+    turn = {item: next((n for n, part in enumerate(_FIRST) if part in item.nodeid), len(_FIRST)) for item in items}
+    long = sorted((item for item in items if turn[item] < len(_FIRST)), key=turn.__getitem__)
+    short = iter([item for item in items if turn[item] == len(_FIRST)])
+    dealt: list[pytest.Item] = []
+    for player in range(players):
+        share = long[player::players]
+        dealt += share + list(islice(short, len(items) // players - len(share)))
+    return dealt + list(short)
 
 
 @dataclass
