@@ -4,62 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
-import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import pytest
 
-pytest_plugins = ["servers.fixtures"]
-
-_FIRST = ("test_soak", "test_kills", "tests/crash/")
-_UNMEASURED = ("tests/crash/", "tests/examples/", "tests/simulation/", "contract/test_machine", "AllFlagsOff", "BehindAPooler")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_setupnodes() -> None:
-    """Processes of pytest-xdist are measured by pytest-cov, which can pause, and not also as anybody's children."""
-    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Each process of pytest-xdist is measured once: pytest-cov has begun as if it were the only one, and begins again when it knows."""
-    measures: Any = config.pluginmanager.getplugin("_cov")
-    if hasattr(config, "workerinput") and measures is not None and measures.cov_controller is not None:
-        measures.cov_controller.cov.stop()
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What must be run, and what first.
-
-    Without its capabilities PostgreSQL takes the shared way, which SQLite proves too: by default a quarter of those kits is run.
-    What takes longest and mostly waits begins first, so that the rest is done beside it and nobody waits for it at the end.
-    Measuring coverage takes twice as long again as what is measured: it is not done where other tests run the same lines.
-    """
-    items[:] = _dealt(items, getattr(config, "workerinput", {}).get("workercount", 1))
-    for item in items:
-        if any(name in item.nodeid for name in _UNMEASURED):
-            item.add_marker(pytest.mark.no_cover)
-        if any(name in item.nodeid for name in ("AllFlagsOff", "BehindAPooler")) and zlib.crc32(item.nodeid.encode()) % 4:
-            item.add_marker(pytest.mark.slow)
-
-
-def _dealt(items: list[pytest.Item], players: int) -> list[pytest.Item]:
-    """One stretch for each process, which pytest-xdist gives out in order: each begins with its share of the long tests."""
-    turn = {item: next((n for n, part in enumerate(_FIRST) if part in item.nodeid), len(_FIRST)) for item in items}
-    long = sorted((item for item in items if turn[item] < len(_FIRST)), key=turn.__getitem__)
-    short = iter([item for item in items if turn[item] == len(_FIRST)])
-    dealt: list[pytest.Item] = []
-    for player in range(players):
-        share = long[player::players]
-        dealt += share + list(islice(short, len(items) // players - len(share)))
-    return dealt + list(short)
+pytest_plugins = ["servers.fixtures", "suite"]
 
 
 @dataclass

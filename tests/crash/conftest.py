@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,6 @@ HERE = Path(__file__).parent
 PATIENCE_S = 60.0
 
 
-def _uncovered(environ: Mapping[str, str]) -> dict[str, str]:
-    """Who is killed tells nobody which lines it ran, and measuring them takes half of its time."""
-    return {name: value for name, value in environ.items() if not name.startswith("COV")}
-
-
 class Ground:
     """A folder with a store, a provider, and the traces that agents leave."""
 
@@ -41,7 +36,7 @@ class Ground:
         self.database_url = database_url
         self.calls = folder / "calls.jsonl"
         self.environ = {
-            **_uncovered(os.environ),
+            **os.environ,
             "PERDURE_PROVIDERS__UP__BASE_URL": upstream_url,
             "PERDURE_DEFAULT_MODEL": "up/fake-1",
             "PERDURE_DATA": str(folder / "data"),

@@ -31,8 +31,7 @@ def data(tmp_path: Path) -> Iterator[Path]:
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:
-    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    return {**unmeasured, "PERDURE_DATA": str(data), "PERDURE_SERVER__PORT": "0", **more}
+    return {**os.environ, "PERDURE_DATA": str(data), "PERDURE_SERVER__PORT": "0", **more}
 
 
 def everything_in(data: Path) -> list[View]:

@@ -8,6 +8,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -68,7 +69,9 @@ def imports_of(name: str, text: str) -> Iterator[Import]:
     yield from visit(ast.parse(text), late=False, typing_only=False)
 
 
-IMPORTS = [found for name, file in MODULES.items() for found in imports_of(name, file.read_text("utf-8"))]
+@cache
+def own_imports() -> tuple[Import, ...]:
+    return tuple(found for name, file in MODULES.items() for found in imports_of(name, file.read_text("utf-8")))
 
 
 def floors() -> dict[str, int]:
@@ -92,7 +95,7 @@ def test_every_part_has_a_floor() -> None:
 def test_imports_go_down_and_never_to_a_neighbour() -> None:
     wrong = [
         str(found)
-        for found in IMPORTS
+        for found in own_imports()
         if part_of(found.importer) in FLOORS
         and part_of(found.imported) in FLOORS
         and part_of(found.importer) != part_of(found.imported)
@@ -103,7 +106,7 @@ def test_imports_go_down_and_never_to_a_neighbour() -> None:
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     graph: dict[str, set[str]] = {name: set() for name in MODULES}
-    for found in IMPORTS:
+    for found in own_imports():
         # A package's own front door names its modules; that they live in it is no circle.
         if not found.late and not found.only_for_types and found.imported in MODULES:
             graph[found.importer].add(found.imported)
@@ -114,7 +117,7 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
 
 
 def test_no_own_module_is_imported_inside_a_function() -> None:
-    late = [found for found in IMPORTS if found.late and not found.importer.startswith(tuple(WIRING))]
+    late = [found for found in own_imports() if found.late and not found.importer.startswith(tuple(WIRING))]
     assert [str(found) for found in late if not is_a_lazy_door(found) and not is_heavy(found)] == []
 
 
