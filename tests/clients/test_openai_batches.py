@@ -15,7 +15,7 @@ from perdure.messages.message import State
 from perdure.messages.store import Filter
 from perdure.worker.worker import Worker
 
-CHAT, TEXT, VECTORS = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
+CHAT, TEXT, VECTORS, RESPONSES = "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"
 
 
 @pytest.fixture(autouse=True)
@@ -95,6 +95,42 @@ async def test_a_batch_ends_with_an_answer_or_an_error_for_each_line(way, client
     assert {(view.message.priority, view.message.agent, view.message.metadata["batch"]) for view in messages} == {(2, "chat", batch.id)}
     assert way.first.count() == 5
     assert [one.id async for one in client.batches.list(limit=1)] == [batch.id]
+
+
+async def test_a_line_may_ask_for_a_response_which_is_kept_as_any_other(way, client, working):
+    working()
+    lines = [
+        line("kept", RESPONSES, model="m", input="1 + 1", metadata={"of": "me"}),
+        line("passing", RESPONSES, model="m", input="2 + 1", store=False),
+    ]
+    batch = await reached(client, await ordered(client, lines, endpoint=RESPONSES), "completed")
+    kept, passing = [one["response"]["body"] for one in await read(client, batch.output_file_id)]
+    for found in (kept, passing):
+        openai.types.responses.Response.model_validate_json(json.dumps(found), strict=True)
+        assert (found["status"], found["background"]) == ("completed", False)
+    assert [found["output"][0]["content"][0]["text"] for found in (kept, passing)] == ["2", "3"]
+    again = await client.responses.retrieve(kept["id"])
+    assert (again.to_dict(), again.metadata) == (kept, {"of": "me"})
+    with pytest.raises(openai.NotFoundError):
+        await client.responses.retrieve(passing["id"])
+    further = await client.responses.create(model="m", input="and 2 + 2", previous_response_id=kept["id"])
+    assert further.previous_response_id == kept["id"]
+    assert way.first.count() == 3
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"input": "1", "background": True}, "body.background"),
+        ({"input": "1", "previous_response_id": "resp_1"}, "body.previous_response_id"),
+        ({"input": "1", "tools": [{"type": "web_search"}]}, "body.tools[0].type"),
+        ({"model": "m"}, "body.input"),
+    ],
+)
+async def test_a_line_that_asks_for_no_response_that_could_be_made_fails_the_batch_before_it_costs_anything(way, client, body, param):
+    batch = await reached(client, await ordered(client, [line("bad", RESPONSES, **body)], endpoint=RESPONSES), "failed")
+    [problem] = batch.errors.data
+    assert (problem.line, problem.param, way.first.count()) == (1, param, 0)
 
 
 @pytest.mark.parametrize(("endpoint", "body"), [(TEXT, {"prompt": "once"}), (VECTORS, {"input": ["a", "b"], "encoding_format": "float"})])

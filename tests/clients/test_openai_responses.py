@@ -169,10 +169,20 @@ async def test_files_larger_than_a_request_may_be_are_refused(way, client):
     assert (refused.value.status_code, way.first.count()) == (413, 0)
 
 
+@pytest.mark.parametrize("within", [{"reasoning": {"mystery": 1}}, {"text": {"mystery": 1}}])
+async def test_a_part_of_a_request_that_no_chat_could_say_is_refused_and_not_dropped(way, client, within):
+    with pytest.raises(openai.BadRequestError, match="mystery"):
+        await client.responses.create(model="m", input="hello", **within)
+    assert way.first.count() == 0
+
+
 async def test_what_a_response_answers_is_listed_in_pages_of_openais_types(client, way):
     first = await client.responses.create(model="m", input=[{"role": "user", "content": str(n)} for n in range(5)])
     pages = [item async for item in client.responses.input_items.list(first.id, limit=2, order="asc")]
     assert [item.content[0].text for item in pages] == ["0", "1", "2", "3", "4"]
+    included = await client.responses.retrieve(first.id, include=["message.output_text.logprobs", "reasoning.encrypted_content"])
+    assert included.id == first.id, "what is kept is shown, asked for or not"
+    assert (await client.responses.input_items.list(first.id, include=["message.input_image.image_url"])).data
     newest = await way.served.get(f"{PATH}/{first.id}/input_items?limit=1")
     for item in newest.json["data"]:
         ITEM.validate_json(json.dumps(item), strict=True)

@@ -290,9 +290,9 @@ def lets_more(budget: Budget, before: float | None) -> bool:
         before (float | None): What was in its place; None for as much as it takes.
 
     Returns:
-        bool: True if it is raised. Also if it is set again, so that this wakes those that were beyond a thousand.
+        bool: True if it is raised or lifted. Also if it is set again, so that this wakes those that were beyond a thousand.
     """
-    return before is not None and (budget.daily_usd is None or budget.daily_usd >= before)
+    return budget.daily_usd is None or (before is not None and budget.daily_usd >= before)
 
 
 def tenant_of(budget: Budget) -> str:

@@ -101,7 +101,7 @@ def _batches(core: Core) -> Advancing:
     lines = Lines(
         core.store.files, core.models, core.parts.queue, max_line_bytes=limits.max_body_bytes, max_depth=limits.max_depth
     )  # fmt: skip
-    return Advancing(core.store, core.clock, lines)
+    return Advancing(core, lines)
 
 
 def _problem(error: PerdureError, request_id: str, now: float) -> Answer:

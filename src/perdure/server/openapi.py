@@ -159,7 +159,7 @@ def _parameters(door: Door) -> list[dict[str, Any]]:
         options = schema.get("anyOf", [])
         if len(kept := [option for option in options if option != {"type": "null"}]) == 1:
             schema = kept[0]  # in an address, what is not said is left out: there is no null
-        found.append({"name": field.name, "in": "query", "required": False, "schema": schema})
+        found.append({"name": field.encode_name, "in": "query", "required": False, "schema": schema})
     return found
 
 

@@ -37,11 +37,16 @@ def read_query(query_string: bytes, kind: type | None) -> Any:
         pairs = parse_qsl(query_string.decode("latin-1"), keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError as error:
         raise InvalidInput(f"the query cannot be read: {error}") from error
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        twice = next(name for name, _ in pairs if [other for other, _ in pairs].count(name) > 1)
+    lists: dict[str, list[str]] = {}
+    for name, said in pairs:
+        if name.endswith("[]"):  # so OpenAI's clients write a list
+            lists.setdefault(name, []).append(said)
+    single = [pair for pair in pairs if pair[0] not in lists]
+    fields = dict(single)
+    if len(fields) < len(single):
+        twice = next(name for name, _ in single if [other for other, _ in single].count(name) > 1)
         raise InvalidInput(f"the query says {twice[:40]!r} more than once")
-    read = _convert(fields, kind or NoQuery, strict=False, what="query")
+    read = _convert({**fields, **lists}, kind or NoQuery, strict=False, what="query")
     for name, said in fields.items():
         if getattr(read, name) is None:  # msgspec takes the word `null` for nothing, which would lift a filter
             raise InvalidInput(f"{name}: {said!r} is no value for it", hint=f"Leave {name!r} out.")

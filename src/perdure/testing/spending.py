@@ -187,7 +187,7 @@ class SpendingKit(Kit, standard=True):
         await store.spending.reserve(_bill(clock, 1.0))
         await _caps(store, _TENANT, "a", 2.0)
         await self._waits(store, clock, tenant="b")
-        for raised in (3.0, 3.0, None):
+        for raised in (3.0, 3.0, None, None):
             mine = await self._waits(store, clock, tenant="a")
             await _caps(store, _TENANT, "a", raised)
             assert await self._woken(store, clock) == {mine}

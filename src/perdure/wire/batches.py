@@ -11,6 +11,8 @@ from msgspec import Meta
 
 from perdure.errors.base import InvalidInput
 from perdure.wire.files import MONTH_S
+from perdure.wire.response_asks import as_chat, read_response_request
+from perdure.wire.response_items import items_of
 
 _WINDOW = re.compile(r"([1-9][0-9]{0,3})([mhd])\Z")
 _UNIT_S = {"m": 60, "h": 3600, "d": 24 * 3600}
@@ -18,6 +20,7 @@ _PRIORITY = re.compile(r"[0-9]\Z")
 USUAL_PRIORITY = 7
 """What nobody waits for lets others go first."""
 _ID_LETTERS = 512
+_ALONE = {"previous_response_id": "Send all that was said before as `input`.", "background": "Leave it out: nobody waits for a batch."}
 
 __all__ = ["USUAL_PRIORITY", "BatchRequest", "Line", "priority_of", "read_line", "window_s"]
 
@@ -33,7 +36,7 @@ class BatchRequest(msgspec.Struct, kw_only=True):
     """What is to be done with a file of lines."""
 
     input_file_id: Annotated[str, Meta(min_length=1, max_length=64)]
-    endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings"]
+    endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"]
     """Each of them a request that the agent `chat` can answer."""
     completion_window: Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,3}[mhd]$(?!\n)", description="`24h` as at OpenAI; also `30m` or `7d`.")]
     metadata: (
@@ -52,6 +55,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     custom_id: str
     model: str | None
     body: bytes
+    """What the agent `chat` is asked: JSON."""
+    response: bytes | None = None
+    """Of a line that asks for a response: the request as it stands there."""
 
 
 class _LineJson(msgspec.Struct, kw_only=True):
@@ -129,7 +135,22 @@ def read_line(said: Any, endpoint: str) -> Line:
     if model is not None and not isinstance(model, str):
         raise _wrong("body.model", "a model's name is a text")
     asked = {name: value for name, value in line.body.items() if name not in ("stream", "stream_options")}
-    return Line(custom_id=line.custom_id, model=model, body=msgspec.json.encode(asked))
+    if endpoint != "/v1/responses":
+        return Line(custom_id=line.custom_id, model=model, body=msgspec.json.encode(asked))
+    chat = msgspec.json.encode(_chat(asked))
+    return Line(custom_id=line.custom_id, model=model, body=chat, response=msgspec.json.encode(asked))
+
+
+def _chat(asked: dict[str, Any]) -> dict[str, Any]:
+    for name, instead in _ALONE.items():
+        if asked.get(name):
+            raise _wrong(f"body.{name}", f"cannot be said in a batch. {instead}")
+    try:
+        request = read_response_request(asked)
+        return as_chat(request, items_of(request["input"]))
+    except InvalidInput as error:
+        problems = [f"body.{problem}" for problem in error.problems or [error.message]]
+        raise InvalidInput(problems[0], problems=problems) from error
 
 
 def _wrong(field: str, complaint: str) -> InvalidInput:

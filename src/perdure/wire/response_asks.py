@@ -61,7 +61,7 @@ _CHATS = {
 _LOGPROBS = "message.output_text.logprobs"
 
 
-class _Format(msgspec.Struct):
+class _Format(msgspec.Struct, forbid_unknown_fields=True):
     type: Literal["text", "json_object", "json_schema"]
     name: str | None = None
     schema: dict[str, Any] | None = None
@@ -69,12 +69,12 @@ class _Format(msgspec.Struct):
     description: str | None = None
 
 
-class _Text(msgspec.Struct):
+class _Text(msgspec.Struct, forbid_unknown_fields=True):
     format: _Format | None = None
     verbosity: Literal["low", "medium", "high"] | None = None
 
 
-class _Reasoning(msgspec.Struct):
+class _Reasoning(msgspec.Struct, forbid_unknown_fields=True):
     effort: str | None = None
     summary: str | None = None
     generate_summary: str | None = None

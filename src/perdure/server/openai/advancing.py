@@ -15,14 +15,15 @@ from contextlib import aclosing
 
 import msgspec
 
-from perdure.clock import Clock
 from perdure.errors.base import Conflict, LeaseLost, NotFound
 from perdure.messages.batches import Batch, BatchProblem, BatchState, Taken
 from perdure.messages.files import PIECE_BYTES, NewFile
-from perdure.messages.groups import Group, Members, NewGroup
+from perdure.messages.groups import Group, Member, Members, NewGroup
 from perdure.messages.message import ENDS, GroupId, MessageId, State
+from perdure.server.core import Core
 from perdure.server.openai.lines import Lines
 from perdure.server.openai.outcomes import outcome_line
+from perdure.server.openai.response_lines import ResponseLines
 from perdure.stores.store import Store
 
 HOLD_S = 20.0
@@ -39,13 +40,13 @@ class Advancing:
     """Takes a batch that is due, and does a part of it.
 
     Args:
-        store (Store): Open.
-        clock (Clock): The store's time.
+        core (Core): Of the server.
         lines (Lines): Reads what is in their files.
     """
 
-    def __init__(self, store: Store, clock: Clock, lines: Lines) -> None:
-        self._store, self._clock, self._lines = store, clock, lines
+    def __init__(self, core: Core, lines: Lines) -> None:
+        self._core, self._lines = core, lines
+        self._store, self._clock = core.store, core.clock
 
     async def once(self) -> float:
         """Do a part of one batch.
@@ -67,7 +68,7 @@ class Advancing:
         if batch.state is BatchState.VALIDATING:
             await self._validate(taken, batch)
         elif batch.state is BatchState.FINALIZING:
-            await _Writing(self._store, taken, self._clock).write()
+            await _Writing(self._core, taken).write()
         elif batch.put < batch.total and batch.cancelling_at is None:
             await self._put(taken, batch)
         else:
@@ -86,11 +87,13 @@ class Advancing:
         await self._store.batches.keep(taken, found, due_s=0.0)
 
     async def _put(self, taken: Taken, batch: Batch) -> None:
+        responses = ResponseLines(self._core, batch)
         try:
-            async with aclosing(self._lines.messages(batch, after=batch.put)) as lists:
-                async for messages in lists:
+            async with aclosing(self._lines.messages(batch, after=batch.put)) as bites:
+                async for messages, lines in bites:
                     group = NewGroup(name=batch.id, open=True) if batch.group is None else batch.group
                     receipts = await self._store.messages.put(messages, group=group)
+                    await responses.keep(lines, receipts)
                     further = msgspec.structs.replace(batch, put=batch.put + len(messages), group=receipts[0].group)
                     batch = await self._store.batches.keep(taken, further, due_s=HOLD_S)
                     if batch.cancelling_at is not None:
@@ -144,10 +147,11 @@ class Advancing:
 class _Writing:
     """The files of one batch, as they are written."""
 
-    def __init__(self, store: Store, taken: Taken, clock: Clock) -> None:
-        self._store, self._taken, self._clock = store, taken, clock
-        self._output = _Out(store, taken.batch, "output")
-        self._error = _Out(store, taken.batch, "error")
+    def __init__(self, core: Core, taken: Taken) -> None:
+        self._store, self._taken, self._clock = core.store, taken, core.clock
+        self._output = _Out(core.store, taken.batch, "output")
+        self._error = _Out(core.store, taken.batch, "error")
+        self._responses = ResponseLines(core, taken.batch)
         self._expired = False
 
     async def write(self) -> None:
@@ -164,7 +168,7 @@ class _Writing:
         late = batch.cancelling_at is None and batch.reached[BatchState.FINALIZING.value] >= batch.expires_at
         while (page := await self._page(batch, cursor)) is not None:
             for member in page.members:
-                line, good = outcome_line(member, batch.endpoint, expired=late)
+                line, good = await self._line(member, expired=late)
                 self._expired = self._expired or (late and member.state not in (State.DONE, State.DEAD))
                 await (self._output if good else self._error).add(line)
             cursor = page.cursor
@@ -172,6 +176,12 @@ class _Writing:
                 break
             await self._store.batches.keep(self._taken, batch, due_s=HOLD_S)
         await self._end(batch)
+
+    async def _line(self, member: Member, *, expired: bool) -> tuple[bytes, bool]:
+        endpoint = self._taken.batch.endpoint
+        if endpoint != "/v1/responses" or member.state is not State.DONE:
+            return outcome_line(member, endpoint, expired=expired)
+        return outcome_line(member, endpoint, expired=expired, response=await self._responses.told(member))
 
     async def _page(self, batch: Batch, cursor: str | None) -> Members | None:
         if batch.group is None:
@@ -196,6 +206,7 @@ class _Writing:
             error_file=await self._error.whole(),
         )
         await self._store.batches.finish(self._taken, ended)
+        await self._responses.forget()
 
 
 def _forgotten(lost: int) -> BatchProblem:

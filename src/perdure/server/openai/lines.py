@@ -24,7 +24,14 @@ _MOST_PROBLEMS = 100
 _AT_ONCE, _AT_ONCE_BYTES = 500, 4 * 1024 * 1024
 """What is put with one commit."""
 
-__all__ = ["MOST_LINES", "Checked", "Lines"]
+__all__ = ["MOST_LINES", "Bite", "Checked", "Lines"]
+
+
+class Bite(NamedTuple):
+    """Lines that are to be put at once, and their messages."""
+
+    messages: list[NewMessage]
+    lines: list[Line]
 
 
 class Checked(NamedTuple):
@@ -70,7 +77,7 @@ class Lines:
             checking.problems.append(BatchProblem(code="file_not_found", message=error.message))
         return checking.checked()
 
-    async def messages(self, batch: Batch, *, after: int) -> AsyncGenerator[list[NewMessage], None]:
+    async def messages(self, batch: Batch, *, after: int) -> AsyncGenerator[Bite, None]:
         """Make messages of lines that were checked.
 
         Args:
@@ -78,23 +85,25 @@ class Lines:
             after (int): So many lines are put already.
 
         Yields:
-            list[NewMessage]: Some that are to be put at once, in the order of the lines.
+            Bite: Some that are to be put at once, in their order.
 
         Raises:
             NotFound: The file was deleted meanwhile.
         """
-        held: list[NewMessage] = []
+        held = Bite([], [])
         count = size = 0
         async with aclosing(self._texts(batch)) as texts:
             async for _, text in texts:
                 count += 1
                 if count > after:
-                    held.append(self._message(batch, count, self._read(text, batch)))
+                    line = self._read(text, batch)
+                    held.lines.append(line)
+                    held.messages.append(self._message(batch, count, line))
                     size += len(text)
-                if len(held) == _AT_ONCE or size > _AT_ONCE_BYTES:
+                if len(held.lines) == _AT_ONCE or size > _AT_ONCE_BYTES:
                     yield held
-                    held, size = [], 0
-        if held:
+                    held, size = Bite([], []), 0
+        if held.lines:
             yield held
 
     def _message(self, batch: Batch, count: int, line: Line) -> NewMessage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import msgspec
@@ -18,6 +19,7 @@ from perdure.wire.errors import error_body, status_of
 _STATES = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelled")
 _EXPIRED = {"code": "batch_expired", "message": "This request could not be executed before the completion window expired."}
 _CALLED_OFF = {"code": "batch_cancelled", "message": "This request was called off before it was executed."}
+_DELETED = {"code": "response_deleted", "message": "The response was deleted before the batch had ended."}
 
 __all__ = ["BatchJson", "outcome_line"]
 
@@ -96,34 +98,38 @@ class BatchJson(msgspec.Struct, kw_only=True):
         )
 
 
-def outcome_line(member: Member, endpoint: str, *, expired: bool) -> tuple[bytes, bool]:
+def outcome_line(member: Member, endpoint: str, *, expired: bool, response: Mapping[str, Any] | None = None) -> tuple[bytes, bool]:
     """Write what came of a line.
 
     Args:
         member (Member): Its message, which has ended.
         endpoint (str): Of the batch.
         expired (bool): Why it was called off, if it was: its time was up, or nobody wanted it any more.
+        response (Mapping[str, Any] | None): What a line for `/v1/responses` has got; None if it is deleted.
 
     Returns:
         tuple[bytes, bool]: A line of OpenAI's output, and whether it is an answer.
     """
     name = write(member.id)
-    response: dict[str, Any] | None = None
+    answered: dict[str, Any] | None = None
     error: dict[str, str] | None = None
-    if member.state is State.DONE:
-        response = {"status_code": 200, "request_id": name, "body": _whole(member.result or b"null", endpoint)}
+    if member.state is State.DONE and endpoint == "/v1/responses":
+        answered = None if response is None else {"status_code": 200, "request_id": name, "body": response}
+        error = _DELETED if response is None else None
+    elif member.state is State.DONE:
+        answered = {"status_code": 200, "request_id": name, "body": _whole(member.result or b"null", endpoint)}
     elif member.state is State.CANCELLED:
         error = _EXPIRED if expired else _CALLED_OFF
     else:
         facts = member.error or PerdureError(f"the message {name!r} failed").facts()
-        response = {"status_code": status_of(facts), "request_id": name, "body": error_body(facts)}
+        answered = {"status_code": status_of(facts), "request_id": name, "body": error_body(facts)}
     said = {
         "id": f"batch_req_{name.removeprefix(PREFIX)}",
         "custom_id": member.metadata.get("custom_id", ""),
-        "response": response,
+        "response": answered,
         "error": error,
     }
-    return msgspec.json.encode(said) + b"\n", member.state is State.DONE
+    return msgspec.json.encode(said) + b"\n", member.state is State.DONE and error is None
 
 
 def _whole(result: bytes, endpoint: str) -> Any:

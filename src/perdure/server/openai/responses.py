@@ -34,6 +34,10 @@ _PLAIN = "It was made at once. Only responses with `background: true`"
 __all__ = ["DOORS", "ItemsQuery", "ResponseQuery"]
 
 
+_Include = Annotated[list[Annotated[str, Meta(min_length=1, max_length=100)]], Meta(max_length=10)]
+"""What is kept of a response is shown whether it is asked for or not; OpenAI's clients say `include[]`."""
+
+
 class ResponseQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     """Whether a response in the background is to be streamed, and after which event."""
 
@@ -41,6 +45,7 @@ class ResponseQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     starting_after: Annotated[int, Meta(ge=0, le=10**9, description="`sequence_number` of the last event that came.")] | None = None
     include_obfuscation: bool = False
     """Taken for OpenAI's clients; nothing is ever obfuscated."""
+    include: _Include = msgspec.field(name="include[]", default_factory=list)
 
 
 class ItemsQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -49,6 +54,7 @@ class ItemsQuery(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     limit: Annotated[int, Meta(ge=1, le=100)] = 20
     order: Literal["asc", "desc"] = "desc"
     after: Annotated[str, Meta(min_length=1, max_length=200, description="The last id of the page before.")] | None = None
+    include: _Include = msgspec.field(name="include[]", default_factory=list)
 
 
 async def create(call: Call) -> Answer | Streamed:
