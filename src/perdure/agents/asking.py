@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
 from perdure.agents.call import Call
 from perdure.agents.choosing import UNWATCHED, Choosing, Way
 from perdure.agents.costs import Costs
+from perdure.agents.flow import Flow
 from perdure.agents.hedging import Asked, Raced, raced
 from perdure.agents.journal import StepKind, StepState
 from perdure.agents.kinds import CHAT, Kind
@@ -29,12 +30,12 @@ from perdure.messages.message import Wait
 from perdure.messages.retry import counts_in_circuit, wait_of
 from perdure.providers.asks import Ask
 from perdure.providers.deployments import Deployments
-from perdure.providers.protocol import ChatAnswer, ResumableProvider
+from perdure.providers.protocol import ChatAnswer, ChatProvider, ResumableProvider
 from perdure.providers.target import Target
 from perdure.resources.usage import Usage
 from perdure.tools.plain import dump, load
 
-__all__ = ["Asking", "take"]
+__all__ = ["Asking", "content_of", "take"]
 
 _TRANSPORT = frozenset(
     {
@@ -64,8 +65,19 @@ def take(steps: Steps, name: str, body: Mapping[str, Any]) -> Call:
     Returns:
         Call: Ready to be made.
     """
-    content = {key: value for key, value in body.items() if key not in _TRANSPORT and value is not None}
-    return steps.take(StepKind.LLM, name, content, show=body)
+    return steps.take(StepKind.LLM, name, content_of(body), show=body)
+
+
+def content_of(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what makes a request this one and no other.
+
+    Args:
+        body (Mapping[str, Any]): An OpenAI chat request.
+
+    Returns:
+        dict[str, Any]: Without what is said of the way the answer travels.
+    """
+    return {key: value for key, value in body.items() if key not in _TRANSPORT and value is not None}
 
 
 class Asking:
@@ -80,6 +92,7 @@ class Asking:
         check (Callable[[ChatAnswer], None] | None): Raises `InvalidOutput` for an answer that is to be
             recorded as a failure.
         kind (Kind): What is asked for.
+        flow (Flow | None): Passes the answer on while it comes; None if it is wanted whole.
     """
 
     def __init__(
@@ -92,6 +105,7 @@ class Asking:
         timeout_s: float | None = None,
         check: Callable[[ChatAnswer], None] | None = None,
         kind: Kind = CHAT,
+        flow: Flow | None = None,
     ) -> None:
         self._steps = steps
         self._call = call
@@ -100,6 +114,7 @@ class Asking:
         self._timeout_s = timeout_s
         self._check = check
         self._kind = kind
+        self._flow = flow
         self._costs = Costs(steps.parts.prices, steps.lease.message, steps.spending.max_cost_usd)
 
     async def answer(self) -> ChatAnswer:
@@ -155,7 +170,7 @@ class Asking:
                 wait = await self._intended(way, diverged=diverged)
                 if wait is None:
                     diverged = False  # said once, however often it is tried
-                    told = await raced(choosing, way, lambda way: self._one_try(choosing, way, here), self._hedge, leaving)
+                    told = await self._tried(choosing, way, here, leaving)
                     self._call.bill = self._costs.bill_of(told.way.target)
                     if isinstance(told.asked, ChatAnswer):
                         return await self._accepted(told.asked, told)
@@ -180,6 +195,12 @@ class Asking:
             return msgspec.structs.replace(wait, step=None)  # nothing has been written of it
         return None
 
+    async def _tried(self, choosing: Choosing, way: Way, here: OpenCall, leaving: ExitStack) -> Raced:
+        """Ask once, or twice if that takes long; of two answers that come piece by piece neither could be taken back."""
+        if self._flow is not None:
+            return Raced(await self._one_try(choosing, way, here), way)
+        return await raced(choosing, way, lambda way: self._one_try(choosing, way, here), self._hedge, leaving)
+
     async def _one_try(self, choosing: Choosing, way: Way, here: OpenCall) -> Asked:
         target = way.target
         body = target.request({key: value for key, value in self._body.items() if key not in _NOT_SENT and value is not None})
@@ -189,7 +210,7 @@ class Asking:
         began = awake()
         try:
             if resumable is None:
-                answer = await self._kind.ask(provider, body, self._timeout_s)
+                answer = await self._had(provider, body)
                 choosing.model.pace.note(target.lane, awake() - began)
                 return answer
             begun = await resumable.begin(body, timeout_s=self._timeout_s)
@@ -197,6 +218,11 @@ class Asking:
             return error if isinstance(error, ProviderError) else _unmapped(error)
         await self._steps.noted(self._call, f"{provider.name}:{begun}")
         return await self._resumed(resumable, begun, target, here)
+
+    async def _had(self, provider: ChatProvider, body: Mapping[str, Any]) -> ChatAnswer:
+        if self._flow is None:
+            return await self._kind.ask(provider, body, self._timeout_s)
+        return await self._flow.through(provider.stream(body, timeout_s=self._timeout_s))
 
     async def _resumed(self, provider: ResumableProvider, handle: str, target: Target, here: OpenCall) -> Asked:
         """Wait for the answer of a call that has been begun. That it cannot be asked for now is not recorded: it stays under way."""
@@ -223,6 +249,8 @@ class Asking:
     async def _missed(self, error: ProviderError, choosing: Choosing, told: Raced) -> Way | None:
         """Go elsewhere, or wait, or give up: SEMANTICS 3."""
         facts, lane = facts_of(error), told.way.target.lane
+        if self._flow is not None and self._flow.begun:
+            await self._failed(error, told)  # what was passed on cannot be taken back, and is not joined with another answer
         wait = self._wait(facts)
         if wait is not None:
             await self._put_off(wait, told)
@@ -242,6 +270,10 @@ class Asking:
                     await self._passed_on(facts, told, to=way.target.lane)
                     leaving.pop_all()
                 return way
+        return await self._failed(error, told)
+
+    async def _failed(self, error: ProviderError, told: Raced) -> NoReturn:
+        facts = facts_of(error)
         failure = await self._steps.fail(
             self._call, error, kind=ProviderError, usage=self._costs.of_failure(facts, told.way.target, hedged=told.hedged)
         )

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from perdure.agents.endpoint import Endpoint
 from perdure.agents.journal import Journal
 from perdure.clock import Clock, Moment
 from perdure.errors.base import ErrorFacts
@@ -160,6 +161,8 @@ class RunParts(msgspec.Struct, frozen=True, kw_only=True):
     """Knows the agents to whom a run may send."""
     messages: MessageStore | None = None
     """Where a join reads what became of its group."""
+    endpoint: Endpoint | None = None
+    """Where frameworks that know only OpenAI's wire ask."""
     tool_threads: Executor | None = None
     """Where sync tools of async agents run; None is the loop's own pool."""
     grace_s: float = 1.0

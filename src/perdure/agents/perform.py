@@ -198,6 +198,7 @@ class _Attempt:
 
     async def _failed(self, error: BaseException) -> Failed:
         """Blame one step; others that failed beside it are to be made again as well."""
+        error = self._steps.blame.own(error)
         blamed = self._steps.blame.steps(error)
         facts = _of_tool(_facts(error, of_step=bool(blamed)), self._steps.tool_of(blamed[0]) if blamed else None)
         for number in blamed[1:]:

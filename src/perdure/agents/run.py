@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from perdure.agents.agent import Agent
 from perdure.agents.asking import Asking, take
@@ -27,9 +27,11 @@ from perdure.agents.mapping import in_scope, mapped
 from perdure.agents.memory import RunMemory
 from perdure.agents.others import Others
 from perdure.agents.output import Output
+from perdure.agents.outside import Outside
 from perdure.agents.quiet import settled, slept
 from perdure.agents.steps import Steps
 from perdure.agents.threads import RUNNER, Threads
+from perdure.agents.wrapping import wrapped
 from perdure.clock import chance
 from perdure.errors.base import ConfigError, InvalidInput, RunLimit
 from perdure.messages import ids
@@ -45,6 +47,7 @@ __all__ = ["Run"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+P = ParamSpec("P")
 
 
 class Run(Others):
@@ -63,6 +66,7 @@ class Run(Others):
         self._threads = threads
         self._body = body
         self._memory = RunMemory(steps, agent.memory)
+        self._outside = Outside(steps, agent.model)
 
     @property
     def body(self) -> Any:
@@ -103,6 +107,16 @@ class Run(Others):
     def memory(self) -> RunMemory:
         """What the agent keeps between runs."""
         return self._memory
+
+    @property
+    def openai_base_url(self) -> str:
+        """Where an OpenAI client asks so that its calls are steps of this run, in the scope in which this is read."""
+        return self._outside.base_url
+
+    @property
+    def openai_api_key(self) -> str:
+        """The key for `openai_base_url`: good for this run on this worker, and for as long as it is at work."""
+        return self._outside.api_key
 
     @overload
     def ask(
@@ -330,11 +344,25 @@ class Run(Others):
             Exception: Its own, recorded.
         """
         one = as_tool(tool)
-        given = one.signature.bind(args, kwargs)
-        ready = one.signature.read(given)
-        mark = one.idempotent if idempotent is None else idempotent
-        call = self._steps.take(StepKind.TOOL, one.name, given, idempotent=mark, tool_version=one.version)
-        return self._acted(call, lambda: one.function(**ready), one.is_async, one.signature.typed("return"))
+        return self._called(one, args, kwargs, one.function, idempotent)
+
+    @overload
+    def tool(self, function: Tool, /, *, idempotent: bool | None = ...) -> Callable[..., Any]: ...
+    @overload
+    def tool(self, function: Callable[P, R], /, *, idempotent: bool | None = ...) -> Callable[P, R]: ...
+    def tool(self, function: Tool | Callable[..., Any], /, *, idempotent: bool | None = None) -> Callable[..., Any]:
+        """Make a function that a framework can be given as its tool: each call of it is a step of this run.
+
+        Args:
+            function (Tool | Callable[..., Any]): Made with `@tool`; any other function is one that is not idempotent.
+            idempotent (bool | None): Overrides the tool's own mark.
+
+        Returns:
+            Callable[..., Any]: With the name, the hints and the docstring of the function, and async if that is. It runs where the
+            framework calls it; a sync one must not be called on the thread of the run's own event loop.
+        """
+        one = as_tool(function)
+        return wrapped(one, lambda args, kwargs, act: self._called(one, args, kwargs, act, idempotent), self._steps.open.loop)
 
     @overload
     def step(
@@ -448,6 +476,15 @@ class Run(Others):
             Coroutine[Any, Any, float]: In [0, 1); not for secrets.
         """
         return self._value("random", chance, float)
+
+    def _called(
+        self, one: Tool, args: tuple[Any, ...], kwargs: Mapping[str, Any], act: Callable[..., Any], idempotent: bool | None
+    ) -> Coroutine[Any, Any, Any]:
+        given = one.signature.bind(args, kwargs)
+        ready = one.signature.read(given)
+        mark = one.idempotent if idempotent is None else idempotent
+        call = self._steps.take(StepKind.TOOL, one.name, given, idempotent=mark, tool_version=one.version)
+        return self._acted(call, lambda: act(**ready), one.is_async, one.signature.typed("return"))
 
     async def _acted(self, call: Call, act: Callable[[], Any], is_async: bool, returned: Typed) -> Any:
         async def here() -> Any:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from contextvars import copy_context
 from datetime import datetime
-from typing import Any, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from perdure.agents.blame import Blame
 from perdure.agents.bridge import Bridge, RunStopped
@@ -32,6 +32,7 @@ __all__ = ["SyncRun"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+P = ParamSpec("P")
 
 
 class SyncRun(SyncOthers):
@@ -90,6 +91,16 @@ class SyncRun(SyncOthers):
     def memory(self) -> SyncMemory:
         """What the agent keeps between runs."""
         return self._memory
+
+    @property
+    def openai_base_url(self) -> str:
+        """Where an OpenAI client asks so that its calls are steps of this run: `Run.openai_base_url`."""
+        return self._run.openai_base_url
+
+    @property
+    def openai_api_key(self) -> str:
+        """The key for `openai_base_url`."""
+        return self._run.openai_api_key
 
     @overload
     def ask(
@@ -246,6 +257,22 @@ class SyncRun(SyncOthers):
             Any: What it returned.
         """
         return self._bridge.wait(lambda: self._run.call(tool, *args, idempotent=idempotent, **kwargs))
+
+    @overload
+    def tool(self, function: Tool, /, *, idempotent: bool | None = ...) -> Callable[..., Any]: ...
+    @overload
+    def tool(self, function: Callable[P, R], /, *, idempotent: bool | None = ...) -> Callable[P, R]: ...
+    def tool(self, function: Tool | Callable[..., Any], /, *, idempotent: bool | None = None) -> Callable[..., Any]:
+        """Make a function that a framework can be given as its tool: `Run.tool`.
+
+        Args:
+            function (Tool | Callable[..., Any]): Made with `@tool`, or any function.
+            idempotent (bool | None): Overrides the tool's own mark.
+
+        Returns:
+            Callable[..., Any]: Each call of it is a step of this run.
+        """
+        return self._run.tool(function, idempotent=idempotent)
 
     def step(self, name: str, function: Callable[..., R], /, *args: Any, idempotent: bool = False, **kwargs: Any) -> R:
         """Carry out a piece of your own code, once: `Run.step`. It runs in this thread.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, TypeAlias
 
@@ -144,6 +145,20 @@ class OpenCalls:
         """A call of which a person has to say whether it happened: the run cannot end before."""
         self.cut: bool = False
         """The agent itself cut that call off and went on: it must not get any further now."""
+        self._at_end: list[Callable[[], None]] = []
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Where the run lives."""
+        return self._loop
+
+    def at_end(self, then: Callable[[], None]) -> None:
+        """Have something done when the run is closed.
+
+        Args:
+            then (Callable[[], None]): What.
+        """
+        self._at_end.append(then)
 
     def enter(self) -> OpenCall:
         """Begin a call.
@@ -225,6 +240,8 @@ class OpenCalls:
             set[asyncio.Task[Any]]: The tasks that were cancelled.
         """
         self.closed = self.cancelling = True
+        for then in self._at_end:
+            then()
         tasks = {call.task for call in self._calls if call.task is not None}
         for task in tasks:
             task.cancel()

@@ -14,6 +14,7 @@
     │   ├── Conflict                      it is not in a state in which this can be done
     │   │   ├── DedupConflict                 same key, other body
     │   │   └── CallUnderWay                  same key, and the call is not done
+    │   ├── RunEnded                      the address of a run that has ended, or waits
     │   ├── Unauthenticated               no key, or not a good one
     │   ├── Forbidden                     a good key without the scope
     │   └── SyncCallInAsync               a blocking call on a running event loop
@@ -345,6 +346,12 @@ class Unauthenticated(InputError):
 
     code = "unauthenticated"
     category = Category.AUTH
+
+
+class RunEnded(InputError):
+    """The address was a run's, and the run has ended, or waits without a worker."""
+
+    code = "run-ended"
 
 
 class Forbidden(InputError):

@@ -20,6 +20,7 @@ from perdure.providers.target import Target
 from perdure.stores.inmemory import InMemoryStore
 from perdure.testing.clock import FakeClock
 from perdure.testing.cutting import CuttingJournal
+from perdure.worker.endpoint import Endpoint
 
 __all__ = ["Counted", "Stage"]
 
@@ -92,6 +93,7 @@ class Stage:
         self.store: InMemoryStore = store
         self.clock: FakeClock = clock
         self.parks: int = 0
+        self.endpoint: Endpoint = Endpoint()
         self.journal: CuttingJournal = CuttingJournal(store.journal, self._crash, after=after, during=during)
         self._agents = {agent.name: agent for agent in agents}
         self._parts = RunParts(
@@ -104,6 +106,7 @@ class Stage:
             park_after_s=_PARK_AFTER_S,
             sleep=self._sleep,
             registry=store.workers,
+            endpoint=self.endpoint,
             messages=store.messages,
         )
 

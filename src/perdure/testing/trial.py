@@ -158,7 +158,11 @@ class _Trial:
                 [receipt] = await store.messages.put([self._new])
                 for name, data in self._signals:
                     await store.messages.signal(receipt.id, name, data)
-                return await self._ended(Stage(self._agents, store, clock, self._provider, threads, after, during), receipt.id)
+                stage = Stage(self._agents, store, clock, self._provider, threads, after, during)
+                try:
+                    return await self._ended(stage, receipt.id)
+                finally:
+                    await stage.endpoint.close_all()
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 

@@ -27,6 +27,7 @@ _TYPES = {
     403: "permission_error",
     404: "not_found_error",
     409: "conflict_error",
+    410: "invalid_request_error",
     413: "invalid_request_error",
     422: "invalid_request_error",
     429: "rate_limit_error",
@@ -46,6 +47,7 @@ _STATUS_BY_CODE = {
     "unauthenticated": 401,
     "forbidden": 403,
     "call-too-dear": 402,
+    "run-ended": 410,
 }
 
 _STATUS_BY_CATEGORY = {

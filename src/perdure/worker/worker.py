@@ -33,6 +33,7 @@ from perdure.worker.calendar import Firing
 from perdure.worker.crew import Crew
 from perdure.worker.duties import Duties, rounds
 from perdure.worker.end import LastCall, WorkerEnd
+from perdure.worker.endpoint import Endpoint
 from perdure.worker.executor import Workplace
 from perdure.worker.heartbeat import Heartbeat
 from perdure.worker.isolation import Isolation
@@ -117,6 +118,7 @@ class Worker:
         self._lanes = Lanes(store.messages, self._clock, circuit=circuit, table=lanes, patience_s=park_after_s, several=models.several())
         self._watch = watch
         self._last_call = LastCall()
+        self._endpoint = Endpoint()
         self.ready: asyncio.Event = asyncio.Event()
         """Set once it is registered and takes messages."""
 
@@ -170,6 +172,7 @@ class Worker:
         try:
             yield worker
         finally:
+            await self._endpoint.close_all()
             await self._settle_lanes()
             await self._bow_out(worker)
 
@@ -270,6 +273,7 @@ class Worker:
             tool_threads=self._threads,
             park_after_s=self._park_after_s,
             effects_allowed=heartbeat.effects_allowed,
+            endpoint=self._endpoint,
             lanes=self._lanes,
             prices=self._prices,
             registry=self._store.workers,

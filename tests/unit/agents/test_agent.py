@@ -210,12 +210,6 @@ def test_a_sync_run_has_the_names_of_a_run() -> None:
     assert public == {name for name in dir(SyncRun) if not name.startswith("_")}
 
 
-@pytest.mark.parametrize("name", ["openai_base_url", "openai_api_key", "tool"])
-def test_what_frameworks_will_get_is_absent_until_it_is_built(name: str) -> None:
-    assert not hasattr(Run, name)
-    assert not hasattr(SyncRun, name)
-
-
 def test_limits_of_tokens_and_of_cost_are_the_agents() -> None:
     @agent(max_tokens=5, max_cost_usd=1.5)
     async def careful(run: Run) -> None: ...
