@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any
 
 import pytest
+from hypothesis import strategies as st
 
 import perdure
 
@@ -39,6 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """Tests are read unmeasured, which takes half the time, once what they import has been imported."""
+    st.randoms().validate()  # it imports only then, and CPython 3.11 cannot compile while it collects what awaits its end
     measures = _measures(session.config)
     if measures is None or not measures.started:
         return (yield)

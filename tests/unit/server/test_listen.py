@@ -32,7 +32,8 @@ async def test_an_address_larger_than_the_limit_is_refused(served):
 
 
 async def test_many_small_headers_are_counted_together(served):
-    answer = await speak(served, b"GET /healthz HTTP/1.1\r\nhost: x\r\n", *[b"x-%d: %s\r\n" % (n, b"a" * 500) for n in range(80)])
+    headers = [b"x-%03d: %s\r\n" % (n, b"a" * 500) for n in range(HEADERS_BYTES // 508 + 1)]  # the last one is too much: none is unread
+    answer = await speak(served, b"GET /healthz HTTP/1.1\r\nhost: x\r\n", *headers)
     assert answer.startswith(b"HTTP/1.1 431 ")
 
 
