@@ -18,6 +18,8 @@ from perdure.errors.report import chain
 
 __all__ = ["Blame"]
 
+_MOST_OUT = 1000
+"""An error that ends an attempt is among the last that went out."""
 _ID = re.compile(r"req_[0-9a-f]{24}")
 
 
@@ -54,6 +56,8 @@ class Blame:
             error (BaseException): Ours.
         """
         self._went_out[id] = error
+        if len(self._went_out) > _MOST_OUT:
+            del self._went_out[next(iter(self._went_out))]
 
     def own(self, error: BaseException) -> BaseException:
         """Find what an exception was before it went out and came back.

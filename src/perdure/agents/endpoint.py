@@ -62,12 +62,13 @@ class Asked(Protocol):
 class Calls(Protocol):
     """The calls that come to one run."""
 
-    def ask(self, scope: str, body: Mapping[str, Any]) -> Asked:
+    def ask(self, scope: str, body: Mapping[str, Any], *, again: bool = False) -> Asked:
         """Find or begin the call that a request is. On the loop, the moment the request has come.
 
         Args:
             scope (str): Where in the run it is made.
             body (Mapping[str, Any]): An OpenAI chat request that was checked.
+            again (bool): The client says that it asks once more, whatever has become of its first connection.
 
         Returns:
             Asked: To be read, and left.

@@ -3,7 +3,8 @@
 Theory of operation: a request is an *occurrence* of a call, taken the moment it has come, and carried out in a task of its
 own that no client can cut off: what was paid for is recorded. An occurrence is used up when its answer was written to a
 client completely. One whose client hung up before is left lying, running or finished, and the next equal request is its
-client come back; while its client still reads, an equal request is another call.
+client come back; while its client still reads, an equal request is another call, unless it says that it is a retry: then it was
+quicker than the news that its first connection is gone.
 
 What makes an answer whole (the reason why it ended, the count of its tokens) is passed on only once it is recorded: whoever
 acts on a whole answer acts on one that will be the same after a crash.
@@ -124,12 +125,15 @@ class Occurrences:
         self._steps = steps
         self._model = model
         self._lying: list[Occurrence] = []
+        self._read: list[Occurrence] = []
 
-    def ask(self, scope: str, body: Mapping[str, Any]) -> Occurrence:
+    def ask(self, scope: str, body: Mapping[str, Any], *, again: bool = False) -> Occurrence:
         """Find or begin the call that a request is."""
         if self._steps.open.closed:
             raise RunEnded("the run has ended or waits without a worker", hint="An address is good for one lease of one run.")
-        found = self._come_back(scope, body) or self._begun(scope, body)
+        found = self._come_back(scope, body, again=again) or self._begun(scope, body)
+        if not found.readers:
+            self._read.append(found)
         found.readers += 1
         return found
 
@@ -137,12 +141,13 @@ class Occurrences:
         """Note with which error a client was answered."""
         self._steps.blame.went_out(id, error)
 
-    def _come_back(self, scope: str, body: Mapping[str, Any]) -> Occurrence | None:
-        if not self._lying:
+    def _come_back(self, scope: str, body: Mapping[str, Any], *, again: bool) -> Occurrence | None:
+        left = [*self._lying, *(one for one in self._read if again and not one.used_up)]
+        if not left:
             return None
         same = (scope, fingerprint(content_of(body), what="the request"))
-        found = next((one for one in self._lying if (one.call.key.scope, one.call.key.fingerprint) == same), None)
-        if found is not None:
+        found = next((one for one in left if (one.call.key.scope, one.call.key.fingerprint) == same), None)
+        if found in self._lying:
             self._lying.remove(found)
         return found
 
@@ -158,6 +163,9 @@ class Occurrences:
         return occurrence
 
     def _left(self, occurrence: Occurrence) -> None:
-        if not occurrence.used_up and not occurrence.readers:
+        if occurrence.readers:
+            return
+        self._read.remove(occurrence)
+        if not occurrence.used_up:
             self._lying.append(occurrence)
             self._lying.sort(key=lambda one: one.call.key.n)  # the first of equal ones is the first to be read again

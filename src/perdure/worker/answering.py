@@ -79,7 +79,7 @@ class Answering:
             calls = self._let_in(request)
             scope = _door(request)
             body = read_chat_request(load(await _read(request)))
-            return await _answered(request, calls, body, calls.ask(scope, body))
+            return await _answered(request, calls, body, calls.ask(scope, body, again=_again(request)))
         except PerdureError as error:
             return _refused(error, calls)
         except ConnectionError:  # the client is gone
@@ -121,6 +121,11 @@ def _door(request: web.BaseRequest) -> str:
     if request.method != "POST":
         raise WrongMethod(f"{request.method} is not answered here", hint="Use POST.")
     return scope
+
+
+def _again(request: web.BaseRequest) -> bool:
+    """OpenAI's clients count their retries in a header."""
+    return request.headers.get("x-stainless-retry-count", "0") != "0"
 
 
 async def _read(request: web.BaseRequest) -> bytes:

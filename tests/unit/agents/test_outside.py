@@ -11,7 +11,7 @@ import pytest
 
 from perdure import Run, SyncRun, agent
 from perdure.agents.journal import StepKind, StepState
-from perdure.agents.occurrences import NAME
+from perdure.agents.occurrences import NAME, Occurrences
 from perdure.errors.base import AuthenticationFailed, InvalidRequest, RateLimited, ServerFailed
 from perdure.providers.deployments import Deployments
 from perdure.providers.models import Models
@@ -279,6 +279,31 @@ async def test_an_equal_call_while_the_first_is_being_read_is_another_call(world
 
     assert await world.result(asks) == ["to slow", "to slow"]
     assert world.count("step.twin") == 1
+
+
+async def test_a_retry_that_is_quicker_than_the_news_of_its_first_connection_is_attached_too(world, monkeypatch):
+    world.provider.gate("slow")
+    come: list[bool] = []
+    ask = Occurrences.ask
+
+    def seen(self: Occurrences, scope: str, body: Any, *, again: bool = False) -> Any:
+        come.append(again)
+        return ask(self, scope, body, again=again)
+
+    monkeypatch.setattr(Occurrences, "ask", seen)
+
+    @agent
+    async def asks(run: Run) -> list[str]:
+        async with client_of(run) as client:
+            first = asyncio.create_task(said(client, "slow"))
+            await world.provider.reached["slow"].wait()
+            retry = asyncio.create_task(said(client, "slow", extra_headers={"x-stainless-retry-count": "1"}))
+            await until(lambda: come == [False, True])
+            world.provider.gates["slow"].set()
+            return [*await asyncio.gather(first, retry), await said(client, "slow", extra_headers={"x-stainless-retry-count": "1"})]
+
+    assert await world.result(asks) == ["to slow"] * 3
+    assert world.provider.count == 2, "what was read to its end is used up, whatever a client says"
 
 
 async def test_what_nobody_waits_for_any_more_is_recorded_all_the_same(world):

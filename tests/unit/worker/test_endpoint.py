@@ -51,7 +51,7 @@ class Calls:
         self.errors: dict[str, BaseException] = {}
         self.spoken = Spoken(body or {"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]})
 
-    def ask(self, scope: str, body: Mapping[str, Any]) -> Spoken:
+    def ask(self, scope: str, body: Mapping[str, Any], *, again: bool = False) -> Spoken:
         self.asked.append((scope, body))
         return self.spoken
 
