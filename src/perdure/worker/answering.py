@@ -35,6 +35,8 @@ from perdure.wire.sse import DONE, encode_json
 __all__ = ["Answering"]
 
 _MOST_BYTES = 64 * 1024 * 1024
+_NOBODY = 499
+"""Written to nobody: the client is gone."""
 _CHAT = "chat/completions"
 _JSON = {"content-type": "application/json"}
 _STREAM = {"content-type": "text/event-stream; charset=utf-8", "cache-control": "no-store"}
@@ -80,13 +82,8 @@ class Answering:
             scope = _door(request)
             body = read_chat_request(load(await _read(request)))
             return await _answered(request, calls, body, calls.ask(scope, body, again=_again(request)))
-        except PerdureError as error:
-            return _refused(error, calls)
-        except ConnectionError:  # the client is gone
-            raise
         except Exception as error:
-            handle(error, where="worker.endpoint", what="a call of a framework could not be answered", broke=True)
-            return _refused(PerdureError("something went wrong inside", hint="The worker's log says what."), calls)
+            return web.Response(status=_NOBODY) if _gone(request) else _refused(_ours(error), calls)
 
     def _check_sender(self, request: web.BaseRequest) -> None:
         """Refuse pages in a browser, whatever they have got hold of: they say where they come from, or were told another name for us."""
@@ -148,8 +145,10 @@ async def _answered(request: web.BaseRequest, calls: Calls, body: Mapping[str, A
         await _written(request, response)
         asked.read()
         return response
-    except PerdureError as error:
-        refusal = _refused(error, calls)
+    except Exception as error:
+        if _gone(request):
+            raise
+        refusal = _refused(_ours(error), calls)
         await _written(request, refusal)
         asked.read()
         return refusal
@@ -173,10 +172,11 @@ async def _streamed(request: web.BaseRequest, body: Mapping[str, Any], asked: As
         async for piece in asked.pieces():
             if (found := chunks.take(piece)) is not None:
                 await _sent(request, response, encode_json(found))
-    except PerdureError as error:
-        if not response.prepared:
+    except Exception as error:
+        if not response.prepared or _gone(request):
             raise
-        await _sent(request, response, encode_json(_said(error, _numbered(error, calls))))
+        ours = _ours(error)
+        await _sent(request, response, encode_json(_said(ours, _numbered(ours, calls))))
         return response
     last = chunks.last()
     await _sent(request, response, DONE if last is None else encode_json(last) + DONE)
@@ -193,8 +193,19 @@ async def _written(request: web.BaseRequest, response: web.StreamResponse) -> No
     """Write to the end; what is then still in our hands, and not in the system's, counts as not written."""
     await response.prepare(request)
     await response.write_eof()
-    if request.transport is None or request.transport.is_closing():
+    if _gone(request):
         raise ConnectionResetError("the client is gone")
+
+
+def _gone(request: web.BaseRequest) -> bool:
+    return request.transport is None or request.transport.is_closing()
+
+
+def _ours(error: Exception) -> PerdureError:
+    if isinstance(error, PerdureError):
+        return error
+    handle(error, where="worker.endpoint", what="a call of a framework could not be answered", broke=True)
+    return PerdureError("something went wrong inside", hint="The worker's log says what.")
 
 
 def _refused(error: PerdureError, calls: Calls | None) -> web.Response:

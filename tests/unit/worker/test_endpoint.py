@@ -221,10 +221,42 @@ async def test_an_error_in_the_middle_of_a_stream_ends_it_without_done(endpoint)
     assert calls.spoken.told == ["read", "left"]
 
 
-async def test_a_fault_of_ours_is_500_and_tells_nothing(endpoint):
-    answer = await asked(*opened(endpoint, Calls(KeyError("inner secret"))))
+@pytest.mark.parametrize("error", [KeyError("inner secret"), ConnectionResetError("not the client's, secret")])
+async def test_a_fault_of_ours_is_500_and_tells_nothing(endpoint, error):
+    answer = await asked(*opened(endpoint, Calls(error)))
     assert answer.status == 500
     assert "secret" not in answer.raw.decode()
+
+
+async def test_a_fault_of_ours_in_the_middle_of_a_stream_is_told_in_it(endpoint):
+    answer = await asked(*opened(endpoint, Calls(KeyError("inner secret"))), CHAT | {"stream": True})
+    _, last = [json.loads(line.removeprefix("data: ")) for line in answer.raw.decode().split("\n\n") if line]
+    assert set(last) == {"error"}
+    assert "secret" not in answer.raw.decode()
+
+
+async def test_a_client_that_goes_away_leaves_nothing_in_the_log(endpoint, caplog):
+    calls = Calls()
+    held, reached = asyncio.Event(), asyncio.Event()
+
+    async def whole() -> dict[str, Any]:
+        reached.set()
+        await held.wait()
+        return {}
+
+    calls.spoken.whole = whole  # type: ignore[method-assign]
+    url, token = opened(endpoint, calls)
+    _, writer = await asyncio.open_connection(urlsplit(url).hostname, urlsplit(url).port)
+    raw = json.dumps(CHAT).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: {urlsplit(url).netloc}\r\nAuthorization: Bearer {token}\r\n"
+    writer.write(f"{head}Content-Length: {len(raw)}\r\n\r\n".encode() + raw)
+    await reached.wait()
+    writer.transport.abort()
+    async with asyncio.timeout(10):
+        while not calls.spoken.told:
+            await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+    assert calls.spoken.told == ["left"]
+    assert not caplog.records
 
 
 async def test_nothing_listens_until_somebody_asks(endpoint):
