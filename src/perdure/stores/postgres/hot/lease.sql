@@ -47,6 +47,8 @@ SELECT t.last_value, EXISTS (SELECT 1 FROM worker WHERE id = $6 AND ended_at IS 
 -- taking are stepped over, so that those who lease at once neither wait for each other nor come away empty. Who was
 -- chosen for being put earliest is named; if somebody else has it meanwhile, the most urgent lane gives one more. The
 -- worker's row is held against those who would declare it dead meanwhile.
+-- A row that another has changed after this statement began (a limit was set) can be locked, but is not seen to be taken away:
+-- it is left to the next look, for what stays ready must not be leased.
 -- Each message taken has a number of its own among all that ever were: whoever gets a sixteenth has to serve it.
 WITH alive AS MATERIALIZED (
     SELECT id FROM worker WHERE id = $1 AND ended_at IS NULL FOR SHARE
@@ -78,19 +80,21 @@ WITH alive AS MATERIALIZED (
       LEFT JOIN LATERAL (SELECT * FROM progress p WHERE p.id = h.id OFFSET 0) p ON true
       LEFT JOIN LATERAL (SELECT * FROM bound b WHERE b.id = h.id OFFSET 0) b ON true
 ), gone AS (
-    DELETE FROM ready r USING head h WHERE r.ctid = h.at
+    DELETE FROM ready r USING head h WHERE r.ctid = h.at RETURNING r.id
+), got AS MATERIALIZED (
+    SELECT * FROM head WHERE id IN (SELECT id FROM gone)
 ), leased AS (
     INSERT INTO lease (id, token, worker, route, tenant, attempt, crashes, leased_at, started_at, gates)
-    SELECT id, $3 + n, $1, route, tenant, attempt, crashes, $2, coalesce(started_at, $2), gates FROM head
+    SELECT id, $3 + n, $1, route, tenant, attempt, crashes, $2, coalesce(started_at, $2), gates FROM got
 ), told AS (
     INSERT INTO change (seq, id, route, at, was, state)
-    SELECT (SELECT change_seq()) + n, id, route, $2, 'ready', 'leased' FROM head
+    SELECT (SELECT change_seq()) + n, id, route, $2, 'ready', 'leased' FROM got
 )
 SELECT (SELECT change_seq()) + n, nextval('taken'),
        $3 + n, attempt, crashes, waiting_since, begun, tag, id, route, tenant,
        priority, attempts, created_at, timeout_s, deadline, max_wait_s, session, on_dead, key, cost, parent, grp, dedup_key, metadata, body,
        lay_at
-  FROM head;
+  FROM got;
 
 -- name: sweep
 -- Who lies below the floors: what was put by a transaction that took long to commit.
