@@ -18,6 +18,7 @@ from perdure.stores.sql.transaction import Transaction
 from perdure.testing import FakeClock
 from perdure.testing.given import alive, message, put, soon, state, states, take
 
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 OF_ACME = Limit(scope=Scope.TENANT, name="acme", at_once=2)
 
 
@@ -132,6 +133,26 @@ async def test_what_is_plain_but_for_its_cost_stays_on_the_short_way(
     await put(store, cost=3, key="k", due_at=soon(clock) if delayed else None)
     assert await database.fetchval("SELECT cost FROM bound") == 3
     assert await database.fetchval("SELECT count(*) FROM later") == delayed
+
+
+async def test_what_another_changes_after_a_lease_has_begun_to_look_is_leased_once_or_not_at_all(
+    store: PostgresStore, second: PostgresStore, database: asyncpg.Connection
+) -> None:
+    number = await put(store, tenant="acme")
+    worker = await alive(store)
+    held = database.transaction()
+    await held.start()
+    await database.execute("SELECT 1 FROM worker FOR UPDATE")  # a lease asks for it first: what it sees is as of now
+    taking = asyncio.ensure_future(take(store, worker))
+    while not await database.fetchval(WAITING):
+        await asyncio.sleep(0)
+    await second.messages.set_limit(OF_ACME)  # gives the message a place, and its row another version
+    await held.commit()
+    leases = [*await taking, *await take(store, worker)]
+    assert [one.message.id for one in leases] == [number]
+    assert await database.fetchval("SELECT count(*) FROM ready") == 0
+    await store.messages.done(leases[0], b"1")
+    assert await state(store, number) is State.DONE
 
 
 async def test_a_limit_can_be_set_over_a_backlog_that_is_being_worked_on(store: PostgresStore, second: PostgresStore) -> None:
