@@ -70,20 +70,22 @@ def _measures(config: pytest.Config) -> Any:
     return getattr(config.pluginmanager.getplugin("_cov"), "cov_controller", None)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """What must be run, and what first.
 
     Without its capabilities PostgreSQL takes the shared way, which SQLite proves too: by default a quarter of those kits is run.
     What takes longest and mostly waits begins first, so that the rest is done beside it and nobody waits for it at the end.
     Measuring coverage takes twice as long again as what is measured: it is not done where other tests run the same lines.
     """
-    items[:] = _dealt(items, getattr(config, "workerinput", {}).get("workercount", 1))
     for item in items:
         if any(name in item.nodeid for name in _UNMEASURED):
             item.add_marker(pytest.mark.no_cover)
         if any(name in item.nodeid for name in ("AllFlagsOff", "BehindAPooler")) and zlib.crc32(item.nodeid.encode()) % 4:
             item.add_marker(pytest.mark.slow)
+    result = yield
+    items[:] = _dealt(items, getattr(config, "workerinput", {}).get("workercount", 1))  # once it is known who takes part
+    return result
 
 
 def _dealt(items: list[pytest.Item], players: int) -> list[pytest.Item]:
