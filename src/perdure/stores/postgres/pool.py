@@ -76,9 +76,11 @@ class Pool:
         Args:
             connection (Connection): That was lent.
         """
-        self._taken.discard(connection)
-        self._give_back(connection)
-        self._room.release()
+        try:
+            self._taken.discard(connection)
+            self._give_back(connection)
+        finally:
+            self._room.release()
 
     async def close(self) -> None:
         """Close all of them; those in use are cut off."""
