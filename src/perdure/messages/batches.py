@@ -75,6 +75,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """So many lines are messages."""
     called_off: bool = False
     """All of them that had not ended are called off; those that run are being ended."""
+    broke: int = 0
+    """So often an error that nobody foresaw ended a part of the work."""
     completed: int = 0
     failed: int = 0
     output_file: str | None = None

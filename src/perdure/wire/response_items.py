@@ -72,7 +72,7 @@ def as_messages(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     chat = _Chat()
     for at, item in enumerate(items):
         kind = item.get("type") or "message"
-        take = _TAKE.get(kind)
+        take = _TAKE.get(kind) if isinstance(kind, str) else None
         if take is None:
             raise wrong(f"input[{at}].type", f"{str(kind)[:60]!r} {_THERE}")
         take(chat, item, f"input[{at}]")
@@ -90,7 +90,7 @@ class _Chat:
 
     def message(self, item: Mapping[str, Any], place: str) -> None:
         role = item.get("role")
-        if role not in _ROLES:
+        if not isinstance(role, str) or role not in _ROLES:
             raise wrong(f"{place}.role", f"{str(role)[:60]!r} is none of 'system', 'developer', 'user', 'assistant'")
         content = _content(item.get("content"), f"{place}.content")
         if role != "assistant":
@@ -122,7 +122,9 @@ class _Chat:
     def reasoning(self, item: Mapping[str, Any], place: str) -> None:
         if item.get("encrypted_content"):
             raise wrong(f"{place}.encrypted_content", "only OpenAI can read it. Leave it out")
-        parts = [part for part in (item.get("content") or item.get("summary") or []) if isinstance(part, Mapping)]
+        parts = item.get("content") or item.get("summary") or []
+        if not isinstance(parts, list) or not all(isinstance(part, Mapping) for part in parts):
+            raise wrong(f"{place}.content", "must be a list of parts")
         self._thought += [part["text"] for part in parts if isinstance(part.get("text"), str) and part["text"]]
 
     def _thinking(self, message: dict[str, Any]) -> dict[str, Any]:

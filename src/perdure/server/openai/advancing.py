@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing, suppress
 
 import msgspec
 
-from perdure.errors.base import Conflict, LeaseLost, NotFound
-from perdure.messages.batches import Batch, BatchProblem, BatchState, Taken
+from perdure.agents.chat import chat
+from perdure.errors.base import Conflict, DedupConflict, LeaseLost, NotFound, StoreError
+from perdure.errors.handler import handle
+from perdure.messages.batches import Batch, BatchProblem, BatchState, Taken, batch_lost
 from perdure.messages.files import PIECE_BYTES, NewFile
 from perdure.messages.groups import Group, Member, Members, NewGroup
-from perdure.messages.message import ENDS, GroupId, MessageId, State
+from perdure.messages.message import ENDS, GroupId, MessageId, NewMessage, Receipt, State
 from perdure.server.core import Core
-from perdure.server.openai.lines import Lines
+from perdure.server.openai.lines import Bite, Lines
 from perdure.server.openai.outcomes import outcome_line
 from perdure.server.openai.response_lines import ResponseLines
 from perdure.stores.store import Store
@@ -30,8 +33,12 @@ HOLD_S = 20.0
 """How long a batch is left alone whose server says nothing any more."""
 LOOK_S = 1.0
 """How far looks at a batch lie apart whose messages are at work."""
+_HELD_BACK_S = 3600.0
+"""How long what is put only to be called off may not begin."""
 _IDLE_S, _AT_ONCE_S = 0.5, 0.01
-_PAGE = 100
+_PAGE, _PAGE_BYTES = 100, 4 * 1024 * 1024
+"""Of answers, at a time."""
+_MOST_BREAKS = 5
 
 __all__ = ["HOLD_S", "LOOK_S", "Advancing"]
 
@@ -61,24 +68,43 @@ class Advancing:
             await self._advance(taken)
         except LeaseLost:  # it took too long; whoever has it now goes on
             return _IDLE_S
+        except StoreError:
+            raise
+        except Exception as error:  # the others must go on, whatever is in this one
+            handle(error, where="server.batches", what=f"the batch {taken.batch.id} broke", broke=True)
+            await self._broken(taken)
         return _AT_ONCE_S
 
     async def _advance(self, taken: Taken) -> None:
         batch = taken.batch
+        unwanted = self._unwanted(batch)
         if batch.state is BatchState.VALIDATING:
             await self._validate(taken, batch)
         elif batch.state is BatchState.FINALIZING:
             await _Writing(self._core, taken).write()
-        elif batch.put < batch.total and batch.cancelling_at is None:
-            await self._put(taken, batch)
+        elif batch.put < batch.total and (not unwanted or batch.group is None):
+            await self._put(taken, batch, held_back=unwanted)
         else:
             await self._look(taken, batch)
+
+    def _unwanted(self, batch: Batch) -> bool:
+        return batch.cancelling_at is not None or self._clock.now() >= batch.expires_at
+
+    async def _broken(self, taken: Taken) -> None:
+        """Try it again later, and give it up in the end: nobody is helped by a batch that goes on for ever."""
+        batch = await self._store.batches.get(taken.batch.id, tenant=None)
+        batch = msgspec.structs.replace(batch, broke=batch.broke + 1)
+        if batch.broke >= _MOST_BREAKS:
+            problem = BatchProblem(code="server_error", message="Something went wrong inside, again and again; the server's log says what.")
+            batch = msgspec.structs.replace(self._at(batch, BatchState.FAILED), problems=(*batch.problems, problem))
+        with suppress(LeaseLost):
+            await self._store.batches.keep(taken, batch, due_s=HOLD_S)
 
     async def _validate(self, taken: Taken, batch: Batch) -> None:
         if batch.cancelling_at is not None:
             await self._store.batches.keep(taken, self._at(batch, BatchState.CANCELLED), due_s=0.0)
             return
-        checked = await self._lines.check(batch)
+        checked = await self._lines.check(batch, lambda: self._store.batches.keep(taken, batch, due_s=HOLD_S))
         if checked.problems:
             failed = msgspec.structs.replace(self._at(batch, BatchState.FAILED), problems=checked.problems)
             await self._store.batches.keep(taken, failed, due_s=0.0)
@@ -86,35 +112,56 @@ class Advancing:
         found = msgspec.structs.replace(self._at(batch, BatchState.IN_PROGRESS), total=checked.total, model=checked.model)
         await self._store.batches.keep(taken, found, due_s=0.0)
 
-    async def _put(self, taken: Taken, batch: Batch) -> None:
-        responses = ResponseLines(self._core, batch)
-        try:
-            async with aclosing(self._lines.messages(batch, after=batch.put)) as bites:
-                async for messages, lines in bites:
-                    group = NewGroup(name=batch.id, open=True) if batch.group is None else batch.group
-                    receipts = await self._store.messages.put(messages, group=group)
-                    await responses.keep(lines, receipts)
-                    further = msgspec.structs.replace(batch, put=batch.put + len(messages), group=receipts[0].group)
-                    batch = await self._store.batches.keep(taken, further, due_s=HOLD_S)
-                    if batch.cancelling_at is not None:
-                        break
-        except NotFound as error:
-            problem = BatchProblem(code="file_not_found", message=f"{error.message}: it was deleted before all of it was put")
-            batch = msgspec.structs.replace(batch, problems=(problem,), total=batch.put)
-            await self._store.batches.cancel(batch.id, tenant=None)
+    async def _put(self, taken: Taken, batch: Batch, *, held_back: bool) -> None:
+        """Put what is not put yet.
+
+        A batch that nobody wants any more may have been put by a server that died before it could write so: its first lines are put
+        once more, to find their group, and held back meanwhile.
+        """
+        responses, card = ResponseLines(self._core, batch), await self._store.workers.agent(chat.name)
+        due_at = self._clock.now() + _HELD_BACK_S if held_back else None
+        async with aclosing(self._lines.messages(batch, card, due_at=due_at)) as bites:
+            while (bite := await self._next(bites)) is not None:
+                if isinstance(bite, BatchProblem):
+                    batch = msgspec.structs.replace(batch, problems=(bite,), total=batch.put)
+                    batch = await self._store.batches.keep(taken, batch, due_s=HOLD_S)
+                    await self._store.batches.cancel(batch.id, tenant=None)
+                    break
+                receipts = await self._receipts(batch, bite.messages)
+                await responses.keep(bite.lines, receipts)
+                further = msgspec.structs.replace(batch, put=batch.put + len(bite.messages), group=receipts[0].group)
+                batch = await self._store.batches.keep(taken, further, due_s=HOLD_S)
+                if self._unwanted(batch):
+                    break
         if batch.group is not None:
             await self._store.messages.close_group(batch.group)
         await self._store.batches.keep(taken, batch, due_s=0.0)
 
+    async def _receipts(self, batch: Batch, messages: Sequence[NewMessage]) -> Sequence[Receipt]:
+        group = NewGroup(name=batch.id, open=True) if batch.group is None else batch.group
+        try:
+            return await self._store.messages.put(messages, group=group)
+        except DedupConflict:
+            raise
+        except Conflict as error:  # closed by whoever was quicker, and calls the batch off
+            raise batch_lost(batch.id) from error
+
+    async def _next(self, bites: AsyncGenerator[Bite, None]) -> Bite | BatchProblem | None:
+        try:
+            return await anext(bites, None)
+        except NotFound as error:
+            return BatchProblem(code="file_not_found", message=f"{error.message}: it was deleted before all of it was put")
+
     async def _look(self, taken: Taken, batch: Batch) -> None:
         group = await self._group(batch)
+        if group is not None and self._unwanted(batch) and not batch.called_off:
+            await self._store.messages.close_group(group.id)  # from now on nobody else puts anything into it
+            await self._call_off(taken, batch, group.id)
+            batch, group = msgspec.structs.replace(batch, called_off=True), await self._group(batch)
         if group is None or not group.left:
             ended = self._at(batch, BatchState.FINALIZING)
             await self._store.batches.keep(taken, ended, due_s=0.0)
             return
-        if not batch.called_off and (batch.cancelling_at is not None or self._clock.now() >= batch.expires_at):
-            await self._call_off(taken, batch, group.id)
-            batch = msgspec.structs.replace(batch, called_off=True)
         await self._store.batches.keep(taken, batch, due_s=LOOK_S)
 
     async def _group(self, batch: Batch) -> Group | None:
@@ -153,6 +200,8 @@ class _Writing:
         self._error = _Out(core.store, taken.batch, "error")
         self._responses = ResponseLines(core, taken.batch)
         self._expired = False
+        self._largest = 0
+        """The longest answer so far; by it one knows how many can be held at once."""
 
     async def write(self) -> None:
         """Write what came of each line, and end the batch."""
@@ -164,30 +213,37 @@ class _Writing:
             raise
 
     async def _write(self) -> None:
-        batch, cursor = self._taken.batch, None
+        batch, cursor, size, since = self._taken.batch, None, 1, 0
         late = batch.cancelling_at is None and batch.reached[BatchState.FINALIZING.value] >= batch.expires_at
-        while (page := await self._page(batch, cursor)) is not None:
+        while (page := await self._page(batch, cursor, size)) is not None:
             for member in page.members:
+                self._largest = max(self._largest, len(member.result or b""))
                 line, good = await self._line(member, expired=late)
                 self._expired = self._expired or (late and member.state not in (State.DONE, State.DEAD))
                 await (self._output if good else self._error).add(line)
             cursor = page.cursor
             if cursor is None:
                 break
-            await self._store.batches.keep(self._taken, batch, due_s=HOLD_S)
+            size, since = max(1, min(_PAGE, _PAGE_BYTES // max(1, self._largest))), since + len(page.members)
+            if since >= _PAGE:
+                since = 0
+                await self._store.batches.keep(self._taken, batch, due_s=HOLD_S)
         await self._end(batch)
 
     async def _line(self, member: Member, *, expired: bool) -> tuple[bytes, bool]:
         endpoint = self._taken.batch.endpoint
-        if endpoint != "/v1/responses" or member.state is not State.DONE:
+        if endpoint != "/v1/responses":
+            return outcome_line(member, endpoint, expired=expired)
+        if member.state is not State.DONE:
+            await self._responses.unanswered(member)
             return outcome_line(member, endpoint, expired=expired)
         return outcome_line(member, endpoint, expired=expired, response=await self._responses.told(member))
 
-    async def _page(self, batch: Batch, cursor: str | None) -> Members | None:
+    async def _page(self, batch: Batch, cursor: str | None, size: int) -> Members | None:
         if batch.group is None:
             return None
         try:
-            return await self._store.messages.members(batch.group, limit=_PAGE, cursor=cursor)
+            return await self._store.messages.members(batch.group, limit=size, cursor=cursor)
         except NotFound:  # retention was quicker than the batch
             return None
 

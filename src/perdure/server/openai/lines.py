@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from functools import partial
 from typing import NamedTuple
 
 from perdure.agents.chat import chat
+from perdure.clock import Moment
 from perdure.config.settings import QueueSettings
 from perdure.errors.base import InputError, InvalidInput, NotFound, UnknownModel
 from perdure.messages.batches import Batch, BatchProblem
 from perdure.messages.files import FileStore
 from perdure.messages.message import NewMessage
+from perdure.messages.registry import AgentCard
 from perdure.messages.terms import with_terms
 from perdure.providers.models import Models
 from perdure.server.body import parse_json
@@ -57,11 +59,12 @@ class Lines:
         self._files, self._models, self._defaults = files, models, defaults
         self._max_line_bytes, self._max_depth = max_line_bytes, max_depth
 
-    async def check(self, batch: Batch) -> Checked:
+    async def check(self, batch: Batch, still: Callable[[], Awaitable[object]]) -> Checked:
         """Read all lines, and say what is wrong.
 
         Args:
             batch (Batch): Whose.
+            still (Callable[[], Awaitable[object]]): Called every few hundred lines: reading goes on.
 
         Returns:
             Checked: With no problems if each can be put.
@@ -71,18 +74,21 @@ class Lines:
             async with aclosing(self._texts(batch)) as texts:
                 async for number, text in texts:
                     checking.take(number, partial(self._read, text, batch))
+                    if checking.total % _AT_ONCE == 0:
+                        await still()
                     if len(checking.problems) >= _MOST_PROBLEMS or checking.total > MOST_LINES:
                         break
         except NotFound as error:
             checking.problems.append(BatchProblem(code="file_not_found", message=error.message))
         return checking.checked()
 
-    async def messages(self, batch: Batch, *, after: int) -> AsyncGenerator[Bite, None]:
-        """Make messages of lines that were checked.
+    async def messages(self, batch: Batch, card: AgentCard | None, *, due_at: Moment | None = None) -> AsyncGenerator[Bite, None]:
+        """Make messages of the lines that are not put yet.
 
         Args:
             batch (Batch): Whose.
-            after (int): So many lines are put already.
+            card (AgentCard | None): What is known of the agent `chat`.
+            due_at (Moment | None): When they may begin; None for at once.
 
         Yields:
             Bite: Some that are to be put at once, in their order.
@@ -95,10 +101,10 @@ class Lines:
         async with aclosing(self._texts(batch)) as texts:
             async for _, text in texts:
                 count += 1
-                if count > after:
+                if count > batch.put:
                     line = self._read(text, batch)
                     held.lines.append(line)
-                    held.messages.append(self._message(batch, count, line))
+                    held.messages.append(self._message(batch, count, line, card, due_at))
                     size += len(text)
                 if len(held.lines) == _AT_ONCE or size > _AT_ONCE_BYTES:
                     yield held
@@ -106,15 +112,17 @@ class Lines:
         if held.lines:
             yield held
 
-    def _message(self, batch: Batch, count: int, line: Line) -> NewMessage:
+    def _message(self, batch: Batch, count: int, line: Line, card: AgentCard | None, due_at: Moment | None) -> NewMessage:
         return NewMessage(
             agent=chat.name,
             body=line.body,
+            queue=card.queue if card else "default",
             tenant=batch.tenant,
             priority=batch.priority,
+            due_at=due_at,
             dedup_key=f"{batch.id}-{count}",
-            attempts=self._defaults.attempts,
-            timeout_s=self._defaults.timeout_s,
+            attempts=(card.attempts if card else None) or self._defaults.attempts,
+            timeout_s=(card.timeout_s if card else None) or self._defaults.timeout_s,
             max_wait_s=self._defaults.max_wait_s,
             lane=self._lane(line.model),
             metadata=with_terms({"custom_id": line.custom_id, "batch": batch.id}, by=batch.by),

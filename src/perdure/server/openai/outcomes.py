@@ -19,7 +19,10 @@ from perdure.wire.errors import error_body, status_of
 _STATES = ("in_progress", "finalizing", "completed", "failed", "expired", "cancelled")
 _EXPIRED = {"code": "batch_expired", "message": "This request could not be executed before the completion window expired."}
 _CALLED_OFF = {"code": "batch_cancelled", "message": "This request was called off before it was executed."}
-_DELETED = {"code": "response_deleted", "message": "The response was deleted before the batch had ended."}
+_DELETED = {
+    "code": "response_deleted",
+    "message": "The response was deleted, or kept too briefly (`retention`), before the batch had ended.",
+}
 
 __all__ = ["BatchJson", "outcome_line"]
 
@@ -133,7 +136,9 @@ def outcome_line(member: Member, endpoint: str, *, expired: bool, response: Mapp
 
 
 def _whole(result: bytes, endpoint: str) -> Any:
+    """A whole answer of the endpoint; what an app's own `chat` says instead goes as it is."""
     answer = msgspec.json.decode(result)
-    if not isinstance(answer, dict) or "choices" not in answer:
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
         return Raw(result)
     return complete_text(answer, model="") if endpoint == "/v1/completions" else complete_answer(answer, model="")

@@ -53,14 +53,21 @@ class ResponseLines:
         Returns:
             dict[str, Any] | None: As it can be retrieved too; None if somebody has deleted it.
         """
+        kept = await self._kept(member)
+        if kept is None:
+            return None
         try:
-            kept = await self._core.store.responses.get(id_of(member.id), tenant=None)
-            response = await now_of(self._core, kept)
+            return await now_of(self._core, kept)
         except NotFound:
             return None
-        if not response["store"]:
-            self._passing.append(kept.id)
-        return response
+
+    async def unanswered(self, member: Member) -> None:
+        """Take note of a line that has no answer, and gets none.
+
+        Args:
+            member (Member): Its message.
+        """
+        await self._kept(member)
 
     async def forget(self) -> None:
         """Forget those that were told and are not to be stored."""
@@ -69,6 +76,15 @@ class ResponseLines:
                 await self._core.store.responses.drop(one, tenant=None)
             except NotFound:
                 continue
+
+    async def _kept(self, member: Member) -> KeptResponse | None:
+        try:
+            kept = await self._core.store.responses.get(id_of(member.id), tenant=None)
+        except NotFound:
+            return None
+        if not msgspec.json.decode(kept.said)["store"]:
+            self._passing.append(kept.id)
+        return kept
 
     def _begun(self, line: Line, receipt: Receipt) -> KeptResponse:
         body: dict[str, Any] = msgspec.json.decode(line.response or b"{}")
