@@ -169,6 +169,14 @@ async def test_files_larger_than_a_request_may_be_are_refused(way, client):
     assert (refused.value.status_code, way.first.count()) == (413, 0)
 
 
+async def test_a_conversation_that_is_larger_than_four_requests_is_not_gone_on_from(way, client, monkeypatch):
+    monkeypatch.setattr("perdure.server.openai.responses._MOST_REQUESTS", 0.001)  # of 4 MiB
+    first = await client.responses.create(model="m", input="1 + 1 " * 1000)
+    with pytest.raises(openai.APIStatusError) as refused:
+        await client.responses.create(model="m", input=SUM, previous_response_id=first.id)
+    assert (refused.value.status_code, refused.value.param, way.first.count()) == (413, "previous_response_id", 1)
+
+
 @pytest.mark.parametrize("within", [{"reasoning": {"mystery": 1}}, {"text": {"mystery": 1}}])
 async def test_a_part_of_a_request_that_no_chat_could_say_is_refused_and_not_dropped(way, client, within):
     with pytest.raises(openai.BadRequestError, match="mystery"):

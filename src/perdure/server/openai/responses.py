@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from perdure.errors.base import NotFound, StoreError
+from perdure.errors.base import InputTooLarge, NotFound, StoreError
 from perdure.errors.handler import handle
 from perdure.messages import ids
 from perdure.messages.responses import KeptResponse
@@ -29,6 +29,8 @@ from perdure.wire.response_items import as_messages, items_of, shown
 from perdure.wire.response_said import DeletedResponse, Response, ResponseItems, begun, new_response_id
 
 _MOST_TURNS = 1000
+_MOST_REQUESTS = 4
+"""So many times what one request may be, all that was said before may be."""
 _PLAIN = "It was made at once. Only responses with `background: true`"
 
 __all__ = ["DOORS", "ItemsQuery", "ResponseQuery"]
@@ -182,6 +184,7 @@ async def _keep(call: Call, body: Mapping[str, Any], asked: list[dict[str, Any]]
 async def _before(call: Call, name: str | None) -> list[dict[str, Any]]:
     """What was said in the responses before, from the first on."""
     turns: list[list[dict[str, Any]]] = []
+    left_bytes = _MOST_REQUESTS * call.core.settings.max_body_bytes
     while name is not None:
         if len(turns) == _MOST_TURNS:
             raise wrong("previous_response_id", f"more than {_MOST_TURNS} responses come before it. Begin anew with a summary as `input`")
@@ -192,6 +195,10 @@ async def _before(call: Call, name: str | None) -> list[dict[str, Any]]:
             raise wrong("previous_response_id", error.message) from error
         if response["status"] in ("queued", "in_progress"):
             raise wrong("previous_response_id", f"{name[:80]!r} goes on in the background. Wait until it is completed")
+        left_bytes -= len(kept.asked) + len(kept.said)
+        if left_bytes < 0:
+            problem = "previous_response_id: all that was said before is too much. Begin anew with a summary as `input`"
+            raise InputTooLarge(problem, problems=[problem], hint="See `server.max_body_bytes`: four times that much can come before.")
         turns.append([*_asked(kept), *response["output"]])
         name = response.get("previous_response_id")
     return [item for turn in reversed(turns) for item in turn]
