@@ -96,7 +96,7 @@ HOT: dict[str, Callable[[int], tuple[Any, ...]]] = {
     "attempt_list": lambda n: (4 * n + 5,),
     "fair_bite": lambda n: (-1, -1, -1, -1, 50),
     "tidying_walk": lambda n: (0, 50),
-    "tidying_look": lambda n: (1e6, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    "tidying_look": lambda n: (1e6, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
     "change_old": lambda n: (1e6, 50),
 }
 """Statements of both engines that are asked all the time, by how they are asked beside so much; each reads fifty rows at most."""

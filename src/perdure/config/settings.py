@@ -141,6 +141,7 @@ class RetentionSettings(Part):
     workers_s: Kept = Field(default=_DAY_S, description="Workers that have ended.")
     calls_s: Kept = Field(default=_DAY_S, description="Answers of `/v1` to calls with an `Idempotency-Key`; a later repeat is a new call.")
     responses_s: Kept = Field(default=30 * _DAY_S, description="Responses of `/v1/responses`, from which a conversation can go on.")
+    batches_s: Kept = Field(default=30 * _DAY_S, description="Batches of `/v1/batches` that have ended; not their files.")
 
 
 class HealthSettings(Part):

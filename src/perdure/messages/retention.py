@@ -44,6 +44,8 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
     """Answers to calls with a key of their caller's own; whoever asks again later has the call made again."""
     responses_s: float | None = 30 * _DAY_S
     """Responses of `/v1/responses`, and with them the conversations that go on from them."""
+    batches_s: float | None = 30 * _DAY_S
+    """Batches that have ended; their files have times of their own."""
 
     @property
     def shortest_s(self) -> float:
@@ -99,6 +101,7 @@ class Tidied(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 0
     calls: int = 0
     responses: int = 0
+    batches: int = 0
     more: bool = False
     """Whether another bite would find more at once."""
 

@@ -10,6 +10,7 @@ import pytest
 from perdure.errors.base import LeaseLost, NotFound
 from perdure.messages.batches import Batch, BatchState, Taken
 from perdure.messages.files import NewFile
+from perdure.messages.retention import Keep
 from perdure.stores.store import Store
 from perdure.testing.clock import FakeClock
 from perdure.testing.kit import Kit
@@ -82,6 +83,19 @@ class BatchKit(Kit, standard=True):
         assert await store.batches.cancel("batch_1", tenant=None) == ended
         with pytest.raises(LeaseLost):
             await store.batches.keep(taken, ended, due_s=0)
+
+    async def test_batches_that_have_ended_are_forgotten_in_time(self, store: Store, clock: FakeClock) -> None:
+        for n in range(4):
+            await store.batches.add(_new(f"batch_{n}"))
+        for _ in range(3):
+            taken = await _taken(store)
+            await store.batches.keep(taken, msgspec.structs.replace(taken.batch, state=BatchState.FAILED), due_s=0.0)
+        clock.pass_by(seconds=101)
+        assert (await store.retention.tidy(Keep(batches_s=None), limit=2)).batches == 0
+        first = await store.retention.tidy(Keep(batches_s=100.0), limit=2)
+        assert (first.batches, first.more) == (2, True)
+        assert (await store.retention.tidy(Keep(batches_s=100.0), limit=2)).batches == 1
+        assert [one.state for one in (await store.batches.list(tenant=None)).batches] == [BatchState.VALIDATING]
 
     async def test_a_tenant_has_its_own_batches_alone_newest_first(self, store: Store, clock: FakeClock) -> None:
         for n, tenant in enumerate(("acme", "other", "acme", "acme")):

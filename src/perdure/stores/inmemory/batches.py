@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import msgspec
 
 from perdure.clock import Moment
 from perdure.messages.batches import ENDED, Batch, BatchPage, BatchStore, Taken, batch_lost, no_batch
-from perdure.stores.inmemory.contents import Contents
+from perdure.stores.inmemory.contents import BatchRow, Contents
 from perdure.stores.inmemory.files import finish_row, open_row
 
 __all__ = ["InMemoryBatches"]
-
-
-@dataclass(slots=True)
-class _Row:
-    batch: Batch
-    due_at: Moment
-    token: int = 0
 
 
 class InMemoryBatches(BatchStore):
@@ -30,13 +21,13 @@ class InMemoryBatches(BatchStore):
 
     def __init__(self, contents: Contents) -> None:
         self._contents = contents
-        self._rows: dict[str, _Row] = {}
+        self._rows = contents.batches
 
     async def add(self, batch: Batch) -> Batch:
         """Keep a new batch, which is due at once."""
         with self._contents.open() as now:
             kept = msgspec.structs.replace(batch, created_at=now)
-            self._rows[batch.id] = _Row(kept, now)
+            self._rows[batch.id] = BatchRow(kept, now)
             return kept
 
     async def get(self, id: str, *, tenant: str | None) -> Batch:
@@ -94,13 +85,13 @@ class InMemoryBatches(BatchStore):
         row.due_at = due_at
         return row.batch
 
-    def _held(self, taken: Taken) -> _Row:
+    def _held(self, taken: Taken) -> BatchRow:
         row = self._rows[taken.batch.id]
         if row.token != taken.token or row.batch.state in ENDED:
             raise batch_lost(taken.batch.id)
         return row
 
-    def _row(self, id: str, tenant: str | None) -> _Row:
+    def _row(self, id: str, tenant: str | None) -> BatchRow:
         row = self._rows.get(id)
         if row is None or tenant not in (None, row.batch.tenant):
             raise no_batch(id)

@@ -22,6 +22,7 @@ from perdure.clock import Clock, Moment
 from perdure.errors.base import LeaseLost, NotFound, StoreClosed
 from perdure.errors.patterns import KeptLine
 from perdure.events import tell
+from perdure.messages.batches import Batch
 from perdure.messages.calls import KeptAnswer
 from perdure.messages.dead_letters import Edited
 from perdure.messages.files import File, NewFile
@@ -42,7 +43,7 @@ from perdure.stores.inmemory.flow import Flow, delay
 from perdure.stores.inmemory.kin import Kin
 from perdure.stores.inmemory.rows import RouteKey, RouteRow, Row, WorkerRow
 
-__all__ = ["CallRow", "Contents", "FileRow"]
+__all__ = ["BatchRow", "CallRow", "Contents", "FileRow"]
 
 _TOLD = {
     Move.LEASE: "message.leased",
@@ -106,6 +107,16 @@ class FileRow:
         )
 
 
+@dataclass(slots=True)
+class BatchRow:
+    """A batch."""
+
+    batch: Batch
+    due_at: Moment
+    """From when on somebody may take it; when it ended."""
+    token: int = 0
+
+
 class Contents:
     """What is kept.
 
@@ -126,6 +137,7 @@ class Contents:
         self.calls: dict[tuple[str, str], CallRow] = {}
         self.files: dict[str, FileRow] = {}
         self.responses: dict[str, tuple[Moment, KeptResponse]] = {}
+        self.batches: dict[str, BatchRow] = {}
         self.paused_queues: set[str] = set()
         self.all_paused = False
         self.pauses: dict[str, Pause] = {}

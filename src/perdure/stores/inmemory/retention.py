@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from perdure.clock import Moment
+from perdure.messages.batches import ENDED
 from perdure.messages.message import ENDS
 from perdure.messages.retention import CHANGES_EACH, Keep, Retention, Tidied
 from perdure.messages.store import Change
@@ -38,7 +39,8 @@ class InMemoryRetention(Retention):
             workers = self._forget_workers(keep, limit, now)
             calls = self._forget_calls(keep, limit, now)
             responses = self._forget_responses(keep, limit, now)
-            full = limit in (deeds, workers, calls, responses) or changes == limit * CHANGES_EACH
+            batches = self._forget_batches(keep, limit, now)
+            full = limit in (deeds, workers, calls, responses, batches) or changes == limit * CHANGES_EACH
             return Tidied(
                 messages=len(going[:limit]),
                 journals=len(lighter[:limit]),
@@ -47,6 +49,7 @@ class InMemoryRetention(Retention):
                 workers=workers,
                 calls=calls,
                 responses=responses,
+                batches=batches,
                 more=full or max(len(going), len(lighter)) > limit,
             )
 
@@ -78,6 +81,15 @@ class InMemoryRetention(Retention):
         old = [name for name, (at, _) in self._contents.responses.items() if at < now - keep.responses_s][:limit]
         for name in old:
             del self._contents.responses[name]
+        return len(old)
+
+    def _forget_batches(self, keep: Keep, limit: int, now: Moment) -> int:
+        if keep.batches_s is None:
+            return 0
+        ended = [(name, row.due_at) for name, row in self._contents.batches.items() if row.batch.state in ENDED]
+        old = [name for name, ended_at in ended if ended_at < now - keep.batches_s][:limit]
+        for name in old:
+            del self._contents.batches[name]
         return len(old)
 
     def _forget_workers(self, keep: Keep, limit: int, now: Moment) -> int:

@@ -28,7 +28,8 @@ _WALK, _FACTS = statement("tidying_walk"), statement("tidying_facts")
 _PASSED, _PASS, _SEEN = statement("expiry_due"), statement("expiry_add"), statement("expiry_seen")
 _AUDIT, _WORKERS, _SIZES = statement("audit_forget"), statement("worker_forget"), statement("store_sizes")
 _OLD_CHANGES, _CHANGES = statement("change_old"), statement("change_forget")
-_LEDGER, _CALLS, _RESPONSES = statement("ledger_forget"), statement("call_forget"), statement("response_forget")
+_LEDGER, _CALLS = statement("ledger_forget"), statement("call_forget")
+_RESPONSES, _BATCHES = statement("response_forget"), statement("batch_forget")
 _NEVER = -math.inf
 
 
@@ -64,7 +65,8 @@ class SqlRetention(Retention):
 
 
 def _look(run: Run, keep: Keep, now: Moment) -> bool:
-    before = (_before(now, kept_s) for kept_s in (keep.audit_s, keep.changes_s, keep.workers_s, keep.calls_s, keep.responses_s))
+    kept = (keep.audit_s, keep.changes_s, keep.workers_s, keep.calls_s, keep.responses_s, keep.batches_s)
+    before = (_before(now, kept_s) for kept_s in kept)
     return bool(run(_LOOK, (now, now - keep.shortest_s, now - keep.journal_s, *before)).get)
 
 
@@ -93,8 +95,11 @@ def _tidy(tx: Transaction, keep: Keep, limit: int) -> Tidied:
     workers = len(tx.run(_WORKERS, (_before(tx.now, keep.workers_s), limit)).fetchall())
     calls = len(tx.run(_CALLS, (_before(tx.now, keep.calls_s), tx.now, limit)).fetchall())
     responses = len(tx.run(_RESPONSES, (_before(tx.now, keep.responses_s), limit)).fetchall())
-    more = messages.full or journals.full or limit in (deeds, workers, calls, responses)
-    return Tidied(messages=gone, journals=lighter, deeds=deeds, workers=workers, calls=calls, responses=responses, more=more)
+    batches = len(tx.run(_BATCHES, (_before(tx.now, keep.batches_s), limit)).fetchall())
+    more = messages.full or journals.full or limit in (deeds, workers, calls, responses, batches)
+    return Tidied(
+        messages=gone, journals=lighter, deeds=deeds, workers=workers, calls=calls, responses=responses, batches=batches, more=more
+    )
 
 
 def _sizes(run: Run) -> dict[str, int]:

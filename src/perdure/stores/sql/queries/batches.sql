@@ -23,3 +23,6 @@ UPDATE batch SET record = ?3, open = ?4, due_at = ?5 WHERE id = ?1 AND token = ?
 
 -- name: batch_look
 SELECT id FROM batch WHERE open = 1 AND due_at <= ? LIMIT 1;
+
+-- name: batch_forget
+DELETE FROM batch WHERE id IN (SELECT id FROM batch WHERE open = 0 AND due_at < ?1 ORDER BY due_at LIMIT ?2) RETURNING id;

@@ -16,7 +16,8 @@ SELECT EXISTS (SELECT 1 FROM expiry WHERE kind = 'tidy-message' AND at <= ?1)
     OR coalesce((SELECT at < ?5 FROM change ORDER BY seq LIMIT 1), 0)
     OR EXISTS (SELECT 1 FROM worker WHERE ended_at < ?6)
     OR EXISTS (SELECT 1 FROM kept_call WHERE at < ?7)
-    OR EXISTS (SELECT 1 FROM kept_response WHERE at < ?8);
+    OR EXISTS (SELECT 1 FROM kept_response WHERE at < ?8)
+    OR EXISTS (SELECT 1 FROM batch WHERE open = 0 AND due_at < ?9);
 
 -- name: tidying_walk
 -- From where the walk has come to, in the order of putting.

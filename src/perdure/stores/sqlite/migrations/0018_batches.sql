@@ -5,7 +5,7 @@ CREATE TABLE batch (
     tenant        TEXT NOT NULL,
     created_at    REAL NOT NULL,
     open          INTEGER NOT NULL,     -- 1 until it has ended
-    due_at        REAL NOT NULL,     -- from when on somebody may take it
+    due_at        REAL NOT NULL,     -- from when on somebody may take it; when it ended
     token         INTEGER NOT NULL,     -- of whoever took it last
     cancelling_at REAL,              -- when it was called off
     record        BLOB NOT NULL      -- all else, as JSON
@@ -13,3 +13,4 @@ CREATE TABLE batch (
 
 CREATE INDEX batch_by_age ON batch (created_at, id);
 CREATE INDEX batch_due ON batch (due_at) WHERE open = 1;
+CREATE INDEX batch_ended ON batch (due_at) WHERE open = 0;
